@@ -1,0 +1,30 @@
+/* file.h - whole files in, buffered text out, both with honest errors. */
+#ifndef FS_FILE_H
+#define FS_FILE_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+/* Largest input file, after decompression: 4 GiB - 1, because positions are 32 bits. */
+#define FS_FILE_MAX ((size_t)UINT32_MAX)
+
+/* Read a regular file, gunzipped where it is gzip; "-" is stdin. *text is NUL-terminated at *length, caller
+ * frees with fs_free. A directory, a missing or an unreadable file is FS_E_IO with the file named. */
+FS_MUST_CHECK fs_status fs_file_read(const char *path, char **text, size_t *length, fs_err *err);
+
+/* Output: a FILE or a gzip stream behind one interface. The first write error is kept and reported by
+ * fs_out_close, so callers print without checking and check once. */
+typedef struct fs_out fs_out;
+/* path "-" is stdout; a path that ends in ".gz" is compressed. */
+FS_MUST_CHECK fs_status fs_out_open(const char *path, fs_out **out, fs_err *err);
+FS_PRINTF(2, 3) void fs_out_printf(fs_out *out, const char *format, ...);
+void fs_out_write(fs_out *out, const char *text, size_t length);
+void fs_out_puts(fs_out *out, const char *text);
+/* Flushes, closes, frees. FS_E_IO with the path and the reason if any write failed (full disk). */
+FS_MUST_CHECK fs_status fs_out_close(fs_out *out, fs_err *err);
+/* Closes and frees without looking at errors: for a path that already fails. NULL is fine. */
+void fs_out_discard(fs_out *out);
+
+#endif

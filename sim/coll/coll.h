@@ -1,0 +1,103 @@
+/* coll.h - from a collective to transfers: algorithm, protocol, latency, bytes on each link.
+ *
+ * lower.c dispatches; ring.c, tree.c, nvls.c, direct.c make plans; ring_search.c finds the channels;
+ * nccl_cost.c holds NCCL's published constants. Lowering is deterministic and cached.
+ *
+ * size_bytes is what nccl-tests prints in its size column: the whole buffer. all_reduce, broadcast, reduce: the
+ * buffer of each rank; all_gather: the gathered result; reduce_scatter: the input; all_to_all: what
+ * each rank sends in total (its own share included); send/recv: the message. */
+#ifndef FS_COLL_H
+#define FS_COLL_H
+
+#include "base/pattern.h"
+#include "route/route.h"
+
+typedef enum fs_coll_kind {
+    FS_ALL_REDUCE,
+    FS_ALL_GATHER,
+    FS_REDUCE_SCATTER,
+    FS_ALL_TO_ALL,
+    FS_BROADCAST,
+    FS_REDUCE,
+    FS_BARRIER, /* an all_reduce of 4 bytes as far as time goes */
+    FS_SENDRECV,
+    FS_COLL_KINDS
+} fs_coll_kind;
+
+typedef enum fs_algo {
+    FS_ALGO_AUTO,
+    FS_ALGO_RING,   /* one ring per channel, channels found on the real links */
+    FS_ALGO_TREE,   /* chains in a node, double binary tree over nodes: all_reduce */
+    FS_ALGO_NVLS,   /* multicast and reduction in the NVSwitch: all_reduce, all_gather, reduce_scatter, broadcast */
+    FS_ALGO_DIRECT, /* every pair at once: all_to_all, and one-shot all_gather, reduce_scatter */
+    FS_ALGO_CHAIN,  /* pipelined along the ring order: broadcast, reduce */
+    FS_ALGOS
+} fs_algo;
+
+typedef enum fs_proto { FS_PROTO_AUTO, FS_PROTO_LL, FS_PROTO_LL128, FS_PROTO_SIMPLE, FS_PROTOS } fs_proto;
+
+typedef enum fs_cost { FS_COST_NCCL, FS_COST_IDEAL } fs_cost;
+
+typedef enum fs_lowering_mode {
+    FS_LOWER_COUPLED, /* a pipelined algorithm is one transfer per channel: the default */
+    FS_LOWER_FLOWS,   /* one transfer per edge of the algorithm, all at once */
+    FS_LOWER_MESSAGES /* message by message, chunk after chunk, with the algorithm's own dependencies: the slow twin */
+} fs_lowering_mode;
+
+/* One transfer of a plan. */
+typedef struct fs_move {
+    uint32_t pattern;
+    double bytes;     /* that one edge moves */
+    double latency_s; /* paid before the bytes move, after the predecessors are done */
+} fs_move;
+
+/* A collective made concrete: moves and the order among them. Move j may start when all its predecessors are done.
+ * The plan is done when all moves are. Constant; owned by the lowering. */
+typedef struct fs_plan {
+    uint32_t n_moves;
+    const fs_move *moves;       /* (n_moves) */
+    const uint32_t *succ_begin; /* (n_moves + 1) */
+    const uint32_t *succ;       /* (succ_begin[n_moves]) successors of each move */
+    const uint32_t *n_pred;     /* (n_moves) */
+    fs_algo algo;               /* what auto chose */
+    fs_proto proto;
+    uint32_t channels;
+    double estimate_s;          /* the modelled time without other traffic; what auto compares */
+} fs_plan;
+
+typedef struct fs_coll_request {
+    fs_coll_kind kind;
+    fs_algo algo;
+    fs_proto proto;
+    const uint32_t *gpus; /* (n) device ids in rank order of the group; all different */
+    uint32_t n;           /* >= 1; a group of one does nothing */
+    uint32_t root;        /* position in gpus[]: broadcast, reduce. sendrecv: gpus[0] -> gpus[1] */
+    double size_bytes;    /* >= 0 */
+} fs_coll_request;
+
+typedef struct fs_lowering fs_lowering;
+
+typedef struct fs_lowering_options {
+    fs_cost cost;
+    fs_lowering_mode mode;
+} fs_lowering_options;
+
+/* topo, router and patterns must outlive the lowering; patterns are added to as plans are made. */
+FS_MUST_CHECK fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_table *patterns,
+                                        fs_lowering_options options, fs_lowering **lowering, fs_err *err);
+void fs_lowering_free(fs_lowering *lowering);
+
+/* FS_E_TRACE where the algorithm cannot do the collective here (text says why and what can). */
+FS_MUST_CHECK fs_status fs_lower(fs_lowering *lowering, const fs_coll_request *request, const fs_plan **plan, fs_err *err);
+
+/* Capacity of a link under a cost model, B/s: bandwidth_Bps (ideal) or effective_Bps (nccl). */
+double fs_link_capacity(const fs_topo *topo, uint32_t link, fs_cost cost);
+
+/* busbw / algbw of nccl-tests: 2(n-1)/n for all_reduce, (n-1)/n for all_gather, reduce_scatter, all_to_all, else 1. */
+double fs_busbw_factor(fs_coll_kind kind, uint32_t n);
+
+extern const char *const fs_coll_names[FS_COLL_KINDS]; /* "all_reduce" ... */
+extern const char *const fs_algo_names[FS_ALGOS];      /* "auto", "ring" ... */
+extern const char *const fs_proto_names[FS_PROTOS];    /* "auto", "LL", "LL128", "Simple" */
+
+#endif

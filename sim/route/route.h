@@ -1,0 +1,37 @@
+/* route.h - how bytes get from one device to another.
+ *
+ * Rules, in order:
+ * 1. GPU to GPU over NVLink (and NVSwitches) where a path exists; GPUs do not forward for others unless the topology
+ *    says gpu_forwarding="yes".
+ * 2. Else over PCIe, C2C, CPU links, NICs and network switches: fewest hops by class cost (see router.c), GPUs as
+ *    endpoints only. Inside a node the network is not used.
+ * 3. All minimal paths are used at once, in fractions by lanes at each branching (adaptive routing, NVSwitch
+ *    spraying). A route is a set of links with fractions that say which part of the bytes crosses each.
+ * Constant once made, but for a cache; single-threaded. */
+#ifndef FS_ROUTE_H
+#define FS_ROUTE_H
+
+#include "base/pattern.h"
+#include "topo/topo.h"
+
+typedef struct fs_route {
+    uint32_t n_shares;
+    const fs_share *shares; /* (n_shares) resource = link id, ascending; coefficient in (0, 1] */
+    double latency_s;       /* sum of link latencies along the slowest of the equal paths */
+    double bandwidth_Bps;   /* min over links of capacity / coefficient, bare bandwidth */
+    double effective_Bps;   /* the same with effective_Bps */
+    uint32_t hops;          /* links on a path */
+    uint32_t worst_class;   /* fs_link_class of the slowest kind crossed: NET > CPU > PCIE > C2C > NVLINK */
+} fs_route;
+
+typedef struct fs_router fs_router;
+
+/* single_path: take the first minimal path (lowest link ids) instead of all: for backends without fractions. */
+FS_MUST_CHECK fs_status fs_router_new(const fs_topo *topo, bool single_path, fs_router **router, fs_err *err);
+void fs_router_free(fs_router *router);
+
+/* The route between two different devices; owned by the router. FS_E_TOPOLOGY naming both where there is none. */
+FS_MUST_CHECK fs_status fs_router_find(fs_router *router, uint32_t src_device, uint32_t dst_device, const fs_route **route,
+                                       fs_err *err);
+
+#endif
