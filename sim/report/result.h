@@ -1,0 +1,71 @@
+/* result.h - the answer: plain data that every report is written from.
+ *
+ * Filled by run.c, read by report/. Arrays belong to the result (fs_result_free). */
+#ifndef FS_RESULT_H
+#define FS_RESULT_H
+
+#include "coll/coll.h"
+#include "engine/engine.h"
+#include "work/work.h"
+
+typedef struct fs_breakdown_row {
+    const char *name; /* "compute", "optimizer", "exposed tp", ..., "idle" */
+    double seconds;   /* mean over ranks; the rows sum to the step time */
+    double max_s;     /* of the rank that spends most there */
+    uint32_t max_rank;
+} fs_breakdown_row;
+
+typedef struct fs_tier_row {
+    const char *name;
+    uint32_t links;
+    double capacity_Bps;     /* of all its links together */
+    double bytes;            /* that crossed them */
+    double mean_utilization; /* bytes / (capacity x step) */
+    double peak_utilization; /* highest total load / capacity */
+    uint32_t busiest_link;   /* topology link id with most bytes over capacity, FS_NONE if the tier was idle */
+} fs_tier_row;
+
+typedef struct fs_link_row {
+    uint32_t link; /* topology link id */
+    double bytes, mean_utilization, peak_utilization, busy_s;
+} fs_link_row;
+
+/* One row per distinct communication: how often, how long, at what busbw. */
+typedef struct fs_comm_row {
+    const char *family; /* "tp"; "p2p" for sends without one */
+    const char *what;   /* "all_reduce" */
+    double size_bytes;
+    uint32_t ranks;     /* members of the group */
+    uint64_t count;     /* per rank */
+    fs_algo algo;
+    fs_proto proto;
+    uint32_t channels;
+    double mean_s;      /* from the time that all are there to the end */
+    double algbw_Bps, busbw_Bps;
+} fs_comm_row;
+
+typedef struct fs_result {
+    const fs_topo *topo; /* not owned */
+    const fs_work *work; /* not owned */
+    const char *network, *lowering, *cost, *fold;
+    uint64_t seed;
+    double step_time_s;
+    double tflops_per_gpu, mfu, hfu; /* 0 = not known. tflops counts hardware FLOPs, mfu / hfu are fractions of peak */
+    double tokens_per_s, tokens_per_s_per_gpu;
+    double gpu_mem_bytes;  /* capacity of the smallest GPU used */
+    double energy_j;       /* GPUs at their rated power for the whole step: an upper bound; 0 = not known */
+    uint32_t n_breakdown, n_tiers, n_links, n_comms;
+    fs_breakdown_row *breakdown; /* sorted by precedence: compute first, idle last */
+    fs_tier_row *tiers;          /* (topo->n_tiers) */
+    fs_link_row *links;          /* every link that carried bytes, highest mean utilization first, then id */
+    fs_comm_row *comms;
+    uint32_t rank_classes, link_classes;
+    uint64_t ranks, ops;
+    fs_engine_counters counters;
+    uint64_t peak_memory_bytes;  /* of the process */
+    double wall_s;
+} fs_result;
+
+void fs_result_free(fs_result *result);
+
+#endif

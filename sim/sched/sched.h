@@ -1,0 +1,27 @@
+/* sched.h - dependencies: which op may start, and what happens when one ends.
+ *
+ * As CUDA has it: an op is issued when it is the first unfinished op of its stream and all its dependencies have ended.
+ * A compute op then takes its seconds of work from its GPU's SM pool (concurrent kernels share it; sm_share of active communication
+ * shrinks it). A collective starts when every member has issued it, a transfer when both sides have; from issue to end
+ * it occupies its stream. State is O(actors x streams + ops/8 bits per actor); the job is constant. */
+#ifndef FS_SCHED_H
+#define FS_SCHED_H
+
+#include "engine/engine.h"
+#include "fold/fold.h"
+
+/* What happens to ops; any pointer may be NULL. */
+typedef struct fs_sched_calls {
+    void *context;
+    void (*issue)(void *context, uint32_t actor, uint32_t op, double now_s); /* begins to occupy its stream */
+    void (*move)(void *context, uint32_t actor, uint32_t op, double now_s);  /* communication: all are there, it moves */
+    void (*end)(void *context, uint32_t actor, uint32_t op, double now_s);
+    void (*load)(void *context, uint32_t resource, double load, double now_s); /* handed on to the engine */
+} fs_sched_calls;
+
+/* Run the job on a fresh engine (made over the job's resources and pattern table). *makespan_s = end of the last op.
+ * A deadlock is FS_E_SIM: the text names up to 8 stuck ranks, the op each stands at and what it waits for. */
+FS_MUST_CHECK fs_status fs_sched_run(const fs_job *job, fs_engine *engine, const fs_sched_calls *calls, double *makespan_s,
+                                     fs_err *err);
+
+#endif
