@@ -1,12 +1,14 @@
 /* err.c - see err.h. */
 #include "base/err.h"
 
+#include "base/num.h"
+
 #include <stdio.h>
 #include <string.h>
 
 static void set_text(fs_err *err, const char *format, va_list args)
 {
-    int n = vsnprintf(err->text, sizeof err->text, format, args);
+    int n = fs_vsnprintf(err->text, sizeof err->text, format, args);
     if (n < 0)
         err->text[0] = '\0';
     if (n >= (int)sizeof err->text) /* a cut text says so */
