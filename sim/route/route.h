@@ -4,7 +4,7 @@
  * 1. GPU to GPU over NVLink (and NVSwitches) where a path exists; GPUs do not forward for others unless the topology
  *    says gpu_forwarding="yes".
  * 2. Else over PCIe, C2C, CPU links, NICs and network switches: fewest hops by class cost (see router.c), GPUs as
- *    endpoints only. Inside a node the network is not used.
+ *    endpoints only. Inside a node the network is not used, unless nothing else joins the two devices.
  * 3. All minimal paths are used at once, in fractions by lanes at each branching (adaptive routing, NVSwitch
  *    spraying). A route is a set of links with fractions that say which part of the bytes crosses each.
  * Constant once made, but for a cache; single-threaded. */
