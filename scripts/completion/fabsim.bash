@@ -1,0 +1,31 @@
+# bash completion for fabsim
+_fabsim()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=run options
+    case ${COMP_WORDS[1]:-} in coll | topo | import) command=${COMP_WORDS[1]} ;; esac
+    case $previous in
+    --cost) COMPREPLY=($(compgen -W "nccl ideal" -- "$current")); return ;;
+    --lowering) COMPREPLY=($(compgen -W "coupled flows messages" -- "$current")); return ;;
+    --network) COMPREPLY=($(compgen -W "fabric cm02 ns3" -- "$current")); return ;;
+    --algo) COMPREPLY=($(compgen -W "auto ring tree nvls direct chain" -- "$current")); return ;;
+    --proto) COMPREPLY=($(compgen -W "auto LL LL128 Simple" -- "$current")); return ;;
+    --op) COMPREPLY=($(compgen -W "all_reduce all_gather reduce_scatter all_to_all broadcast reduce sendrecv" -- "$current")); return ;;
+    --csv) COMPREPLY=($(compgen -d -- "$current")); return ;;
+    esac
+    case $command in
+    run) options="--json --csv --timeline --quiet --set --cost --lowering --network --seed --top --stable --max-events --dump-ops --help --version" ;;
+    coll) options="--op --gpus --min --max --factor --algo --proto --root --cost --lowering --network --set --json --csv --help" ;;
+    topo) options="--json --expand --dot --set --help" ;;
+    import) options="--output --gpu-part --this-machine --help" ;;
+    esac
+    if [[ $current == -* ]]; then
+        COMPREPLY=($(compgen -W "$options" -- "$current"))
+    elif [[ $COMP_CWORD -eq 1 ]]; then
+        COMPREPLY=($(compgen -W "coll topo import" -- "$current") $(compgen -f -X '!*.xml' -- "$current"))
+    elif [[ $command == import && $COMP_CWORD -eq 2 ]]; then
+        COMPREPLY=($(compgen -W "hwloc" -- "$current"))
+    else
+        COMPREPLY=($(compgen -f -X '!*.@(xml|json|gz)' -- "$current"))
+    fi
+}
+complete -o filenames -F _fabsim fabsim

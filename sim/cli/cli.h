@@ -1,0 +1,38 @@
+/* cli.h - the commands. Each takes the words after its name and returns a status; main.c prints the error. */
+#ifndef FS_CLI_H
+#define FS_CLI_H
+
+#include "base/file.h"
+#include "cli/options.h"
+#include "report/table.h"
+#include "run.h"
+
+FS_MUST_CHECK fs_status fs_cmd_run(int argc, char *const *argv, const char *command_line, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_coll(int argc, char *const *argv, const char *command_line, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_topo(int argc, char *const *argv, const char *command_line, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_import(int argc, char *const *argv, const char *command_line, fs_err *err);
+
+/* Shared by the commands. */
+
+/* Colour where stdout is a terminal, NO_COLOR is unset or empty (no-color.org) and TERM is not "dumb". */
+fs_style fs_cli_style(void);
+
+/* Open "-" (stdout), run nothing else; a helper for `if help was asked`. */
+FS_MUST_CHECK fs_status fs_cli_help(const fs_command *command, fs_err *err);
+
+/* Options that choose how the network is simulated: --network, --cost, --lowering, --seed. */
+extern const char *const fs_network_names[3];
+extern const char *const fs_lowering_names[3];
+extern const char *const fs_cost_names[2];
+
+/* Split `--set` values into those for the topology ("topo:NAME.ATTRIBUTE=VALUE") and those for the trace ("path=value").
+ * The storage is the caller's and lives as long as the overrides are used. */
+typedef struct fs_overrides {
+    char text[FS_OPTION_LIST_MAX][256];
+    fs_topo_override topo[FS_OPTION_LIST_MAX];
+    fs_trace_override trace[FS_OPTION_LIST_MAX];
+    uint32_t n_topo, n_trace;
+} fs_overrides;
+FS_MUST_CHECK fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);
+
+#endif

@@ -1,0 +1,61 @@
+/* cli_common.c - what the commands share. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *const fs_network_names[3] = {"fabric", "cm02", "ns3"};           /* order of fs_backend */
+const char *const fs_lowering_names[3] = {"coupled", "flows", "messages"};   /* order of fs_lowering_mode */
+const char *const fs_cost_names[2] = {"nccl", "ideal"};                      /* order of fs_cost */
+
+fs_style fs_cli_style(void)
+{
+    const char *no_color = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+    bool wanted = (no_color == NULL || no_color[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+    return (fs_style){.color = wanted && isatty(STDOUT_FILENO)};
+}
+
+fs_status fs_cli_help(const fs_command *command, fs_err *err)
+{
+    fs_out *out = NULL;
+    fs_status status = fs_out_open("-", &out, err);
+    if (status != FS_OK)
+        return status;
+    fs_options_help(command, out);
+    return fs_out_close(out, err);
+}
+
+static fs_status bad_set(const char *text, fs_err *err)
+{
+    return fs_fail(err, FS_E_USAGE, "--set: expected path=value for the trace or topo:NAME.ATTRIBUTE=value for the "
+                   "topology, found '%s'", text);
+}
+
+fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *o, fs_err *err)
+{
+    static const char prefix[] = "topo:";
+    o->n_topo = o->n_trace = 0;
+    for (uint32_t i = 0; i < sets->count; i++) {
+        char *text = o->text[i];
+        if (strlen(sets->values[i]) >= sizeof o->text[i])
+            return fs_fail(err, FS_E_USAGE, "--set: longer than %zu bytes", sizeof o->text[i] - 1);
+        strcpy(text, sets->values[i]);
+        char *equals = strchr(text, '=');
+        if (equals == NULL || equals == text)
+            return bad_set(sets->values[i], err);
+        *equals = '\0';
+        if (strncmp(text, prefix, sizeof prefix - 1) != 0) {
+            o->trace[o->n_trace++] = (fs_trace_override){text, equals + 1};
+            continue;
+        }
+        char *name = text + sizeof prefix - 1;
+        char *dot = strrchr(name, '.'); /* part names may hold dots, attribute names may not */
+        if (dot == NULL || dot == name || dot[1] == '\0')
+            return bad_set(sets->values[i], err);
+        *dot = '\0';
+        o->topo[o->n_topo++] = (fs_topo_override){name, dot + 1, equals + 1};
+    }
+    return FS_OK;
+}

@@ -1,0 +1,146 @@
+/* cmd_run.c - `fabsim TOPOLOGY.xml TRACE.json`: simulate and report. */
+#include "base/mem.h"
+#include "base/num.h"
+#include "cli/cli.h"
+#include "report/report.h"
+
+#include <string.h>
+
+typedef struct arguments {
+    const char *json, *csv, *timeline, *dump_ops;
+    bool quiet, stable;
+    uint64_t seed, top, max_events;
+    uint32_t network, lowering, cost;
+    fs_option_list sets;
+} arguments;
+
+static fs_status parse(arguments *a, int argc, char *const *argv, const char *values[FS_ARGUMENTS_MAX], bool *help,
+                       fs_err *err)
+{
+    const fs_option options[] = {
+        {"json", 0, FS_OPTION_TEXT, &a->json, "FILE", "Write the result as JSON; - is stdout and implies --quiet.", NULL, 0},
+        {"csv", 0, FS_OPTION_TEXT, &a->csv, "DIR", "Write breakdown, tiers, links and communication as CSV files.", NULL, 0},
+        {"timeline", 0, FS_OPTION_TEXT, &a->timeline, "FILE", "Write a Chrome trace (.json or .json.gz) for Perfetto.", NULL, 0},
+        {"quiet", 'q', FS_OPTION_FLAG, &a->quiet, NULL, "No summary on stdout.", NULL, 0},
+        {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE", "Override a scalar: model.seq=2048, or topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
+        {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal", "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
+        {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE", "coupled (default), flows, or messages: how collectives become transfers.", fs_lowering_names, 3},
+        {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL", "fabric (default), cm02 (stock SimGrid flows) or ns3 (packets).", fs_network_names, 3},
+        {"seed", 0, FS_OPTION_UINT, &a->seed, "N", "Seed of everything random; reported in the result.", NULL, 0},
+        {"top", 0, FS_OPTION_UINT, &a->top, "N", "How many links the JSON lists (default 20).", NULL, 0},
+        {"stable", 0, FS_OPTION_FLAG, &a->stable, NULL, "Leave wall time and memory out of the JSON: same run, same bytes.", NULL, 0},
+        {"max-events", 0, FS_OPTION_UINT, &a->max_events, "N", "Give up after N events.", NULL, 0},
+        {"dump-ops", 0, FS_OPTION_TEXT, &a->dump_ops, "FILE", "Write the trace as explicit ops and stop.", NULL, 0},
+    };
+    static const char *const names[] = {"TOPOLOGY.xml", "TRACE.json"};
+    const fs_command command = {
+        .usage = "fabsim TOPOLOGY.xml TRACE.json [options]",
+        .description = "Simulate one step of a training job (or a trace of operations) on a GPU fabric and report step\n"
+                       "time, where it went, and which links were loaded.\n\n"
+                       "other commands (fabsim COMMAND --help):\n"
+                       "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
+                       "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
+                       "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export",
+        .options = options,
+        .n_options = sizeof options / sizeof *options,
+        .arguments = names,
+        .min_arguments = 2,
+        .max_arguments = 2,
+    };
+    uint32_t n = 0;
+    fs_status status = fs_options_parse(&command, argc, argv, values, &n, help, err);
+    if (status == FS_OK && *help)
+        status = fs_cli_help(&command, err);
+    return status;
+}
+
+static fs_status write_json(const fs_result *result, const arguments *a, const char *command_line, fs_err *err)
+{
+    fs_out *out = NULL;
+    fs_status status = fs_out_open(a->json, &out, err);
+    if (status != FS_OK)
+        return status;
+    const fs_report_meta meta = {
+        .version = FABSIM_VERSION, .command = command_line, .stable = a->stable, .top_links = (uint32_t)a->top};
+    fs_report_json(result, &meta, out);
+    return fs_out_close(out, err);
+}
+
+static fs_status write_text(const fs_result *result, fs_err *err)
+{
+    fs_out *out = NULL;
+    fs_status status = fs_out_open("-", &out, err);
+    if (status != FS_OK)
+        return status;
+    status = fs_report_text(result, fs_cli_style(), out, err);
+    if (status != FS_OK) {
+        fs_out_discard(out);
+        return status;
+    }
+    return fs_out_close(out, err);
+}
+
+static fs_status dump_ops(const fs_work *work, const char *path, fs_err *err)
+{
+    fs_out *out = NULL;
+    fs_status status = fs_out_open(path, &out, err);
+    if (status != FS_OK)
+        return status;
+    fs_work_write_ops(work, out);
+    return fs_out_close(out, err);
+}
+
+static fs_status report(const fs_result *result, const arguments *a, const char *command_line, fs_err *err)
+{
+    fs_status status = FS_OK;
+    if (!a->quiet && !(a->json && strcmp(a->json, "-") == 0))
+        status = write_text(result, err);
+    if (status == FS_OK && a->json)
+        status = write_json(result, a, command_line, err);
+    if (status == FS_OK && a->csv)
+        status = fs_report_csv(result, a->csv, err);
+    return status;
+}
+
+static fs_status simulate(const fs_topo *topo, const fs_work *work, const arguments *a, const char *command_line, fs_err *err)
+{
+    fs_run_options options = fs_run_default();
+    options.network = (fs_backend)a->network;
+    options.lowering = (fs_lowering_mode)a->lowering;
+    options.cost = (fs_cost)a->cost;
+    options.seed = a->seed;
+    options.max_events = a->max_events;
+    options.timeline = a->timeline;
+    fs_result result = {0};
+    fs_status status = fs_run(topo, work, &options, &result, err);
+    if (status == FS_OK) {
+        status = report(&result, a, command_line, err);
+        fs_result_free(&result);
+    }
+    return status;
+}
+
+fs_status fs_cmd_run(int argc, char *const *argv, const char *command_line, fs_err *err)
+{
+    arguments a = {.top = 20};
+    const char *values[FS_ARGUMENTS_MAX];
+    bool help = false;
+    fs_status status = parse(&a, argc, argv, values, &help, err);
+    if (status != FS_OK || help)
+        return status;
+    fs_overrides overrides;
+    status = fs_cli_overrides(&a.sets, &overrides, err);
+    fs_topo *topo = NULL;
+    fs_work *work = NULL;
+    if (status == FS_OK)
+        status = fs_topo_load(values[0], overrides.topo, overrides.n_topo, &topo, err);
+    if (status == FS_OK)
+        status = fs_work_load(values[1], overrides.trace, overrides.n_trace, &work, err);
+    if (status == FS_OK && a.dump_ops)
+        status = dump_ops(work, a.dump_ops, err);
+    else if (status == FS_OK)
+        status = simulate(topo, work, &a, command_line, err);
+    fs_work_free(work);
+    fs_topo_free(topo);
+    return status;
+}

@@ -1,0 +1,52 @@
+/* main.c - which command was meant, and the one place where errors are printed.
+ *
+ * A trace through fabsim in reading order: cli/ reads the command line; topo/ reads and freezes the machine; work/ reads
+ * the job; run.c hands both to route/ and coll/ (what communication costs), gpu/ (what kernels cost), fold/ (what
+ * must be simulated), sched/ and engine/ (the simulation), metric/ (where the time went) and report/ (the answer). */
+#include "base/mem.h"
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct command {
+    const char *name;
+    fs_status (*run)(int argc, char *const *argv, const char *command_line, fs_err *err);
+} command;
+
+static const command commands[] = {{"coll", fs_cmd_coll}, {"topo", fs_cmd_topo}, {"import", fs_cmd_import}};
+
+/* The command line as one string, cut at the buffer's end: a record in results, not for re-execution. */
+static void join(int argc, char *const *argv, char *buffer, size_t size)
+{
+    size_t used = (size_t)snprintf(buffer, size, "fabsim");
+    for (int i = 1; i < argc && used < size; i++)
+        used += (size_t)snprintf(buffer + used, size - used, " %s", argv[i]);
+}
+
+static fs_status dispatch(int argc, char *const *argv, fs_err *err)
+{
+    char command_line[1024];
+    join(argc, argv, command_line, sizeof command_line);
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        printf("fabsim %s\n", FABSIM_VERSION);
+        return fflush(stdout) == 0 ? FS_OK : fs_fail(err, FS_E_IO, "cannot write to stdout");
+    }
+    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 2, argv + 2, command_line, err);
+    return fs_cmd_run(argc - 1, argv + 1, command_line, err);
+}
+
+int main(int argc, char **argv)
+{
+    fs_mem_adopt_libxml2();
+    fs_err err = {0};
+    fs_status status = dispatch(argc, argv, &err);
+    if (status != FS_OK) {
+        char text[FS_ERR_FILE_MAX + FS_ERR_TEXT_MAX + 64];
+        fs_err_format(&err, text, sizeof text);
+        fprintf(stderr, "%s\n", text);
+    }
+    return fs_exit_status(status);
+}

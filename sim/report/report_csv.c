@@ -1,0 +1,116 @@
+/* report_csv.c - the tables of a result as CSV files (RFC 4180), one header line each, SI units. */
+#include "base/mem.h"
+#include "base/num.h"
+#include "report/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { NUMBER = 40, NAME = 256 };
+
+/* Names come from traces and may hold anything: quote always. */
+static void write_quoted(fs_out *out, const char *text)
+{
+    fs_out_puts(out, "\"");
+    for (; *text; text++) {
+        if (*text == '"')
+            fs_out_puts(out, "\"");
+        fs_out_write(out, text, 1);
+    }
+    fs_out_puts(out, "\"");
+}
+
+static void write_numbers(fs_out *out, const double *values, size_t count)
+{
+    char text[NUMBER];
+    for (size_t i = 0; i < count; i++)
+        fs_out_printf(out, ",%s", fs_format_exact(values[i], text, sizeof text));
+    fs_out_puts(out, "\n");
+}
+
+static void write_breakdown(const fs_result *r, fs_out *out)
+{
+    fs_out_puts(out, "name,max_rank,seconds,max_s\n");
+    for (uint32_t i = 0; i < r->n_breakdown; i++) {
+        const fs_breakdown_row *row = &r->breakdown[i];
+        write_quoted(out, row->name);
+        fs_out_printf(out, ",%u", row->max_rank);
+        write_numbers(out, (double[]){row->seconds, row->max_s}, 2);
+    }
+}
+
+static void write_tiers(const fs_result *r, fs_out *out)
+{
+    fs_out_puts(out, "tier,links,capacity_Bps,bytes,mean_utilization,peak_utilization\n");
+    for (uint32_t i = 0; i < r->n_tiers; i++) {
+        const fs_tier_row *row = &r->tiers[i];
+        write_quoted(out, row->name);
+        fs_out_printf(out, ",%u", row->links);
+        write_numbers(out, (double[]){row->capacity_Bps, row->bytes, row->mean_utilization, row->peak_utilization}, 4);
+    }
+}
+
+static void write_links(const fs_result *r, fs_out *out)
+{
+    fs_out_puts(out, "link,source,destination,tier,bytes,mean_utilization,peak_utilization,busy_s\n");
+    for (uint32_t i = 0; i < r->n_links; i++) {
+        const fs_link_row *row = &r->links[i];
+        const fs_link *link = &r->topo->links[row->link];
+        fs_out_printf(out, "%u,", row->link);
+        write_quoted(out, r->topo->devices[link->src].name);
+        fs_out_puts(out, ",");
+        write_quoted(out, r->topo->devices[link->dst].name);
+        fs_out_puts(out, ",");
+        write_quoted(out, r->topo->tiers[r->topo->link_types[link->type].tier].name);
+        write_numbers(out, (double[]){row->bytes, row->mean_utilization, row->peak_utilization, row->busy_s}, 4);
+    }
+}
+
+static void write_comms(const fs_result *r, fs_out *out)
+{
+    fs_out_puts(out, "group,operation,algo,protocol,channels,ranks,count,size_bytes,mean_s,algbw_Bps,busbw_Bps\n");
+    for (uint32_t i = 0; i < r->n_comms; i++) {
+        const fs_comm_row *row = &r->comms[i];
+        write_quoted(out, row->family);
+        fs_out_printf(out, ",%s,%s,%s,%u,%u,%" PRIu64, row->what, fs_algo_names[row->algo],
+                      row->proto == FS_PROTO_AUTO ? "none" : fs_proto_names[row->proto], row->channels, row->ranks,
+                      row->count);
+        write_numbers(out, (double[]){row->size_bytes, row->mean_s, row->algbw_Bps, row->busbw_Bps}, 4);
+    }
+}
+
+static fs_status write_file(const fs_result *r, const char *directory, const char *name,
+                            void (*write)(const fs_result *, fs_out *), fs_err *err)
+{
+    size_t size = strlen(directory) + strlen(name) + 2;
+    char *path = fs_alloc(size, 1);
+    if (path == NULL)
+        return fs_fail_nomem(err);
+    snprintf(path, size, "%s/%s", directory, name);
+    fs_out *out = NULL;
+    fs_status status = fs_out_open(path, &out, err);
+    if (status == FS_OK) {
+        write(r, out);
+        status = fs_out_close(out, err);
+    }
+    fs_free(path);
+    return status;
+}
+
+fs_status fs_report_csv(const fs_result *result, const char *directory, fs_err *err)
+{
+    static const struct {
+        const char *name;
+        void (*write)(const fs_result *, fs_out *);
+    } files[] = {{"breakdown.csv", write_breakdown}, {"tiers.csv", write_tiers}, {"links.csv", write_links}, {"comms.csv", write_comms}};
+    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
+        return fs_fail(err, FS_E_IO, "cannot make directory '%s': %s", directory, strerror(errno));
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        fs_status status = write_file(result, directory, files[i].name, files[i].write, err);
+        if (status != FS_OK)
+            return status;
+    }
+    return FS_OK;
+}
