@@ -1,0 +1,285 @@
+/* spec.c - collect parts, link types, nodes, devices and links; check each when it comes. See spec.h.
+ *
+ * Invariant: whatever is in the spec is valid by itself (names unique, references resolved, figures in range), so
+ * freezing has only the whole to look at: that there are GPUs, and that they are connected.
+ * A failed call leaves the spec as it was, but for strings in its arena. */
+#include "topo/spec_in.h"
+
+#include "base/num.h"
+
+#include <string.h>
+
+/* Ranges keep every later sum, product and quotient finite; they are orders of magnitude beyond any machine. */
+typedef struct interval {
+    double low, high;
+    const char *text;
+} interval;
+
+static const interval times = {0, 1e6, "from 0 to 1e6 s"};
+static const interval rates = {1, 1e18, "from 1 to 1e18 B/s"};
+static const interval sizes = {1, 1e18, "from 1 to 1e18 B"};
+static const interval powers = {0, 1e9, "from 0 to 1e9 W"};
+static const interval computes = {1, 1e24, "from 1 to 1e24 FLOP/s"};
+static const interval fractions = {1e-6, 1, "from 1e-6 to 1"};
+
+fs_spec *fs_spec_new(const char *name, const char *path)
+{
+    fs_spec *spec = fs_zalloc(1, sizeof *spec);
+    if (spec == NULL)
+        return NULL;
+    spec->arena = fs_arena_new();
+    if (spec->arena) {
+        spec->name = fs_arena_strdup(spec->arena, name);
+        spec->path = fs_arena_strdup(spec->arena, path ? path : "");
+    }
+    if (spec->name == NULL || spec->path == NULL) {
+        fs_spec_free(spec);
+        return NULL;
+    }
+    return spec;
+}
+
+void fs_spec_free(fs_spec *spec)
+{
+    if (spec == NULL)
+        return;
+    fs_names_free(&spec->part_names);
+    fs_names_free(&spec->type_names);
+    fs_names_free(&spec->tier_names);
+    fs_names_free(&spec->node_names);
+    fs_names_free(&spec->device_names);
+    fs_free(spec->parts.data);
+    fs_free(spec->types.data);
+    fs_free(spec->devices.data);
+    fs_free(spec->links.data);
+    if (spec->arena)
+        fs_arena_free(spec->arena);
+    fs_free(spec);
+}
+
+void fs_spec_set_forwarding(fs_spec *spec, bool gpu_forwarding)
+{
+    spec->gpu_forwarding = gpu_forwarding;
+}
+
+/* ---- what the calls share ---------------------------------------------------------------------------------------- */
+
+#define FAIL(spec, field, place, err, ...)                                                                             \
+    ((spec)->blame = (field),                                                                                          \
+     fs_fail_at((err), FS_E_TOPOLOGY, (place).file, (place).line, (place).column, __VA_ARGS__))
+
+static fs_status check_range(fs_spec *spec, const char *field, double value, const interval *allowed, fs_place place,
+                             fs_err *err)
+{
+    if (value >= allowed->low && value <= allowed->high) /* false for NaN */
+        return FS_OK;
+    char found[40];
+    return FAIL(spec, field, place, err, "%s must be %s, found %s", field, allowed->text,
+                fs_format_exact(value, found, sizeof found));
+}
+
+/* A new name of some kind of thing: well formed and not yet taken. */
+static fs_status check_new(fs_spec *spec, const fs_names *set, const char *what, const char *name, bool slash,
+                           fs_place place, fs_err *err)
+{
+    if (!fs_name_ok(name, slash))
+        return FAIL(spec, "name", place, err, "%s name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'%s", what,
+                    name, slash ? ", '/'" : "");
+    if (fs_names_find(set, name) != FS_NONE)
+        return FAIL(spec, "name", place, err, "%s '%s' is defined twice", what, name);
+    return FS_OK;
+}
+
+static fs_status find(fs_spec *spec, const fs_names *set, const char *field, const char *what, const char *name,
+                      uint32_t *id, fs_place place, fs_err *err)
+{
+    *id = fs_names_find(set, name);
+    if (*id != FS_NONE)
+        return FS_OK;
+    const char *near = fs_suggest(name, set->names, set->count);
+    if (near)
+        return FAIL(spec, field, place, err, "unknown %s '%.255s' (did you mean '%s'?)", what, name, near);
+    return FAIL(spec, field, place, err, "unknown %s '%.255s'", what, name);
+}
+
+/* Copy a name into the spec and give it the next id. NULL when out of memory. */
+static const char *intern(fs_spec *spec, fs_names *set, const char *name)
+{
+    const char *copy = fs_arena_strdup(spec->arena, name);
+    return copy && fs_names_add(set, copy) ? copy : NULL;
+}
+
+/* ---- parts and link types ---------------------------------------------------------------------------------------- */
+
+static fs_status check_gpu(fs_spec *spec, const fs_part *part, fs_place place, fs_err *err)
+{
+    bool any = false;
+    for (int i = 0; i < FS_DTYPES; i++) {
+        if (part->peak_flops[i] == 0)
+            continue;
+        any = true;
+        fs_status status = check_range(spec, "peak", part->peak_flops[i], &computes, place, err);
+        if (status != FS_OK)
+            return status;
+    }
+    if (!any)
+        return FAIL(spec, NULL, place, err, "GPU part '%s' has no peak for any dtype", part->name);
+    if ((unsigned)part->arch >= FS_ARCHS)
+        return FAIL(spec, "arch", place, err, "GPU part '%s' has an unknown architecture", part->name);
+    const struct {
+        const char *field;
+        double value;
+        const interval *allowed;
+    } checks[] = {
+        {"memory", part->mem_bytes, &sizes},
+        {"memory-bandwidth", part->mem_Bps, &rates},
+        {"gemm-efficiency", part->gemm_efficiency, &fractions},
+        {"memory-efficiency", part->mem_efficiency, &fractions},
+        {"launch", part->launch_s, &times},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        fs_status status = check_range(spec, checks[i].field, checks[i].value, checks[i].allowed, place, err);
+        if (status != FS_OK)
+            return status;
+    }
+    return FS_OK;
+}
+
+/* Whether it has a figure that only GPUs have: that would be lost on the way through XML. */
+static bool has_gpu_figures(const fs_part *part)
+{
+    for (int i = 0; i < FS_DTYPES; i++)
+        if (part->peak_flops[i] != 0)
+            return true;
+    return part->arch != FS_ARCH_NONE || part->mem_bytes != 0 || part->mem_Bps != 0 || part->gemm_efficiency != 0 ||
+           part->mem_efficiency != 0 || part->launch_s != 0;
+}
+
+fs_status fs_spec_part(fs_spec *spec, const fs_part *part, fs_place place, fs_err *err)
+{
+    fs_status status = check_new(spec, &spec->part_names, "part", part->name, false, place, err);
+    if (status == FS_OK && (unsigned)part->kind >= FS_DEVICE_KINDS)
+        status = FAIL(spec, NULL, place, err, "part '%s' is of an unknown kind", part->name);
+    if (status == FS_OK && part->kind == FS_DEVICE_GPU)
+        status = check_gpu(spec, part, place, err);
+    else if (status == FS_OK && has_gpu_figures(part))
+        status = FAIL(spec, NULL, place, err, "part '%s' has figures that only a GPU has", part->name);
+    if (status == FS_OK)
+        status = check_range(spec, "power", part->power_W, &powers, place, err);
+    if (status == FS_OK)
+        status = check_range(spec, "latency", part->latency_s, &times, place, err);
+    if (status == FS_OK && part->kind == FS_DEVICE_GPU && part->latency_s != 0)
+        status = FAIL(spec, "latency", place, err, "GPU part '%s' has a latency: GPUs are endpoints", part->name);
+    if (status == FS_OK && part->multicast && part->kind != FS_DEVICE_NVSWITCH)
+        status = FAIL(spec, "multicast", place, err, "part '%s': only NVSwitches multicast", part->name);
+    if (status != FS_OK)
+        return status;
+    fs_part *copy = FS_PUSH(&spec->parts, *part);
+    if (copy == NULL)
+        return fs_fail_nomem(err);
+    copy->name = intern(spec, &spec->part_names, part->name);
+    if (copy->name == NULL) {
+        spec->parts.count--;
+        return fs_fail_nomem(err);
+    }
+    return FS_OK;
+}
+
+/* The id of a tier that may be new. */
+static fs_status intern_tier(fs_spec *spec, const char *tier, uint32_t *id, fs_place place, fs_err *err)
+{
+    *id = fs_names_find(&spec->tier_names, tier);
+    if (*id != FS_NONE)
+        return FS_OK;
+    if (!fs_name_ok(tier, false))
+        return FAIL(spec, "tier", place, err, "tier name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'", tier);
+    *id = spec->tier_names.count;
+    return intern(spec, &spec->tier_names, tier) ? FS_OK : fs_fail_nomem(err);
+}
+
+fs_status fs_spec_link_type(fs_spec *spec, const fs_link_type *type, const char *tier, fs_place place, fs_err *err)
+{
+    uint32_t tier_id = FS_NONE;
+    fs_status status = check_new(spec, &spec->type_names, "link type", type->name, false, place, err);
+    if (status == FS_OK && (unsigned)type->class_ >= FS_LINK_CLASSES)
+        status = FAIL(spec, "class", place, err, "link type '%s' is of an unknown class", type->name);
+    if (status == FS_OK)
+        status = check_range(spec, "bandwidth", type->bandwidth_Bps, &rates, place, err);
+    if (status == FS_OK)
+        status = check_range(spec, "effective", type->effective_Bps, &rates, place, err);
+    if (status == FS_OK && type->effective_Bps > type->bandwidth_Bps)
+        status = FAIL(spec, "effective", place, err, "effective bandwidth exceeds bandwidth");
+    if (status == FS_OK)
+        status = check_range(spec, "latency", type->latency_s, &times, place, err);
+    if (status == FS_OK)
+        status = intern_tier(spec, tier, &tier_id, place, err);
+    if (status != FS_OK)
+        return status;
+    fs_link_type *copy = FS_PUSH(&spec->types, *type);
+    if (copy == NULL)
+        return fs_fail_nomem(err);
+    copy->tier = tier_id;
+    copy->name = intern(spec, &spec->type_names, type->name);
+    if (copy->name == NULL) {
+        spec->types.count--;
+        return fs_fail_nomem(err);
+    }
+    return FS_OK;
+}
+
+/* ---- nodes, devices, links --------------------------------------------------------------------------------------- */
+
+fs_status fs_spec_node(fs_spec *spec, const char *name, uint32_t *node, fs_place place, fs_err *err)
+{
+    fs_status status = check_new(spec, &spec->node_names, "node", name, false, place, err);
+    if (status != FS_OK)
+        return status;
+    if (intern(spec, &spec->node_names, name) == NULL)
+        return fs_fail_nomem(err);
+    *node = spec->node_names.count - 1;
+    return FS_OK;
+}
+
+fs_status fs_spec_device(fs_spec *spec, const char *name, const char *part, uint32_t node, fs_place place, fs_err *err)
+{
+    uint32_t part_id = FS_NONE;
+    fs_status status = check_new(spec, &spec->device_names, "device", name, true, place, err);
+    if (status == FS_OK)
+        status = find(spec, &spec->part_names, "part", "part", part, &part_id, place, err);
+    if (status == FS_OK && node != FS_NONE && node >= spec->node_names.count)
+        status = FAIL(spec, "node", place, err, "device '%s' is on a node that does not exist", name);
+    if (status == FS_OK && spec->devices.count >= FS_DEVICES_MAX)
+        status = FAIL(spec, NULL, place, err, "more than %u devices", (unsigned)FS_DEVICES_MAX);
+    if (status != FS_OK)
+        return status;
+    fs_spec_device_row row = {.part = part_id, .node = node, .place = place};
+    fs_spec_device_row *copy = FS_PUSH(&spec->devices, row);
+    if (copy == NULL)
+        return fs_fail_nomem(err);
+    copy->name = intern(spec, &spec->device_names, name);
+    if (copy->name == NULL) {
+        spec->devices.count--;
+        return fs_fail_nomem(err);
+    }
+    return FS_OK;
+}
+
+fs_status fs_spec_link(fs_spec *spec, const char *from, const char *to, const char *type, uint32_t lanes, fs_place place,
+                       fs_err *err)
+{
+    fs_spec_link_row row = {.lanes = lanes};
+    fs_status status = find(spec, &spec->type_names, "type", "link type", type, &row.type, place, err);
+    if (status == FS_OK && (lanes < 1 || lanes > FS_LANES_MAX))
+        status = FAIL(spec, "lanes", place, err, "lanes must be from 1 to %d, found %u", FS_LANES_MAX, lanes);
+    if (status == FS_OK)
+        status = find(spec, &spec->device_names, "from", "device", from, &row.from, place, err);
+    if (status == FS_OK)
+        status = find(spec, &spec->device_names, "to", "device", to, &row.to, place, err);
+    if (status == FS_OK && row.from == row.to)
+        status = FAIL(spec, "to", place, err, "device '%s' is linked to itself", from);
+    if (status == FS_OK && spec->links.count >= FS_LINKS_MAX / 2)
+        status = FAIL(spec, NULL, place, err, "more than %u links", (unsigned)FS_LINKS_MAX);
+    if (status != FS_OK)
+        return status;
+    return FS_PUSH(&spec->links, row) ? FS_OK : fs_fail_nomem(err);
+}
