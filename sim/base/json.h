@@ -13,7 +13,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef enum fs_json_type { FS_JSON_NULL, FS_JSON_BOOL, FS_JSON_NUMBER, FS_JSON_STRING, FS_JSON_ARRAY, FS_JSON_OBJECT } fs_json_type;
+typedef enum fs_json_type {
+    FS_JSON_NULL,
+    FS_JSON_BOOL,
+    FS_JSON_NUMBER,
+    FS_JSON_STRING,
+    FS_JSON_ARRAY,
+    FS_JSON_OBJECT
+} fs_json_type;
 
 typedef struct fs_json fs_json;         /* one value; owned by its document */
 typedef struct fs_json_doc fs_json_doc; /* the document */

@@ -271,10 +271,10 @@ static char *format_scaled(double value, const named_scale *units, size_t count,
     while (i + 1 < count && fabs(value) >= units[i + 1].scale * 0.9995)
         i++;
     double shown = value / units[i].scale, magnitude = fabs(shown);
-    bool whole = units[i].scale == 1 && shown == floor(shown) && magnitude < 1000; /* "8 B", not "8.00 B" */
+    bool whole = i == 0 && units[i].scale == 1 && shown == floor(shown) && magnitude < 1000; /* "8 B", not "8.00 B" */
     if (value == 0 || !isfinite(value) || whole)
-        print(buffer, size, "%g %s", fabs(value) == 0 ? 0.0 : shown, units[i].name);
-    else if (magnitude < 1)
+        print(buffer, size, "%g %s", shown + 0.0 /* no "-0" */, units[i].name);
+    else if (magnitude < 0.9995)
         print(buffer, size, "%.3g %s", shown, units[i].name);
     else
         print(buffer, size, "%.*f %s", magnitude < 10 ? 2 : magnitude < 100 ? 1 : 0, shown, units[i].name);
@@ -286,7 +286,7 @@ static char *format_scaled(double value, const named_scale *units, size_t count,
 char *fs_format_seconds(double value, char *buffer, size_t size)
 {
     static const named_scale units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
-    return value == 0 ? format_scaled(0, units + 3, 1, buffer, size) : FORMAT_SCALED(units);
+    return value == 0 ? format_scaled(value, units + 3, 1, buffer, size) : FORMAT_SCALED(units);
 }
 
 char *fs_format_bytes(double value, char *buffer, size_t size)
