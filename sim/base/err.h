@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #if defined(__GNUC__)
 #define FS_MUST_CHECK __attribute__((warn_unused_result))
 #define FS_PRINTF(fmt_arg, first_arg) __attribute__((format(printf, fmt_arg, first_arg)))
@@ -58,5 +62,9 @@ int fs_err_format(const fs_err *err, char *buffer, size_t size);
 
 /* Exit status of the command line: 0 ok, 1 simulation / I/O / memory, 2 usage, 3 topology, 4 trace. */
 int fs_exit_status(fs_status status);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -9,6 +9,10 @@
 
 #include "base/err.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct fs_share {
     uint32_t resource;
     double coefficient; /* > 0 */
@@ -26,5 +30,9 @@ FS_MUST_CHECK fs_status fs_pattern_add(fs_pattern_table *table, const fs_share *
 uint32_t fs_pattern_count(const fs_pattern_table *table);
 /* The row; valid until the next fs_pattern_add. */
 const fs_share *fs_pattern_row(const fs_pattern_table *table, uint32_t id, uint32_t *count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

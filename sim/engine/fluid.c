@@ -1,0 +1,415 @@
+/* fluid.c - slots, events and integrals of the fluid model; see fluid.h.
+ *
+ * Life of a transfer: WAITING (its latency, an event in the heap) -> MOVING (uses in the lists of its resources, rate from
+ * fill.c, its end in the heap) -> done. Progress is lazy: `remaining` is brought up to date only when the rate changes,
+ * and the end is the remembered time, never a test of `remaining`, so rounding cannot hold anything up.
+ *
+ * Everything that happens at one time is delivered before rates are solved once: a start and an end only mark
+ * their resources dirty.
+ *
+ * Invariants: a slot has an event unless it is free, carried, or moving at rate 0; uses exist exactly for
+ * MOVING slots; resources[r].dirty iff r is among dirty[0 .. n_dirty). Cost: O(log slots + pattern) an event beside fill.c. */
+#include "engine/fluid_state.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+
+enum {
+    FIRST_SLOTS = 64,
+    SLOTS_MAX = 1 << 28, /* timers and transfers at once: 2^28, some 40 GB, so sizes never overflow */
+    USES_MAX = 1 << 30
+};
+
+/* ---- life ---- */
+
+fs_status fs_fluid_new(const fs_engine_def *def, const fs_carrier *carrier, fs_fluid **fluid, fs_err *err)
+{
+    fs_fluid *f = fs_zalloc(1, sizeof *f);
+    if (f == NULL)
+        return fs_fail_nomem(err);
+    f->patterns = def->patterns;
+    f->max_events = def->max_events;
+    f->n_resources = def->n_resources;
+    if (carrier)
+        f->carrier = *carrier;
+    f->free_slot = FS_NONE;
+    f->free_use = FS_NONE;
+    f->resources = fs_zalloc(def->n_resources, sizeof *f->resources);
+    f->dirty = fs_alloc(def->n_resources, sizeof *f->dirty);
+    f->part_resources = fs_alloc(def->n_resources, sizeof *f->part_resources);
+    f->levels = fs_alloc(def->n_resources, sizeof *f->levels);
+    if (!f->resources || !f->dirty || !f->part_resources || !f->levels) {
+        fs_fluid_free(f);
+        return fs_fail_nomem(err);
+    }
+    for (uint32_t i = 0; i < def->n_resources; i++) {
+        f->resources[i].capacity = def->capacity[i];
+        f->resources[i].first_use = FS_NONE;
+    }
+    *fluid = f;
+    return FS_OK;
+}
+
+void fs_fluid_free(fs_fluid *fluid)
+{
+    if (fluid == NULL)
+        return;
+    fs_heap_release(&fluid->heap);
+    fs_free(fluid->resources);
+    fs_free(fluid->dirty);
+    fs_free(fluid->slots);
+    fs_free(fluid->uses);
+    fs_free(fluid->part_resources);
+    fs_free(fluid->part_slots);
+    fs_free(fluid->levels);
+    fs_free(fluid);
+}
+
+/* ---- pools ---- */
+
+static fs_status grow_slots(fs_fluid *fluid, fs_err *err)
+{
+    uint32_t old = fluid->slot_capacity, wanted = old ? old * 2 : FIRST_SLOTS;
+    if (wanted > SLOTS_MAX)
+        return fs_fail(err, FS_E_SIM, "more than %d transfers and timers at once", SLOTS_MAX);
+    fs_status status = fs_heap_reserve(&fluid->heap, wanted, err);
+    if (status != FS_OK)
+        return status;
+    uint32_t *part_slots = fs_realloc(fluid->part_slots, wanted, sizeof *part_slots);
+    if (part_slots == NULL)
+        return fs_fail_nomem(err);
+    fluid->part_slots = part_slots;
+    fs_slot *slots = fs_realloc(fluid->slots, wanted, sizeof *slots);
+    if (slots == NULL)
+        return fs_fail_nomem(err);
+    fluid->slots = slots;
+    for (uint32_t id = wanted; id-- > old;) {
+        slots[id] = (fs_slot){.kind = SLOT_FREE, .first_use = fluid->free_slot};
+        fluid->free_slot = id;
+    }
+    fluid->slot_capacity = wanted;
+    return FS_OK;
+}
+
+/* At least `count` free uses. */
+static fs_status reserve_uses(fs_fluid *fluid, uint32_t count, fs_err *err)
+{
+    if (fluid->n_free_uses >= count)
+        return FS_OK;
+    uint32_t old = fluid->use_capacity, wanted = old ? old : FIRST_SLOTS;
+    while (wanted - old + fluid->n_free_uses < count || wanted == old) {
+        if (wanted >= USES_MAX)
+            return fs_fail(err, FS_E_SIM, "transfers cross more than %d resources at once", USES_MAX);
+        wanted *= 2;
+    }
+    fs_use *uses = fs_realloc(fluid->uses, wanted, sizeof *uses);
+    if (uses == NULL)
+        return fs_fail_nomem(err);
+    fluid->uses = uses;
+    for (uint32_t id = wanted; id-- > old;) {
+        uses[id].sibling = fluid->free_use;
+        fluid->free_use = id;
+    }
+    fluid->n_free_uses += wanted - old;
+    fluid->use_capacity = wanted;
+    return FS_OK;
+}
+
+static fs_status take_slot(fs_fluid *fluid, fs_slot slot, double time_s, uint32_t *id, fs_err *err)
+{
+    if (fluid->free_slot == FS_NONE) {
+        fs_status status = grow_slots(fluid, err);
+        if (status != FS_OK)
+            return status;
+    }
+    *id = fluid->free_slot;
+    fluid->free_slot = fluid->slots[*id].first_use;
+    slot.first_use = FS_NONE;
+    slot.sequence = fluid->next_sequence++;
+    fluid->slots[*id] = slot;
+    fs_heap_put(&fluid->heap, *id, time_s, slot.sequence);
+    return FS_OK;
+}
+
+static void give_slot(fs_fluid *fluid, uint32_t id)
+{
+    fs_heap_drop(&fluid->heap, id);
+    fluid->slots[id].kind = SLOT_FREE;
+    fluid->slots[id].first_use = fluid->free_slot;
+    fluid->free_slot = id;
+}
+
+/* ---- resources ---- */
+
+static void mark_dirty(fs_fluid *fluid, uint32_t resource)
+{
+    if (!fluid->resources[resource].dirty) {
+        fluid->resources[resource].dirty = true;
+        fluid->dirty[fluid->n_dirty++] = resource;
+    }
+}
+
+static void link_use(fs_fluid *fluid, uint32_t slot, fs_share share)
+{
+    uint32_t id = fluid->free_use;
+    fs_use *u = &fluid->uses[id];
+    fs_resource *r = &fluid->resources[share.resource];
+    fluid->free_use = u->sibling;
+    fluid->n_free_uses--;
+    *u = (fs_use){.coefficient = share.coefficient,
+                  .slot = slot,
+                  .resource = share.resource,
+                  .next = r->first_use,
+                  .prev = FS_NONE,
+                  .sibling = fluid->slots[slot].first_use};
+    if (r->first_use != FS_NONE)
+        fluid->uses[r->first_use].prev = id;
+    r->first_use = id;
+    fluid->slots[slot].first_use = id;
+    mark_dirty(fluid, share.resource);
+}
+
+static void unlink_use(fs_fluid *fluid, uint32_t id)
+{
+    fs_use *u = &fluid->uses[id];
+    fs_resource *r = &fluid->resources[u->resource];
+    if (u->prev == FS_NONE)
+        r->first_use = u->next;
+    else
+        fluid->uses[u->prev].next = u->next;
+    if (u->next != FS_NONE)
+        fluid->uses[u->next].prev = u->prev;
+    mark_dirty(fluid, u->resource);
+    u->sibling = fluid->free_use;
+    fluid->free_use = id;
+    fluid->n_free_uses++;
+}
+
+/* The bytes of an ended transfer, exactly: coefficient x amount. */
+static void end_moving(fs_fluid *fluid, uint32_t slot)
+{
+    fs_slot *s = &fluid->slots[slot];
+    for (uint32_t u = s->first_use; u != FS_NONE;) {
+        uint32_t sibling = fluid->uses[u].sibling;
+        fluid->resources[fluid->uses[u].resource].use.amount += fluid->uses[u].coefficient * s->amount;
+        unlink_use(fluid, u);
+        u = sibling;
+    }
+    s->first_use = FS_NONE;
+    fluid->n_moving--;
+}
+
+/* The carrier tells no rates: count it busy while anything crosses it. */
+static void count_carried(fs_fluid *fluid, const fs_slot *s, bool starts)
+{
+    uint32_t count;
+    const fs_share *row = fs_pattern_row(fluid->patterns, s->pattern, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        fs_resource *r = &fluid->resources[row[i].resource];
+        if (starts) {
+            if (r->carried++ == 0)
+                r->busy_since_s = fluid->now_s;
+        } else {
+            r->use.amount += row[i].coefficient * s->amount;
+            if (--r->carried == 0)
+                r->use.busy_s += fluid->now_s - r->busy_since_s;
+        }
+    }
+}
+
+/* ---- starts ---- */
+
+/* Sorts out what a caller may have got wrong, and whether the carrier takes the pattern. */
+static fs_status check_pattern(const fs_fluid *fluid, uint32_t pattern, fs_err *err)
+{
+    if (pattern >= fs_pattern_count(fluid->patterns))
+        return fs_fail(err, FS_E_SIM, "transfer along pattern %u, but there are %u patterns", pattern,
+                       fs_pattern_count(fluid->patterns));
+    uint32_t count;
+    const fs_share *row = fs_pattern_row(fluid->patterns, pattern, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (row[i].resource >= fluid->n_resources)
+            return fs_fail(err, FS_E_SIM, "pattern %u loads resource %u, but there are %u resources", pattern,
+                           row[i].resource, fluid->n_resources);
+        if (!(row[i].coefficient > 0 && row[i].coefficient < INFINITY))
+            return fs_fail(err, FS_E_SIM, "pattern %u loads resource %u with coefficient %g, expected more than 0", pattern,
+                           row[i].resource, row[i].coefficient);
+    }
+    return FS_OK;
+}
+
+/* The latency is paid. *over: there is nothing to move. */
+static fs_status begin_moving(fs_fluid *fluid, uint32_t slot, bool *over, fs_err *err)
+{
+    uint32_t pattern = fluid->slots[slot].pattern, count;
+    const fs_share *row = fs_pattern_row(fluid->patterns, pattern, &count);
+    double amount = fluid->slots[slot].amount;
+    *over = amount == 0 || count == 0;
+    if (*over)
+        return FS_OK;
+    int carried = 0;
+    fs_status status = FS_OK;
+    if (fluid->carrier.carry)
+        status = fluid->carrier.takes(fluid->carrier.context, pattern, &carried, err);
+    if (status == FS_OK && !carried)
+        status = reserve_uses(fluid, count, err);
+    if (status != FS_OK)
+        return status;
+    fs_slot *s = &fluid->slots[slot];
+    fs_heap_drop(&fluid->heap, slot);
+    if (++fluid->n_moving > fluid->count.peak_active)
+        fluid->count.peak_active = fluid->n_moving;
+    if (carried) {
+        s->kind = SLOT_CARRIED;
+        count_carried(fluid, s, true);
+        return fluid->carrier.carry(fluid->carrier.context, slot, pattern, amount, err);
+    }
+    s->kind = SLOT_MOVING;
+    s->remaining = amount;
+    s->since_s = fluid->now_s;
+    s->rate = 0;
+    for (uint32_t i = 0; i < count; i++)
+        link_use(fluid, slot, row[i]);
+    return FS_OK;
+}
+
+fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, double latency_s, uint64_t tag, fs_err *err)
+{
+    if (!(amount >= 0 && amount < INFINITY))
+        return fs_fail(err, FS_E_SIM, "transfer of %g bytes, expected 0 or more", amount);
+    if (!(latency_s >= 0 && latency_s < INFINITY))
+        return fs_fail(err, FS_E_SIM, "transfer with a latency of %g s, expected 0 or more", latency_s);
+    fs_status status = check_pattern(fluid, pattern, err);
+    uint32_t slot;
+    fs_slot s = {.kind = SLOT_WAITING, .amount = amount, .pattern = pattern, .tag = tag};
+    if (status == FS_OK)
+        status = take_slot(fluid, s, fluid->now_s + latency_s, &slot, err);
+    if (status == FS_OK)
+        fluid->count.transfers++;
+    return status;
+}
+
+fs_status fs_fluid_timer(fs_fluid *fluid, double delay_s, uint64_t tag, fs_err *err)
+{
+    if (!(delay_s >= 0 && delay_s < INFINITY))
+        return fs_fail(err, FS_E_SIM, "timer of %g s, expected 0 or more", delay_s);
+    uint32_t slot;
+    return take_slot(fluid, (fs_slot){.kind = SLOT_TIMER, .tag = tag}, fluid->now_s + delay_s, &slot, err);
+}
+
+void fs_fluid_set_capacity(fs_fluid *fluid, uint32_t resource, double capacity)
+{
+    fluid->resources[resource].capacity = capacity;
+    mark_dirty(fluid, resource);
+}
+
+/* ---- events ---- */
+
+void fs_fluid_settle(fs_fluid *fluid, const fs_engine_calls *calls)
+{
+    if (fluid->n_dirty > 0)
+        fs_fill(fluid, calls);
+}
+
+double fs_fluid_next(const fs_fluid *fluid)
+{
+    return fluid->heap.count > 0 ? fluid->heap.events[0].time_s : INFINITY;
+}
+
+/* The slot has ended: free it, then tell, so that the callee may take it again. */
+static fs_status end_slot(fs_fluid *fluid, uint32_t slot, const fs_engine_calls *calls, fs_err *err)
+{
+    if (fluid->max_events > 0 && fluid->count.events >= fluid->max_events)
+        return fs_fail(err, FS_E_SIM, "stopped after %llu events at %.9g s: the limit of events is reached",
+                       (unsigned long long)fluid->max_events, fluid->now_s);
+    fluid->count.events++;
+    uint64_t tag = fluid->slots[slot].tag;
+    give_slot(fluid, slot);
+    return calls->done(calls->context, tag, fluid->now_s, err);
+}
+
+fs_status fs_fluid_deliver(fs_fluid *fluid, double now_s, const fs_engine_calls *calls, fs_err *err)
+{
+    fluid->now_s = now_s;
+    while (fluid->heap.count > 0 && fluid->heap.events[0].time_s <= now_s) {
+        uint32_t slot = fluid->heap.events[0].slot;
+        bool over = true;
+        fs_status status = FS_OK;
+        if (fluid->slots[slot].kind == SLOT_WAITING)
+            status = begin_moving(fluid, slot, &over, err);
+        else if (fluid->slots[slot].kind == SLOT_MOVING)
+            end_moving(fluid, slot);
+        if (status == FS_OK && over)
+            status = end_slot(fluid, slot, calls, err);
+        if (status != FS_OK)
+            return status;
+    }
+    return FS_OK;
+}
+
+fs_status fs_fluid_landed(fs_fluid *fluid, uint32_t slot, const fs_engine_calls *calls, fs_err *err)
+{
+    count_carried(fluid, &fluid->slots[slot], false);
+    fluid->n_moving--;
+    return end_slot(fluid, slot, calls, err);
+}
+
+fs_status fs_fluid_at_rest(const fs_fluid *fluid, fs_err *err)
+{
+    if (fluid->n_moving == 0)
+        return FS_OK;
+    for (uint32_t slot = 0; slot < fluid->slot_capacity; slot++) {
+        const fs_slot *s = &fluid->slots[slot];
+        if (s->kind != SLOT_MOVING && s->kind != SLOT_CARRIED)
+            continue;
+        uint32_t count;
+        const fs_share *row = fs_pattern_row(fluid->patterns, s->pattern, &count);
+        for (uint32_t i = 0; i < count; i++)
+            if (fluid->resources[row[i].resource].capacity == 0)
+                return fs_fail(err, FS_E_SIM,
+                               "standing still at %.9g s: %u of the transfers cannot move; the first needs resource %u, which "
+                               "has no capacity",
+                               fluid->now_s, fluid->n_moving, row[i].resource);
+    }
+    return fs_fail(err, FS_E_SIM, "standing still at %.9g s: %u of the transfers cannot move", fluid->now_s, fluid->n_moving);
+}
+
+/* ---- questions ---- */
+
+double fs_fluid_now(const fs_fluid *fluid)
+{
+    return fluid->now_s;
+}
+
+double fs_fluid_rate(const fs_fluid *fluid, uint64_t tag)
+{
+    for (uint32_t slot = 0; slot < fluid->slot_capacity; slot++)
+        if (fluid->slots[slot].kind == SLOT_MOVING && fluid->slots[slot].tag == tag)
+            return fluid->slots[slot].rate;
+    return 0;
+}
+
+double fs_fluid_load(const fs_fluid *fluid, uint32_t resource)
+{
+    return fluid->resources[resource].load;
+}
+
+fs_resource_use fs_fluid_use(const fs_fluid *fluid, uint32_t resource)
+{
+    const fs_resource *r = &fluid->resources[resource];
+    fs_resource_use use = r->use;
+    if (r->load > 0 || r->carried > 0)
+        use.busy_s += fluid->now_s - r->busy_since_s;
+    for (uint32_t u = r->first_use; u != FS_NONE; u = fluid->uses[u].next) {
+        const fs_slot *s = &fluid->slots[fluid->uses[u].slot];
+        double left = fmax(0, s->remaining - s->rate * (fluid->now_s - s->since_s));
+        use.amount += fluid->uses[u].coefficient * (s->amount - left);
+    }
+    return use;
+}
+
+fs_engine_counters fs_fluid_count(const fs_fluid *fluid)
+{
+    return fluid->count;
+}

@@ -1,0 +1,165 @@
+/* simgrid_bridge.cpp - fabsim's fluid model as a resource model in SimGrid's loop; see bridge.h.
+ *
+ * SimGrid asks every model for the time to its next event, advances its clock by the smallest answer and tells the
+ * models. The clock of fabsim is the truth for fabsim: a promised event happens at exactly the promised time, so the
+ * sums of differences on SimGrid's side never accumulate into results. SimGrid's clock never restarts; fabsim's time is an
+ * offset from it only where a stock flow ended first.
+ *
+ * kernel:: headers are no stable API, hence the check of the version. */
+#include "engine/bridge.h"
+#include "engine/stock_network.hpp"
+
+#include <simgrid/kernel/resource/Model.hpp>
+#include <simgrid/s4u.hpp>
+#include <simgrid/version.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#if SIMGRID_VERSION_MAJOR != 3 || SIMGRID_VERSION_MINOR != 32
+#error "fabsim plugs into SimGrid's kernel headers, which change between releases: SimGrid 3.32 is needed (Debian 12: libsimgrid-dev)"
+#endif
+
+namespace {
+
+class FluidModel : public simgrid::kernel::resource::Model {
+public:
+    FluidModel() : Model("fabsim fluid model") {}
+
+    /* Steps in and out of the loop: without a driver the model has nothing to say. */
+    void attach(const fs_bridge_model *driver)
+    {
+        driver_ = driver;
+        if (driver != nullptr)
+            epoch_s_ = simgrid::s4u::Engine::get_clock() - driver->now(driver->context);
+    }
+    const fs_bridge_model *driver() const { return driver_; }
+
+    double next_occurring_event(double) override
+    {
+        promised_ = driver_ != nullptr;
+        if (!promised_)
+            return -1.0;
+        due_s_ = driver_->next(driver_->context);
+        promised_delta_ = std::fmax(0.0, due_s_ - driver_->now(driver_->context));
+        return std::isfinite(due_s_) ? promised_delta_ : -1.0;
+    }
+
+    void update_actions_state(double now, double delta) override
+    {
+        if (driver_ == nullptr || !promised_)
+            return;
+        promised_ = false;
+        double now_s = due_s_;
+        if (delta != promised_delta_ || !std::isfinite(due_s_)) /* a stock flow came first */
+            now_s = std::fmin(due_s_, std::fmax(driver_->now(driver_->context), now - epoch_s_));
+        driver_->advance(driver_->context, now_s);
+    }
+
+private:
+    const fs_bridge_model *driver_ = nullptr;
+    bool promised_ = false;
+    double due_s_ = 0.0, promised_delta_ = 0.0, epoch_s_ = 0.0;
+};
+
+/* The SimGrid engine of this process. Never freed: SimGrid supports one, and no restart. */
+struct Process {
+    fs_backend network; /* CM02 or NS3: which stock network was configured */
+    simgrid::s4u::Engine *engine;
+    std::shared_ptr<FluidModel> model;
+};
+Process *process;
+
+void settings(fs_backend backend, std::vector<std::string> &arguments)
+{
+    arguments = {"fabsim", "--log=root.thresh:critical", "--cfg=debug/verbose-exit:no", "--cfg=debug/clean-atexit:no"};
+    fs_stock_settings(backend, arguments);
+}
+
+/* SimGrid takes over SIGINT, SIGSEGV and SIGBUS when it starts; fabsim keeps what its program had. */
+class KeepSignals {
+public:
+    KeepSignals()
+    {
+        for (int i = 0; i < 3; i++)
+            sigaction(signals_[i], nullptr, &actions_[i]);
+    }
+    ~KeepSignals()
+    {
+        for (int i = 0; i < 3; i++)
+            sigaction(signals_[i], &actions_[i], nullptr);
+    }
+    KeepSignals(const KeepSignals &) = delete;
+    KeepSignals &operator=(const KeepSignals &) = delete;
+
+private:
+    static constexpr int signals_[3] = {SIGINT, SIGSEGV, SIGBUS};
+    struct sigaction actions_[3];
+};
+constexpr int KeepSignals::signals_[3];
+
+void start_simgrid(fs_backend backend)
+{
+    KeepSignals keep;
+    std::vector<std::string> arguments;
+    settings(backend, arguments);
+    std::vector<char *> argv;
+    for (std::string &argument : arguments)
+        argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    int argc = static_cast<int>(arguments.size());
+    auto *engine = new simgrid::s4u::Engine(&argc, argv.data());
+    /* A platform there must be, or the loop crashes: one zone, one host. */
+    auto *zone = simgrid::s4u::create_empty_zone("fabsim");
+    zone->create_host("fabsim", 1.0);
+    zone->seal();
+    auto model = std::make_shared<FluidModel>();
+    engine->add_model(model);
+    process = new Process{backend, engine, model};
+}
+
+} // namespace
+
+fs_status fs_bridge_guard(fs_err *err, const std::function<void()> &body)
+{
+    try {
+        body();
+        return FS_OK;
+    } catch (const std::bad_alloc &) {
+        return fs_fail_nomem(err);
+    } catch (const std::exception &e) {
+        return fs_fail(err, FS_E_SIM, "SimGrid: %s", e.what());
+    } catch (...) {
+        return fs_fail(err, FS_E_SIM, "SimGrid failed for an unknown reason");
+    }
+}
+
+void fs_bridge_landed(uint32_t slot)
+{
+    const fs_bridge_model *driver = process->model->driver();
+    if (driver != nullptr)
+        driver->landed(driver->context, slot);
+}
+
+fs_status fs_bridge_open(fs_backend backend, fs_err *err)
+{
+    if (process == nullptr) /* fabric needs no stock network; it gets the one that does not preclude cm02 */
+        return fs_bridge_guard(err, [backend] { start_simgrid(backend == FS_BACKEND_NS3 ? backend : FS_BACKEND_CM02); });
+    if (backend == FS_BACKEND_FABRIC || backend == process->network)
+        return FS_OK;
+    return fs_fail(err, FS_E_SIM, "this process has started SimGrid for the network backend %s and cannot switch to %s",
+                   fs_backend_name(process->network), fs_backend_name(backend));
+}
+
+fs_status fs_bridge_run(const fs_bridge_model *model, fs_err *err)
+{
+    process->model->attach(model);
+    fs_status status = fs_bridge_guard(err, [] { process->engine->run(); });
+    process->model->attach(nullptr);
+    return status;
+}
