@@ -10,17 +10,17 @@
 
 #include "work/work.h"
 
-enum { FS_RANKS_MAX = 1 << 22, FS_FAMILIES_MAX = 256, FS_STREAMS_MAX = 1024 };
+enum { FS_RANKS_MAX = 1 << 22, FS_FAMILIES_MAX = 256, FS_STREAMS_MAX = 1024 }; /* GPU numbers are below FS_RANKS_MAX too */
 
 typedef struct fs_work_builder fs_work_builder;
 
 fs_work_builder *fs_work_builder_new(const char *name, const char *kind, const char *path); /* NULL: no memory */
 void fs_work_builder_free(fs_work_builder *builder);
 
-FS_MUST_CHECK fs_status fs_work_set_ranks(fs_work_builder *b, uint32_t n_ranks, fs_err *err); /* rank i on GPU i */
+FS_MUST_CHECK fs_status fs_work_set_ranks(fs_work_builder *b, uint32_t n_ranks, fs_err *err); /* rank i on GPU i; once, first */
 FS_MUST_CHECK fs_status fs_work_place(fs_work_builder *b, uint32_t rank, uint32_t gpu, fs_err *err);
 /* A family of equal strides: group g holds ranks that differ in one mixed-radix digit: rank = outer * (size * stride) +
- * position * stride + inner. stride 1, size n_ranks = the world. */
+ * position * stride + inner. stride 1, size n_ranks = the world, which is family 0 of every work under the name "world". */
 FS_MUST_CHECK fs_status fs_work_family_strided(fs_work_builder *b, const char *name, uint32_t size, uint32_t stride,
                                                uint32_t *family, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_family_explicit(fs_work_builder *b, const char *name, const uint32_t *begin,
@@ -30,7 +30,10 @@ FS_MUST_CHECK fs_status fs_work_name(fs_work_builder *b, const char *name, uint3
 
 FS_MUST_CHECK fs_status fs_work_program(fs_work_builder *b, const char *name, uint32_t *program, fs_err *err);
 fs_op fs_op_default(fs_op_kind kind); /* every field at its neutral value */
-/* Appends to the program; deps are indices of ops of the same program, later ones allowed. */
+const char *fs_op_label(const fs_op *op); /* "send", "all_reduce": the name of an op that was given none */
+/* Room for n_ops ops: large programs should say so beforehand, growing leaves the smaller arrays in the arena. */
+FS_MUST_CHECK fs_status fs_work_reserve(fs_work_builder *b, uint32_t program, uint32_t n_ops, fs_err *err);
+/* Appends to the program; a name of FS_NONE becomes the op's label, and stream 0 of none "main"; deps are indices of ops of the same program, later ones allowed. */
 FS_MUST_CHECK fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, const uint32_t *deps, uint32_t n_deps,
                                    uint32_t *index, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs_err *err);
@@ -38,6 +41,7 @@ void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals);
 FS_MUST_CHECK fs_status fs_work_set_note(fs_work_builder *b, const char *note, fs_err *err);
 void fs_work_set_hash(fs_work_builder *b, uint64_t hash);
 
+/* Ranks without a program get an empty one, "(idle)". After success the builder can only be freed. */
 FS_MUST_CHECK fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err);
 
 #endif
