@@ -56,3 +56,109 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 tests: $(TESTS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# Fuzz targets, as programs that replay their corpus (every build) and as fuzzers (clang).
+FUZZERS := topology trace
+REPLAYS := $(FUZZERS:%=$(BUILD)/tests/fuzz/replay_%)
+
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
+	$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The fuzzer proper: the library built with coverage, linked with libFuzzer's main.
+.PHONY: fuzz fuzz-build
+FUZZ_SECONDS ?= 60
+FUZZ_SAN     := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+fuzz-build:
+	$(MAKE) BUILD=build-fuzz CC=clang CXX=clang++ OPT="-O1 -g" SAN="$(FUZZ_SAN)" $(FUZZERS:%=build-fuzz/tests/fuzz/fuzz_%)
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB)
+	$(CXX) $(subst fuzzer-no-link,fuzzer,$(SAN)) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# New inputs go to build-fuzz/corpus-*, findings to build-fuzz/; `make fuzz FUZZ_SECONDS=1800` for a long run.
+fuzz: fuzz-build
+	@for target in $(FUZZERS); do \
+		mkdir -p build-fuzz/corpus-$$target; \
+		build-fuzz/tests/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=3000 -max_len=8192 \
+			-dict=tests/fuzz/$$target.dict -artifact_prefix=build-fuzz/finding-$$target- -print_final_stats=1 \
+			build-fuzz/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
+	done
+
+# ---- make check -----------------------------------------------------------------------------------------------------
+ASAN       := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(TESTS))
+
+.PHONY: check check-all demo deps-build deps-test test-plain test-asan test-clang layers determinism help
+deps-build:
+	@scripts/install-deps.sh build
+deps-test:
+	@scripts/install-deps.sh test
+
+# Dependencies first, then everything else in a make of its own: pkg-config may not have been there before.
+demo: deps-build
+	@$(MAKE) -j$(JOBS) all
+	@echo; echo '$$ fabsim topologies/dgx2h.xml workloads/megatron-8.3b-tp8.json'; echo
+	@$(BUILD)/fabsim topologies/dgx2h.xml workloads/megatron-8.3b-tp8.json
+
+check: deps-test
+	@$(MAKE) check-all
+
+check-all:
+	@$(MAKE) layers
+	@$(MAKE) -j$(JOBS) all tests $(REPLAYS)
+	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" DEFINES=-DFS_FAULT all tests build-asan/tests/fuzz/replay_topology build-asan/tests/fuzz/replay_trace
+	@$(MAKE) -j$(JOBS) BUILD=build-clang CC=clang CXX=clang++ all
+	@$(MAKE) test-plain
+	@$(MAKE) test-asan
+	@$(MAKE) determinism
+	@echo "all tests passed"
+
+layers:
+	scripts/check-layers.sh
+
+# prove reads the TAP of cmocka, of the replays and of bats.
+PROVE := CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --merge
+test-plain:
+	$(PROVE) -j$(JOBS) -e '' $(sort $(TESTS))
+	$(PROVE) -e '' $(foreach f,$(FUZZERS),$(BUILD)/tests/fuzz/replay_$(f) :: tests/fuzz/corpus/$(f))
+	FABSIM=$(abspath $(BUILD)/fabsim) bats tests/cli
+
+test-asan: export ASAN_OPTIONS = detect_leaks=1
+test-asan:
+	CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --merge -j$(JOBS) -e '' $(sort $(patsubst $(BUILD)/%,build-asan/%,$(UNIT_TESTS)))
+	for f in $(FUZZERS); do build-asan/tests/fuzz/replay_$$f tests/fuzz/corpus/$$f >build-asan/replay-$$f.tap || exit 1; done
+
+determinism:
+	tests/determinism.sh
+
+# ---- install --------------------------------------------------------------------------------------------------------
+SHARE := $(DESTDIR)$(PREFIX)/share
+.PHONY: install uninstall clean format tidy
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/fabsim $(SHARE)/doc/fabsim
+	install -m 755 $(BUILD)/fabsim $(DESTDIR)$(PREFIX)/bin/fabsim
+	install -m 644 docs/man/fabsim.1 $(SHARE)/man/man1/fabsim.1
+	install -m 644 scripts/completion/fabsim.bash $(SHARE)/bash-completion/completions/fabsim
+	install -m 644 README.md LICENSE docs/*.md $(SHARE)/doc/fabsim
+	cp -R topologies workloads $(SHARE)/fabsim
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/fabsim $(SHARE)/man/man1/fabsim.1 $(SHARE)/bash-completion/completions/fabsim
+	rm -rf $(SHARE)/fabsim $(SHARE)/doc/fabsim
+
+clean:
+	rm -rf build build-*
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cpp')
+
+tidy:
+	clang-tidy --quiet $(SOURCES) -- $(CPPFLAGS) -std=c17
+
+help:
+	@echo "make demo       install what is missing, build, simulate a real case"
+	@echo "make check      install what the tests need, build, run every test"
+	@echo "make            build build/fabsim"
+	@echo "make install    PREFIX=/usr/local DESTDIR="
+	@echo "make bench      measure speed, print counters"
+	@echo "make fuzz       fuzz the XML and the JSON reader, FUZZ_SECONDS=60 each"
+	@echo "make format tidy clean"
