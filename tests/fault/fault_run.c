@@ -1,0 +1,112 @@
+/* fault_run.c - allocation number 1, 2, 3, ... fails, until a whole run succeeds: each time a clean error, no leak.
+ *
+ * A run is everything from XML and JSON text to the written reports. What libxml2 keeps for the life of the process is
+ * allocated by a first, undisturbed run. */
+#include "base/mem.h"
+#include "report/report.h"
+#include "run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char topology[] =
+    "<fabsim version='topology/1' name='pair'>\n"
+    " <parts>\n"
+    "  <gpu name='g' arch='volta' memory='16GB' memory-bandwidth='900GB/s' gemm-efficiency='1' memory-efficiency='1'\n"
+    "       launch='1us' power='300W' source='test'><peak dtype='fp16' flops='100TFLOP/s'/></gpu>\n"
+    "  <link-type name='l' class='nvlink' tier='nvlink' bandwidth='25GB/s' effective='20GB/s' latency='1us' source='test'/>\n"
+    " </parts>\n"
+    " <board name='b'><device name='gpu[0-1]' part='g'/><link from='gpu0' to='gpu1' type='l' lanes='2'/></board>\n"
+    "</fabsim>\n";
+
+static const char trace[] =
+    "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"name\":\"t\",\"ranks\":2,\"programs\":[{\"name\":\"p\",\"ranks\":\"all\",\"ops\":["
+    "{\"op\":\"compute\",\"id\":\"a\",\"flops\":1e12,\"bytes\":1e9,\"dtype\":\"fp16\"},"
+    "{\"op\":\"all_reduce\",\"group\":\"world\",\"size_bytes\":\"1MiB\",\"stream\":\"comm\",\"after\":[\"a\"],\"sm_share\":0.1},"
+    "{\"op\":\"compute\",\"duration_us\":10}]}]}";
+
+/* One byte wrong: the errors' paths allocate too. */
+static const char bad_trace[] =
+    "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":2,\"programs\":[{\"ranks\":\"all\",\"ops\":[{\"op\":\"comput\"}]}]}";
+
+static fs_status write_reports(const fs_result *result, fs_err *err)
+{
+    fs_out *out = NULL;
+    fs_status status = fs_out_open("/dev/null", &out, err);
+    if (status != FS_OK)
+        return status;
+    const fs_report_meta meta = {.version = "0", .command = "", .stable = true, .top_links = 10};
+    fs_report_json(result, &meta, out);
+    status = fs_report_text(result, (fs_style){0}, out, err);
+    if (status != FS_OK) {
+        fs_out_discard(out);
+        return status;
+    }
+    return fs_out_close(out, err);
+}
+
+static fs_status whole_run(const char *json, size_t length, fs_err *err)
+{
+    fs_topo *topo = NULL;
+    fs_work *work = NULL;
+    fs_result result = {0};
+    fs_status status = fs_topo_parse("t.xml", topology, sizeof topology - 1, NULL, 0, &topo, err);
+    if (status == FS_OK)
+        status = fs_work_parse("t.json", json, length, NULL, 0, &work, err);
+    if (status == FS_OK) {
+        fs_run_options options = fs_run_default();
+        options.timeline = "/dev/null";
+        status = fs_run(topo, work, &options, &result, err);
+    }
+    if (status == FS_OK) {
+        status = write_reports(&result, err);
+        fs_result_free(&result);
+    }
+    fs_work_free(work);
+    fs_topo_free(topo);
+    return status;
+}
+
+static void fail_each(const char *json, size_t length, fs_status expected)
+{
+    fs_err err = {0};
+    assert_int_equal(whole_run(json, length, &err), expected); /* warm-up */
+    for (uint64_t n = 1;; n++) {
+        uint64_t before = fs_mem_live();
+        fs_mem_fail_after(n);
+        fs_status status = whole_run(json, length, &err);
+        fs_mem_fail_after(0);
+        if (fs_mem_live() != before)
+            fail_msg("allocation %llu fails: %lld blocks leak (%s)", (unsigned long long)n,
+                     (long long)(fs_mem_live() - before), err.text);
+        if (status == expected) {
+            print_message("# %llu allocations\n", (unsigned long long)n);
+            return;
+        }
+        if (status != FS_E_NOMEM)
+            fail_msg("allocation %llu fails: status %d, '%s'", (unsigned long long)n, (int)status, err.text);
+    }
+}
+
+static void a_run_that_works(void **state)
+{
+    (void)state;
+    fail_each(trace, sizeof trace - 1, FS_OK);
+}
+
+static void a_run_that_fails(void **state)
+{
+    (void)state;
+    fail_each(bad_trace, sizeof bad_trace - 1, FS_E_TRACE);
+}
+
+int main(void)
+{
+    fs_mem_adopt_libxml2();
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_run_that_works), cmocka_unit_test(a_run_that_fails)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
