@@ -130,6 +130,10 @@ test-asan:
 determinism:
 	tests/determinism.sh
 
+.PHONY: bench
+bench: all
+	bench/run.py
+
 # ---- install --------------------------------------------------------------------------------------------------------
 SHARE := $(DESTDIR)$(PREFIX)/share
 .PHONY: install uninstall clean format tidy
