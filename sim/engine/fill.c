@@ -24,6 +24,17 @@ typedef struct part {
     uint32_t n_resources, n_slots;
 } part;
 
+/* fmin and fmax are calls, for the sake of NaN; there is none here. */
+static double smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 static void see_resource(fs_fluid *fluid, part *p, uint32_t id)
 {
     fs_resource *r = &fluid->resources[id];
@@ -155,7 +166,7 @@ static void fill_alone(fs_fluid *fluid, uint32_t slot)
 {
     double level = INFINITY;
     for (uint32_t u = fluid->slots[slot].first_use; u != FS_NONE; u = fluid->uses[u].sibling)
-        level = fmin(level, fluid->resources[fluid->uses[u].resource].capacity / fluid->uses[u].coefficient);
+        level = smaller(level, fluid->resources[fluid->uses[u].resource].capacity / fluid->uses[u].coefficient);
     freeze(fluid, slot, level);
 }
 
@@ -166,7 +177,7 @@ static void apply_rate(fs_fluid *fluid, uint32_t slot)
     fs_slot *s = &fluid->slots[slot];
     if (s->level == s->rate) /* the remembered end time stays exact */
         return;
-    s->remaining = fmax(0, s->remaining - s->rate * (fluid->now_s - s->since_s));
+    s->remaining = larger(0, s->remaining - s->rate * (fluid->now_s - s->since_s));
     s->since_s = fluid->now_s;
     s->rate = s->level;
     double end_s = s->rate > 0 ? fluid->now_s + s->remaining / s->rate : INFINITY;
@@ -179,7 +190,7 @@ static void apply_rate(fs_fluid *fluid, uint32_t slot)
 static void apply_load(fs_fluid *fluid, uint32_t id, const fs_engine_calls *calls)
 {
     fs_resource *r = &fluid->resources[id];
-    double load = fmin(r->new_load, r->capacity); /* rounding may have put it an ulp above */
+    double load = smaller(r->new_load, r->capacity); /* rounding may have put it an ulp above */
     if (load == r->load)
         return;
     if (r->load == 0)
@@ -187,7 +198,7 @@ static void apply_load(fs_fluid *fluid, uint32_t id, const fs_engine_calls *call
     else if (load == 0)
         r->use.busy_s += fluid->now_s - r->busy_since_s;
     r->load = load;
-    r->use.peak = fmax(r->use.peak, load);
+    r->use.peak = larger(r->use.peak, load);
     if (calls->load)
         calls->load(calls->context, id, load, fluid->now_s);
 }
