@@ -25,7 +25,7 @@ LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lsimgrid -lm
 # ---- the program ----------------------------------------------------------------------------------------------------
 SOURCES  := $(filter-out sim/main.c,$(wildcard sim/*.c sim/*/*.c))
 BRIDGE   := $(wildcard sim/engine/*.cpp)
-OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(BRIDGE:%.cpp=$(BUILD)/%.o)
+OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(BRIDGE:%.cpp=$(BUILD)/%.o) $(BUILD)/gen/parts_data.o
 LIB      := $(BUILD)/libfabsim.a
 
 .PHONY: all
@@ -37,6 +37,15 @@ $(BUILD)/fabsim: $(BUILD)/sim/main.o $(LIB)
 $(LIB): $(OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
+
+# The shipped parts are also inside the program: an imported board carries those that it uses.
+PARTS    := $(sort $(wildcard topologies/parts/*.xml))
+$(BUILD)/gen/parts_data.c: scripts/embed.sh $(PARTS)
+	@mkdir -p $(@D)
+	scripts/embed.sh $(PARTS) >$@.tmp && mv $@.tmp $@
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
