@@ -19,6 +19,7 @@ typedef struct fs_job {
     const uint32_t *actor_rank;    /* (n_actors) a rank that stands for the class */
     const uint32_t *actor_of_rank; /* (n_ranks) */
     const uint32_t *actor_program; /* (n_actors) */
+    const uint32_t *actor_index;   /* (n_actors) its place among the actors that run the same program */
     const uint32_t *actor_count;   /* (n_actors) ranks in the class */
     const double *const *duration_s; /* (n_actors) -> (n_ops): seconds each compute / delay op takes alone */
 
@@ -28,12 +29,14 @@ typedef struct fs_job {
     const uint32_t *meeting_group; /* (n_meetings) the group of the family that stands for the class */
     const uint32_t *meeting_of;    /* (n_families x n_actors), FS_NONE where the actor is in no group of it */
 
-    /* A signature is a distinct (family, collective, size, algorithm, protocol, root) or a distinct size of a send. */
-    const uint32_t *const *op_signature; /* (n_programs) -> (n_ops); FS_NONE for compute and delay */
+    /* A signature is a distinct (family, collective, size, algorithm, protocol, root), or a distinct (program, family,
+     * peer, size) of a send: the sender and the signature then tell the receiver. A recv has none: it takes the send's. */
+    const uint32_t *const *op_signature; /* (n_programs) -> (n_ops); FS_NONE for compute, delay and recv */
     uint32_t n_signatures;
     const uint32_t *plan_begin;          /* (n_signatures + 1) */
-    const fs_plan *const *plans;         /* collectives: plans[plan_begin[signature] + group of the family] */
-    /* send/recv: plans[plan_begin[signature] + actor of the sender] */
+    /* collectives: plans[plan_begin[signature] + group of the family], NULL for a group that never issues it;
+     * sends: plans[plan_begin[signature] + actor_index[sender]] */
+    const fs_plan *const *plans;
 
     uint32_t n_links;      /* resources [0, n_links) */
     uint32_t n_resources;  /* and one SM pool per actor: resource n_links + actor */
@@ -44,6 +47,8 @@ typedef struct fs_job {
     struct fs_arena *arena; /* owns everything above but work, topo and plans */
 } fs_job;
 
+/* FS_E_TRACE where the trace does not fit the topology: more ranks than GPUs, a kernel in a number format that its GPU
+ * lacks, a collective that its algorithm cannot do here; at the op's place where one is to blame. */
 FS_MUST_CHECK fs_status fs_fold(const fs_work *work, const fs_topo *topo, fs_lowering *lowering, fs_pattern_table *patterns,
                                 fs_cost cost, fs_job **job, fs_err *err);
 void fs_job_free(fs_job *job);

@@ -1,0 +1,499 @@
+/* fold.c - the identity partition: one actor per rank, one meeting per group, one resource per link and SM pool.
+ *
+ * Order: placement is checked, then actors, kernel times, meetings, signatures, plans and resources are laid out.
+ * Kernel times are one array per (program, GPU part): ranks that run the same program on the same part share it.
+ * Signatures are interned in a chained hash table, in the order of programs and ops, so that ids are reproducible.
+ * A plan is made once per (signature, group that issues it); lowering itself caches what is alike beyond that.
+ * Cost: O(ops + ranks x families + groups x signatures). */
+#include "fold/fold.h"
+
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/rng.h"
+#include "gpu/gpu.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What makes two communications the same to the lowering. Plain words without padding: hashed and compared as bytes. */
+typedef struct signature_key {
+    uint32_t program; /* sends only, else FS_NONE */
+    uint32_t family, kind, root;
+    int32_t peer;
+    uint32_t algo, proto, zero;
+    double size_bytes;
+} signature_key;
+
+typedef struct signature {
+    signature_key key;
+    const fs_op *op;       /* the first one of its kind: for the request, and to blame */
+    uint32_t next;         /* in its hash bucket */
+    uint32_t last_program; /* the program that was scanned when it was seen last */
+} signature;
+
+/* Kernel times of one (program, part); chained per program. */
+typedef struct timing {
+    const double *seconds;
+    uint32_t part, next;
+} timing;
+
+typedef struct builder {
+    fs_job *job;
+    const fs_work *work;
+    const fs_topo *topo;
+    fs_lowering *lowering;
+    fs_arena *arena;
+    fs_cost cost;
+    uint32_t *program_actors; /* (n_programs) actors of each */
+    FS_VEC(signature) signatures;
+    uint32_t *buckets, bucket_mask; /* heads of chains in signatures */
+    FS_VEC(uint32_t) used;          /* signatures of each program, program after program */
+    uint32_t *used_begin;           /* (n_programs + 1) */
+    uint32_t *members;              /* scratch: GPU devices of a group */
+} builder;
+
+enum { BUCKETS_MIN = 64 };
+
+static fs_status fail_at_op(const builder *b, const fs_op *op, fs_err *err, const char *text)
+{
+    return fs_fail_at(err, FS_E_TRACE, b->work->path, op->line, op->column, "%s", text);
+}
+
+static uint32_t device_of_rank(const builder *b, uint32_t rank)
+{
+    return b->topo->gpus[b->work->gpu_of[rank]];
+}
+
+static const char *file_name(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : path && *path ? path : "no file";
+}
+
+static fs_status check_placement(const fs_work *work, const fs_topo *topo, fs_err *err)
+{
+    if (work->n_ranks > topo->n_gpus)
+        return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
+                          "the trace has %u ranks, the topology %u GPUs (%s); each rank needs a GPU of its own", work->n_ranks,
+                          topo->n_gpus, file_name(topo->path));
+    for (uint32_t rank = 0; rank < work->n_ranks; rank++)
+        if (work->gpu_of[rank] >= topo->n_gpus)
+            return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
+                              "rank %u is placed on GPU %u, but the topology has GPUs 0 to %u (%s)", rank, work->gpu_of[rank],
+                              topo->n_gpus - 1, file_name(topo->path));
+    return FS_OK;
+}
+
+/* ---- actors and the time of their kernels ------------------------------------------------------------------------ */
+
+static fs_status build_actors(builder *b, fs_err *err)
+{
+    uint32_t n = b->work->n_ranks;
+    uint32_t *rank_of = fs_arena_alloc(b->arena, n, sizeof *rank_of);
+    uint32_t *program = fs_arena_alloc(b->arena, n, sizeof *program);
+    uint32_t *index = fs_arena_alloc(b->arena, n, sizeof *index);
+    uint32_t *count = fs_arena_alloc(b->arena, n, sizeof *count);
+    if (!rank_of || !program || !index || !count)
+        return fs_fail_nomem(err);
+    for (uint32_t rank = 0; rank < n; rank++) {
+        rank_of[rank] = rank;
+        program[rank] = b->work->program_of[rank];
+        index[rank] = b->program_actors[program[rank]]++;
+        count[rank] = 1;
+    }
+    b->job->n_actors = n;
+    b->job->actor_rank = rank_of;
+    b->job->actor_of_rank = rank_of; /* the identity both ways */
+    b->job->actor_program = program;
+    b->job->actor_index = index;
+    b->job->actor_count = count;
+    return FS_OK;
+}
+
+static fs_status fail_no_peak(const builder *b, const fs_op *op, const fs_part *part, fs_err *err)
+{
+    char has[128] = "";
+    size_t length = 0;
+    for (uint32_t d = 0; d < FS_DTYPES; d++)
+        if (part->peak_flops[d] > 0)
+            length += (size_t)snprintf(has + length, sizeof has - length, "%s%s", length ? ", " : "", fs_dtype_name((fs_dtype)d));
+    return fs_fail_at(err, FS_E_TRACE, b->work->path, op->line, op->column,
+                      "GPU part '%.80s' has no peak rate for %s; it has %s", part->name, fs_dtype_name((fs_dtype)op->dtype),
+                      length ? has : "none for any number format");
+}
+
+static fs_status time_kernels(const builder *b, const fs_program *program, const fs_part *part, const double **seconds,
+                              fs_err *err)
+{
+    double *time = fs_arena_alloc(b->arena, program->n_ops, sizeof *time);
+    if (!time)
+        return fs_fail_nomem(err);
+    for (uint32_t i = 0; i < program->n_ops; i++) {
+        const fs_op *op = &program->ops[i];
+        if (op->kind != FS_OP_COMPUTE && op->kind != FS_OP_DELAY)
+            continue;
+        time[i] = op->duration_s;
+        if (op->duration_s >= 0)
+            continue;
+        time[i] = fs_gpu_kernel_s(part, op->flops, op->bytes, (fs_dtype)op->dtype, b->cost == FS_COST_IDEAL);
+        if (time[i] < 0)
+            return fail_no_peak(b, op, part, err);
+    }
+    *seconds = time;
+    return FS_OK;
+}
+
+static fs_status build_durations(builder *b, fs_err *err)
+{
+    uint32_t n = b->job->n_actors, n_timings = 0;
+    const double **duration = fs_arena_alloc(b->arena, n, sizeof *duration);
+    timing *timings = fs_alloc(n, sizeof *timings); /* at most one per actor */
+    uint32_t *first = fs_alloc(b->work->n_programs, sizeof *first);
+    fs_status status = duration && timings && first ? FS_OK : fs_fail_nomem(err);
+    for (uint32_t p = 0; status == FS_OK && p < b->work->n_programs; p++)
+        first[p] = FS_NONE;
+    for (uint32_t a = 0; status == FS_OK && a < n; a++) {
+        uint32_t program = b->job->actor_program[a];
+        uint32_t part = b->topo->devices[device_of_rank(b, b->job->actor_rank[a])].part;
+        uint32_t t = first[program];
+        while (t != FS_NONE && timings[t].part != part)
+            t = timings[t].next;
+        if (t == FS_NONE) {
+            t = n_timings;
+            timings[t] = (timing){.part = part, .next = first[program]};
+            status = time_kernels(b, &b->work->programs[program], &b->topo->parts[part], &timings[t].seconds, err);
+            if (status != FS_OK)
+                break;
+            first[program] = t;
+            n_timings++;
+        }
+        duration[a] = timings[t].seconds;
+    }
+    b->job->duration_s = duration;
+    fs_free(timings);
+    fs_free(first);
+    return status;
+}
+
+/* ---- meetings ---------------------------------------------------------------------------------------------------- */
+
+static fs_status build_meetings(builder *b, fs_err *err)
+{
+    const fs_work *work = b->work;
+    uint32_t n_meetings = 0, n_members = 0;
+    for (uint32_t f = 0; f < work->n_families; f++) {
+        n_meetings += work->families[f].n_groups;
+        n_members += work->families[f].begin[work->families[f].n_groups];
+    }
+    uint32_t *begin = fs_arena_alloc(b->arena, (size_t)n_meetings + 1, sizeof *begin);
+    uint32_t *actors = fs_arena_alloc(b->arena, n_members, sizeof *actors);
+    uint32_t *group = fs_arena_alloc(b->arena, n_meetings, sizeof *group);
+    uint32_t *of = fs_arena_alloc(b->arena, (size_t)work->n_families * b->job->n_actors, sizeof *of);
+    if (!begin || !actors || !group || !of)
+        return fs_fail_nomem(err);
+
+    uint32_t meeting = 0, member = 0;
+    for (uint32_t f = 0; f < work->n_families; f++) {
+        const fs_family *family = &work->families[f];
+        uint32_t first = meeting;
+        for (uint32_t g = 0; g < family->n_groups; g++, meeting++) {
+            begin[meeting] = member;
+            group[meeting] = g;
+            for (uint32_t i = family->begin[g]; i < family->begin[g + 1]; i++)
+                actors[member++] = family->ranks[i];
+        }
+        uint32_t *row = of + (size_t)f * b->job->n_actors;
+        for (uint32_t rank = 0; rank < work->n_ranks; rank++)
+            row[rank] = family->group_of[rank] == FS_NONE ? FS_NONE : first + family->group_of[rank];
+    }
+    begin[n_meetings] = member;
+    b->job->n_meetings = n_meetings;
+    b->job->meeting_begin = begin;
+    b->job->meeting_actors = actors;
+    b->job->meeting_group = group;
+    b->job->meeting_of = of;
+    return FS_OK;
+}
+
+/* ---- signatures -------------------------------------------------------------------------------------------------- */
+
+static uint32_t bucket_of(const builder *b, const signature_key *key)
+{
+    uint64_t hash = fs_hash_bytes(FS_HASH_START, key, sizeof *key);
+    return (uint32_t)(hash ^ hash >> 32) & b->bucket_mask;
+}
+
+/* Keep chains short: as many buckets as signatures. */
+static fs_status grow_buckets(builder *b, fs_err *err)
+{
+    uint32_t n = b->buckets ? 2 * (b->bucket_mask + 1) : BUCKETS_MIN;
+    uint32_t *buckets = fs_alloc(n, sizeof *buckets);
+    if (!buckets)
+        return fs_fail_nomem(err);
+    fs_free(b->buckets);
+    b->buckets = buckets;
+    b->bucket_mask = n - 1;
+    for (uint32_t i = 0; i < n; i++)
+        buckets[i] = FS_NONE;
+    for (uint32_t i = 0; i < b->signatures.count; i++) {
+        uint32_t *head = &buckets[bucket_of(b, &b->signatures.data[i].key)];
+        b->signatures.data[i].next = *head;
+        *head = i;
+    }
+    return FS_OK;
+}
+
+static signature_key key_of(uint32_t program, const fs_op *op)
+{
+    signature_key key = {.program = FS_NONE, .family = op->family, .size_bytes = op->size_bytes};
+    if (op->kind == FS_OP_SEND) {
+        key.program = program;
+        key.kind = FS_SENDRECV;
+        key.peer = op->peer;
+    } else {
+        key.kind = op->coll;
+        key.root = op->root;
+        key.algo = op->algo;
+        key.proto = op->proto;
+    }
+    return key;
+}
+
+static fs_status intern(builder *b, uint32_t program, const fs_op *op, uint32_t *id, fs_err *err)
+{
+    signature_key key = key_of(program, op);
+    uint32_t i = b->buckets[bucket_of(b, &key)];
+    while (i != FS_NONE && memcmp(&b->signatures.data[i].key, &key, sizeof key) != 0)
+        i = b->signatures.data[i].next;
+    if (i == FS_NONE) {
+        if (b->signatures.count > b->bucket_mask && grow_buckets(b, err) != FS_OK)
+            return err->status;
+        i = b->signatures.count;
+        uint32_t *head = &b->buckets[bucket_of(b, &key)];
+        if (!FS_PUSH(&b->signatures, ((signature){.key = key, .op = op, .next = *head, .last_program = FS_NONE})))
+            return fs_fail_nomem(err);
+        *head = i;
+    }
+    if (b->signatures.data[i].last_program != program) {
+        b->signatures.data[i].last_program = program;
+        if (!FS_PUSH(&b->used, i))
+            return fs_fail_nomem(err);
+    }
+    *id = i;
+    return FS_OK;
+}
+
+static fs_status build_signatures(builder *b, fs_err *err)
+{
+    const uint32_t **of_program = fs_arena_alloc(b->arena, b->work->n_programs, sizeof *of_program);
+    if (!of_program || grow_buckets(b, err) != FS_OK)
+        return fs_fail_nomem(err);
+    for (uint32_t p = 0; p < b->work->n_programs; p++) {
+        const fs_program *program = &b->work->programs[p];
+        uint32_t *ids = fs_arena_alloc(b->arena, program->n_ops, sizeof *ids);
+        if (!ids)
+            return fs_fail_nomem(err);
+        b->used_begin[p] = b->used.count;
+        for (uint32_t i = 0; i < program->n_ops; i++) {
+            ids[i] = FS_NONE;
+            uint8_t kind = program->ops[i].kind;
+            if (kind != FS_OP_COLLECTIVE && kind != FS_OP_SEND)
+                continue;
+            fs_status status = intern(b, p, &program->ops[i], &ids[i], err);
+            if (status != FS_OK)
+                return status;
+        }
+        of_program[p] = ids;
+    }
+    b->used_begin[b->work->n_programs] = b->used.count;
+    b->job->n_signatures = b->signatures.count;
+    b->job->op_signature = of_program;
+    return FS_OK;
+}
+
+/* ---- plans ------------------------------------------------------------------------------------------------------- */
+
+static fs_status lay_out_plans(builder *b, uint32_t *n_plans, fs_err *err)
+{
+    uint32_t n = b->signatures.count;
+    uint32_t *begin = fs_arena_alloc(b->arena, (size_t)n + 1, sizeof *begin);
+    if (!begin)
+        return fs_fail_nomem(err);
+    uint64_t total = 0;
+    for (uint32_t s = 0; s < n; s++) {
+        const signature_key *key = &b->signatures.data[s].key;
+        begin[s] = (uint32_t)total;
+        total += key->program == FS_NONE ? b->work->families[key->family].n_groups : b->program_actors[key->program];
+        if (total >= FS_NONE) /* 32 GB of pointers and more */
+            return fs_fail_nomem(err);
+    }
+    begin[n] = (uint32_t)total;
+    b->job->plan_begin = begin;
+    *n_plans = (uint32_t)total;
+    return FS_OK;
+}
+
+/* Which plan of its signature an actor uses. */
+static uint32_t plan_index(const builder *b, uint32_t s, uint32_t actor)
+{
+    const signature_key *key = &b->signatures.data[s].key;
+    return b->job->plan_begin[s] + (key->program == FS_NONE ? b->work->families[key->family].group_of[b->job->actor_rank[actor]]
+                                                            : b->job->actor_index[actor]);
+}
+
+static fs_status make_plan(builder *b, uint32_t s, uint32_t actor, const fs_plan **plan, fs_err *err)
+{
+    const signature_key *key = &b->signatures.data[s].key;
+    const fs_op *op = b->signatures.data[s].op;
+    uint32_t rank = b->job->actor_rank[actor], n = 0;
+    if (key->program == FS_NONE) {
+        const fs_family *family = &b->work->families[key->family];
+        uint32_t group = family->group_of[rank];
+        for (uint32_t i = family->begin[group]; i < family->begin[group + 1]; i++)
+            b->members[n++] = device_of_rank(b, family->ranks[i]);
+    } else {
+        b->members[n++] = device_of_rank(b, rank);
+        b->members[n++] = device_of_rank(b, b->job->actor_rank[fs_job_peer(b->job, actor, op)]);
+    }
+    fs_coll_request request = {.kind = (fs_coll_kind)key->kind,
+                               .algo = (fs_algo)key->algo,
+                               .proto = (fs_proto)key->proto,
+                               .gpus = b->members,
+                               .n = n,
+                               .root = key->root,
+                               .size_bytes = key->size_bytes};
+    fs_err why;
+    fs_status status = fs_lower(b->lowering, &request, plan, &why);
+    if (status == FS_E_TRACE)
+        return fail_at_op(b, op, err, why.text);
+    if (status != FS_OK)
+        *err = why;
+    return status;
+}
+
+static fs_status build_plans(builder *b, fs_err *err)
+{
+    uint32_t n_plans = 0;
+    fs_status status = lay_out_plans(b, &n_plans, err);
+    if (status != FS_OK)
+        return status;
+    const fs_plan **plans = fs_arena_alloc(b->arena, n_plans, sizeof *plans);
+    if (!plans)
+        return fs_fail_nomem(err);
+    for (uint32_t a = 0; a < b->job->n_actors; a++) {
+        uint32_t program = b->job->actor_program[a];
+        for (uint32_t i = b->used_begin[program]; i < b->used_begin[program + 1]; i++) {
+            const fs_plan **plan = &plans[plan_index(b, b->used.data[i], a)];
+            if (*plan == NULL)
+                status = make_plan(b, b->used.data[i], a, plan, err);
+            if (status != FS_OK)
+                return status;
+        }
+    }
+    b->job->plans = plans;
+    return FS_OK;
+}
+
+/* ---- resources --------------------------------------------------------------------------------------------------- */
+
+static fs_status build_resources(builder *b, fs_pattern_table *patterns, fs_err *err)
+{
+    uint32_t n_links = b->topo->n_links, n_actors = b->job->n_actors;
+    uint32_t n = n_links + n_actors;
+    double *capacity = fs_arena_alloc(b->arena, n, sizeof *capacity);
+    uint32_t *link_of = fs_arena_alloc(b->arena, n_links, sizeof *link_of);
+    uint32_t *link_count = fs_arena_alloc(b->arena, n_links, sizeof *link_count);
+    uint32_t *sm_pattern = fs_arena_alloc(b->arena, n_actors, sizeof *sm_pattern);
+    if (!capacity || !link_of || !link_count || !sm_pattern)
+        return fs_fail_nomem(err);
+    for (uint32_t l = 0; l < n_links; l++) {
+        capacity[l] = fs_link_capacity(b->topo, l, b->cost);
+        link_of[l] = l;
+        link_count[l] = 1;
+    }
+    for (uint32_t a = 0; a < n_actors; a++) {
+        capacity[n_links + a] = 1;
+        fs_share pool = {.resource = n_links + a, .coefficient = 1};
+        fs_status status = fs_pattern_add(patterns, &pool, 1, &sm_pattern[a], err);
+        if (status != FS_OK)
+            return status;
+    }
+    b->job->n_links = n_links;
+    b->job->n_resources = n;
+    b->job->capacity = capacity;
+    b->job->sm_pattern = sm_pattern;
+    b->job->link_of = link_of;
+    b->job->link_count = link_count;
+    return FS_OK;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static fs_status build(builder *b, fs_pattern_table *patterns, fs_err *err)
+{
+    b->program_actors = fs_zalloc(b->work->n_programs, sizeof *b->program_actors);
+    b->used_begin = fs_zalloc((size_t)b->work->n_programs + 1, sizeof *b->used_begin);
+    b->members = fs_alloc((size_t)b->work->n_ranks + 2, sizeof *b->members);
+    if (!b->program_actors || !b->used_begin || !b->members)
+        return fs_fail_nomem(err);
+    fs_status status = build_actors(b, err);
+    if (status == FS_OK)
+        status = build_durations(b, err);
+    if (status == FS_OK)
+        status = build_meetings(b, err);
+    if (status == FS_OK)
+        status = build_signatures(b, err);
+    if (status == FS_OK)
+        status = build_plans(b, err);
+    if (status == FS_OK)
+        status = build_resources(b, patterns, err);
+    return status;
+}
+
+fs_status fs_fold(const fs_work *work, const fs_topo *topo, fs_lowering *lowering, fs_pattern_table *patterns, fs_cost cost,
+                  fs_job **job, fs_err *err)
+{
+    fs_status status = check_placement(work, topo, err);
+    if (status != FS_OK)
+        return status;
+    fs_arena *arena = fs_arena_new();
+    fs_job *made = arena ? fs_arena_alloc(arena, 1, sizeof *made) : NULL;
+    if (!made) {
+        fs_arena_free(arena);
+        return fs_fail_nomem(err);
+    }
+    *made = (fs_job){.work = work, .topo = topo, .arena = arena};
+    builder b = {.job = made, .work = work, .topo = topo, .lowering = lowering, .arena = arena, .cost = cost};
+    status = build(&b, patterns, err);
+    fs_free(b.program_actors);
+    fs_free(b.signatures.data);
+    fs_free(b.buckets);
+    fs_free(b.used.data);
+    fs_free(b.used_begin);
+    fs_free(b.members);
+    if (status == FS_OK)
+        *job = made;
+    else
+        fs_arena_free(arena);
+    return status;
+}
+
+void fs_job_free(fs_job *job)
+{
+    if (job)
+        fs_arena_free(job->arena);
+}
+
+uint32_t fs_job_peer(const fs_job *job, uint32_t actor, const fs_op *op)
+{
+    if (op->family == FS_NONE)
+        return job->actor_of_rank[op->peer];
+    const fs_family *family = &job->work->families[op->family];
+    uint32_t rank = job->actor_rank[actor], group = family->group_of[rank];
+    int64_t size = (int64_t)family->begin[group + 1] - family->begin[group];
+    int64_t position = ((int64_t)family->position_of[rank] + op->peer) % size;
+    if (position < 0)
+        position += size;
+    return job->actor_of_rank[family->ranks[family->begin[group] + (uint32_t)position]];
+}
