@@ -1,6 +1,6 @@
 /* result.h - the answer: plain data that every report is written from.
  *
- * Filled by run.c, read by report/. Arrays belong to the result (fs_result_free). */
+ * Filled by run_result.c, read by report/. Arrays and names of rows belong to the result (fs_result_free). */
 #ifndef FS_RESULT_H
 #define FS_RESULT_H
 
@@ -64,6 +64,7 @@ typedef struct fs_result {
     fs_engine_counters counters;
     uint64_t peak_memory_bytes;  /* of the process */
     double wall_s;
+    struct fs_arena *arena; /* owns the arrays and their names; NULL where the caller does */
 } fs_result;
 
 void fs_result_free(fs_result *result);

@@ -1,0 +1,127 @@
+/* run.c - see run.h. Stages in the order of the data: routes, lowering, fold, engine, scheduler, result.
+ *
+ * Each stage is made from the ones before it and freed in the opposite order. Stock networks route each pair over one path
+ * (they cannot split a flow), so the router takes the first of the equal ones for them. */
+#include "run.h"
+
+#include "base/mem.h"
+#include "run_watch.h"
+
+#include <sys/resource.h>
+#include <time.h>
+
+static const char *const lowering_names[] = {"coupled", "flows", "messages"}; /* order of fs_lowering_mode */
+static const char *const cost_names[] = {"nccl", "ideal"};                    /* order of fs_cost */
+
+typedef struct stages {
+    fs_router *router;
+    fs_pattern_table *patterns;
+    fs_lowering *lowering;
+    fs_job *job;
+    fs_engine *engine;
+} stages;
+
+static double clock_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static uint64_t peak_memory_bytes(void)
+{
+    struct rusage use;
+    if (getrusage(RUSAGE_SELF, &use) != 0)
+        return 0;
+    return (uint64_t)use.ru_maxrss * 1024; /* Linux counts in KiB */
+}
+
+fs_run_options fs_run_default(void)
+{
+    return (fs_run_options){.network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL};
+}
+
+static fs_status prepare(const fs_topo *topo, const fs_work *work, const fs_run_options *options, stages *s, fs_err *err)
+{
+    bool single_path = options->network != FS_BACKEND_FABRIC;
+    fs_status status = fs_router_new(topo, single_path, &s->router, err);
+    if (status != FS_OK)
+        return status;
+    s->patterns = fs_pattern_table_new();
+    if (!s->patterns)
+        return fs_fail_nomem(err);
+    fs_lowering_options how = {.cost = options->cost, .mode = options->lowering};
+    status = fs_lowering_new(topo, s->router, s->patterns, how, &s->lowering, err);
+    if (status == FS_OK)
+        status = fs_fold(work, topo, s->lowering, s->patterns, options->cost, &s->job, err);
+    if (status != FS_OK)
+        return status;
+    fs_engine_def def = {.backend = options->network,
+                         .n_resources = s->job->n_resources,
+                         .n_links = s->job->n_links,
+                         .capacity = s->job->capacity,
+                         .patterns = s->patterns,
+                         .max_events = options->max_events};
+    return fs_engine_new(&def, &s->engine, err);
+}
+
+static void discard(stages *s)
+{
+    fs_engine_free(s->engine);
+    fs_job_free(s->job);
+    fs_lowering_free(s->lowering);
+    fs_pattern_table_free(s->patterns);
+    fs_router_free(s->router);
+}
+
+/* Run and fill; the timeline is closed in any case. */
+static fs_status simulate(const stages *s, fs_timeline *timeline, fs_result *result, fs_err *err)
+{
+    fs_watch watch;
+    double step_s = 0;
+    fs_result made = {0};
+    fs_status status = fs_watch_start(s->job, timeline, &watch, err);
+    if (status != FS_OK) {
+        fs_timeline_discard(timeline);
+        return status;
+    }
+    status = fs_sched_run(s->job, s->engine, &watch.calls, &step_s, err);
+    if (status == FS_OK)
+        status = fs_watch_result(&watch, s->engine, step_s, &made, err);
+    fs_watch_stop(&watch);
+    if (status != FS_OK) {
+        fs_timeline_discard(timeline);
+        return status;
+    }
+    if (timeline)
+        status = fs_timeline_close(timeline, step_s, err);
+    if (status == FS_OK)
+        *result = made;
+    else
+        fs_result_free(&made);
+    return status;
+}
+
+fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options *options, fs_result *result, fs_err *err)
+{
+    double start_s = clock_s();
+    stages s = {0};
+    fs_timeline *timeline = NULL;
+    fs_result made = {0};
+    fs_status status = prepare(topo, work, options, &s, err);
+    if (status == FS_OK && options->timeline)
+        status = fs_timeline_open(options->timeline, work, topo, &timeline, err);
+    if (status == FS_OK)
+        status = simulate(&s, timeline, &made, err);
+    discard(&s);
+    if (status != FS_OK)
+        return status;
+    made.network = fs_backend_name(options->network);
+    made.lowering = lowering_names[options->lowering];
+    made.cost = cost_names[options->cost];
+    made.seed = options->seed;
+    made.peak_memory_bytes = peak_memory_bytes();
+    made.wall_s = clock_s() - start_s;
+    *result = made;
+    return FS_OK;
+}
