@@ -35,6 +35,8 @@ void fs_stock_free(fs_stock *stock); /* forgets flows that still move */
 FS_MUST_CHECK fs_status fs_stock_takes(fs_stock *stock, uint32_t pattern, int *yes, fs_err *err);
 FS_MUST_CHECK fs_status fs_stock_carry(fs_stock *stock, uint32_t slot, uint32_t pattern, double amount, fs_err *err);
 FS_MUST_CHECK fs_status fs_stock_set_capacity(fs_stock *stock, uint32_t resource, double capacity, fs_err *err);
+/* Whether the stock network knows the load of a resource, B/s, which it has settled for the time being. */
+int fs_stock_load(const fs_stock *stock, uint32_t resource, double *load);
 
 #ifdef __cplusplus
 }

@@ -146,7 +146,12 @@ static double model_next(void *context)
     if (!going_on(engine))
         return INFINITY;
     fs_fluid_settle(engine->fluid, engine->calls);
-    return fs_fluid_next(engine->fluid);
+    double next_s = fs_fluid_next(engine->fluid), load;
+    if (engine->stock && next_s > fs_fluid_now(engine->fluid)) /* else something starts at this very time */
+        for (uint32_t r = 0; r < engine->n_resources; r++)
+            if (fs_stock_load(engine->stock, r, &load))
+                fs_fluid_observe(engine->fluid, r, load, engine->calls);
+    return next_s;
 }
 
 static void model_advance(void *context, double now_s)

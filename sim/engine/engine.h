@@ -22,7 +22,7 @@ extern "C" {
 
 typedef enum fs_backend {
     FS_BACKEND_FABRIC, /* fluid transfers, the default */
-    FS_BACKEND_CM02,   /* stock SimGrid flows for links; SM pools stay with fluid.c */
+    FS_BACKEND_CM02,   /* stock SimGrid flows for links and SM pools; coefficients with a common denominator <= 5040 */
     FS_BACKEND_NS3     /* SimGrid's ns-3 binding, packets over TCP; small systems; checks sharing, not latency */
 } fs_backend;
 
@@ -31,7 +31,7 @@ typedef struct fs_engine_def {
     uint32_t n_resources;
     uint32_t n_links;          /* resources [0, n_links) are links, the rest SM pools */
     const double *capacity;    /* (n_resources) > 0: B/s for links, 1 for an SM pool */
-    const fs_pattern_table *patterns;
+    const fs_pattern_table *patterns; /* outlives the engine; may grow (cm02: its denominator is fixed by fs_engine_new) */
     uint64_t max_events;       /* stop with FS_E_SIM beyond it; 0 = no limit */
 } fs_engine_def;
 
@@ -68,7 +68,7 @@ void fs_engine_free(fs_engine *engine);
 FS_MUST_CHECK fs_status fs_engine_transfer(fs_engine *engine, uint32_t pattern, double amount, double latency_s, uint64_t tag,
                                            fs_err *err);
 FS_MUST_CHECK fs_status fs_engine_timer(fs_engine *engine, double delay_s, uint64_t tag, fs_err *err);
-/* From now on. Capacity may be 0: what needs the resource then stands still. */
+/* From now on. Capacity may be 0: what needs the resource then stands still. What is wrong with it, the run says. */
 void fs_engine_set_capacity(fs_engine *engine, uint32_t resource, double capacity);
 
 /* Run until nothing is left to happen. Transfers that stand still for good are FS_E_SIM. */

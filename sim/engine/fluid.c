@@ -21,6 +21,10 @@ enum {
     USES_MAX = 1 << 30
 };
 
+/* Ends that are equal on paper may come out some ulps apart. Events this near (relative to the time) are one time:
+ * else the gap would show as a burst of speed, in peaks and timelines, of those that end last. */
+static const double SAME_TIME = 1e-14;
+
 /* ---- life ---- */
 
 fs_status fs_fluid_new(const fs_engine_def *def, const fs_carrier *carrier, fs_fluid **fluid, fs_err *err)
@@ -200,7 +204,7 @@ static void end_moving(fs_fluid *fluid, uint32_t slot)
     fluid->n_moving--;
 }
 
-/* The carrier tells no rates: count it busy while anything crosses it. */
+/* The carrier's rates are its own: a resource counts as busy while anything of the carrier crosses it. */
 static void count_carried(fs_fluid *fluid, const fs_slot *s, bool starts)
 {
     uint32_t count;
@@ -301,7 +305,8 @@ fs_status fs_fluid_timer(fs_fluid *fluid, double delay_s, uint64_t tag, fs_err *
 void fs_fluid_set_capacity(fs_fluid *fluid, uint32_t resource, double capacity)
 {
     fluid->resources[resource].capacity = capacity;
-    mark_dirty(fluid, resource);
+    if (fluid->resources[resource].first_use != FS_NONE)
+        mark_dirty(fluid, resource);
 }
 
 /* ---- events ---- */
@@ -331,8 +336,9 @@ static fs_status end_slot(fs_fluid *fluid, uint32_t slot, const fs_engine_calls 
 
 fs_status fs_fluid_deliver(fs_fluid *fluid, double now_s, const fs_engine_calls *calls, fs_err *err)
 {
+    double until_s = now_s * (1 + SAME_TIME);
     fluid->now_s = now_s;
-    while (fluid->heap.count > 0 && fluid->heap.events[0].time_s <= now_s) {
+    while (fluid->heap.count > 0 && fluid->heap.events[0].time_s <= until_s) {
         uint32_t slot = fluid->heap.events[0].slot;
         bool over = true;
         fs_status status = FS_OK;
@@ -353,6 +359,17 @@ fs_status fs_fluid_landed(fs_fluid *fluid, uint32_t slot, const fs_engine_calls 
     count_carried(fluid, &fluid->slots[slot], false);
     fluid->n_moving--;
     return end_slot(fluid, slot, calls, err);
+}
+
+void fs_fluid_observe(fs_fluid *fluid, uint32_t resource, double load, const fs_engine_calls *calls)
+{
+    fs_resource *r = &fluid->resources[resource];
+    if (load == r->load)
+        return;
+    r->load = load;
+    r->use.peak = fmax(r->use.peak, load);
+    if (calls->load)
+        calls->load(calls->context, resource, load, fluid->now_s);
 }
 
 fs_status fs_fluid_at_rest(const fs_fluid *fluid, fs_err *err)
@@ -399,7 +416,7 @@ fs_resource_use fs_fluid_use(const fs_fluid *fluid, uint32_t resource)
 {
     const fs_resource *r = &fluid->resources[resource];
     fs_resource_use use = r->use;
-    if (r->load > 0 || r->carried > 0)
+    if ((r->first_use != FS_NONE && r->load > 0) || r->carried > 0)
         use.busy_s += fluid->now_s - r->busy_since_s;
     for (uint32_t u = r->first_use; u != FS_NONE; u = fluid->uses[u].next) {
         const fs_slot *s = &fluid->slots[fluid->uses[u].slot];

@@ -34,10 +34,13 @@ void fs_fluid_set_capacity(fs_fluid *fluid, uint32_t resource, double capacity);
 void fs_fluid_settle(fs_fluid *fluid, const fs_engine_calls *calls);
 /* Time of the next event, INFINITY where there is none. Rates must be settled. */
 double fs_fluid_next(const fs_fluid *fluid);
-/* The time is now_s >= the last one, and <= fs_fluid_next(): deliver all events up to now_s, those too that they start. */
+/* The time is now_s >= the last one, and <= fs_fluid_next(): deliver all events up to now_s and to within rounding of
+ * it, those too that they start. */
 FS_MUST_CHECK fs_status fs_fluid_deliver(fs_fluid *fluid, double now_s, const fs_engine_calls *calls, fs_err *err);
 /* The carrier has moved the bytes of a slot. */
 FS_MUST_CHECK fs_status fs_fluid_landed(fs_fluid *fluid, uint32_t slot, const fs_engine_calls *calls, fs_err *err);
+/* What the carrier says about the load of a resource: for the peak and calls->load. Optional. */
+void fs_fluid_observe(fs_fluid *fluid, uint32_t resource, double load, const fs_engine_calls *calls);
 /* Nothing is left to happen: FS_E_SIM if transfers still wait for capacity. */
 FS_MUST_CHECK fs_status fs_fluid_at_rest(const fs_fluid *fluid, fs_err *err);
 

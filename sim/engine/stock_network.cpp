@@ -41,7 +41,8 @@ private:
 
 struct Flow {
     simgrid::s4u::CommPtr comm;
-    uint32_t slot;
+    simgrid::kernel::resource::Action *action; /* of comm */
+    uint32_t slot, pattern;
     fs_stock *stock; /* NULL: its engine is gone */
 };
 
@@ -54,9 +55,11 @@ struct fs_stock {
     uint32_t n_resources, n_links;
     const fs_pattern_table *patterns;
     unsigned denominator;
+    simgrid::kernel::resource::Model *model; /* SimGrid's network model */
     RouteZone *zone; /* owned by SimGrid's process-wide state: zones cannot be taken down */
     simgrid::s4u::Host *from, *to;
     std::vector<simgrid::s4u::Link *> links; /* (n_resources) */
+    std::vector<bool> dead;                  /* (n_resources) capacity 0 */
     std::vector<std::unique_ptr<Flow>> moving, landed;
 };
 
@@ -113,6 +116,11 @@ void build(fs_stock *stock, const fs_engine_def *def)
         simgrid::s4u::Activity::on_completion_cb(completed);
         listening = true;
     }
+    for (auto *model : simgrid::s4u::Engine::get_instance()->get_all_models())
+        if (model->get_name() == "Network_CM02")
+            stock->model = model;
+    if (stock->model == nullptr)
+        throw std::logic_error("SimGrid has no network model of the name Network_CM02");
     const std::string name = "fabsim-" + std::to_string(serial++);
     const auto *root = simgrid::s4u::Engine::get_instance()->get_netzone_root()->get_impl();
     stock->zone = new RouteZone(name);
@@ -128,6 +136,33 @@ void build(fs_stock *stock, const fs_engine_def *def)
         stock->links.push_back(
             zone->create_link(name + "-" + std::to_string(i), def->capacity[i] * stock->denominator)->seal());
     zone->seal();
+    stock->dead.resize(def->n_resources);
+}
+
+/* SimGrid lets a flow keep its old end when a link's bandwidth becomes 0: take such flows out of the sharing instead. */
+void stop_or_go(const fs_stock *stock, const Flow *flow)
+{
+    uint32_t count;
+    const fs_share *row = fs_pattern_row(stock->patterns, flow->pattern, &count);
+    bool stop = false;
+    for (uint32_t i = 0; i < count; i++)
+        stop = stop || stock->dead[row[i].resource];
+    if (stop && !flow->action->is_suspended())
+        flow->action->suspend();
+    if (!stop && flow->action->is_suspended())
+        flow->action->resume();
+}
+
+void set_capacity(fs_stock *stock, uint32_t resource, double capacity)
+{
+    if (capacity > 0)
+        stock->links[resource]->set_bandwidth(capacity * stock->denominator);
+    if (stock->dead[resource] == (capacity == 0))
+        return;
+    stock->dead[resource] = capacity == 0;
+    for (const auto &flow : stock->moving)
+        if (flow != nullptr)
+            stop_or_go(stock, flow.get());
 }
 
 void start_flow(fs_stock *stock, uint32_t slot, uint32_t pattern, double amount)
@@ -144,13 +179,24 @@ void start_flow(fs_stock *stock, uint32_t slot, uint32_t pattern, double amount)
         stock->moving.resize(slot + 1);
     auto flow = std::make_unique<Flow>();
     flow->slot = slot;
+    flow->pattern = pattern;
     flow->stock = stock;
     flow->comm = simgrid::s4u::Comm::sendto_init(stock->from, stock->to);
     flow->comm->set_data(flow.get());
-    flow->comm->set_remaining(amount); /* set_payload_size takes whole bytes only */
+    flow->comm->set_payload_size(1);
     simgrid::s4u::CommPtr comm = flow->comm;
+    Flow *started = flow.get();
     stock->moving[slot] = std::move(flow);
     comm->start();
+    /* A payload is a whole number of bytes; the flow's action takes a real one. */
+    auto *action = &stock->model->get_started_action_set()->back();
+    if (action->get_activity() != comm->get_impl())
+        throw std::logic_error("the flow that was started last is not the last one of its model");
+    action->set_cost(amount);
+    action->set_remains(amount);
+    action->set_bound(-1.0); /* else the bandwidth that the links have now would hold for good */
+    started->action = action;
+    stop_or_go(stock, started);
 }
 
 } // namespace
@@ -226,5 +272,11 @@ fs_status fs_stock_carry(fs_stock *stock, uint32_t slot, uint32_t pattern, doubl
 
 fs_status fs_stock_set_capacity(fs_stock *stock, uint32_t resource, double capacity, fs_err *err)
 {
-    return fs_bridge_guard(err, [=] { stock->links[resource]->set_bandwidth(capacity * stock->denominator); });
+    return fs_bridge_guard(err, [=] { set_capacity(stock, resource, capacity); });
+}
+
+int fs_stock_load(const fs_stock *stock, uint32_t resource, double *load)
+{
+    *load = stock->links[resource]->get_usage() / stock->denominator;
+    return 1;
 }
