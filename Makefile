@@ -55,6 +55,12 @@ $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
+# The schema of topologies is part of the program.
+$(BUILD)/sim/topo/topo_schema.o: $(BUILD)/gen/fabsim-topology.xsd.h
+$(BUILD)/gen/fabsim-topology.xsd.h: topologies/fabsim-topology.xsd
+	@mkdir -p $(@D)
+	od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c))
 

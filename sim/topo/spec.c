@@ -118,7 +118,7 @@ static fs_status check_gpu(fs_spec *spec, const fs_part *part, fs_place place, f
         if (part->peak_flops[i] == 0)
             continue;
         any = true;
-        fs_status status = check_range(spec, "peak", part->peak_flops[i], &computes, place, err);
+        fs_status status = check_range(spec, fs_dtype_names[i], part->peak_flops[i], &computes, place, err);
         if (status != FS_OK)
             return status;
     }

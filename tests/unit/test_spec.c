@@ -171,7 +171,7 @@ static void bad_figures_are_errors(void **state)
         {offsetof(fs_part, latency_s), -1, "latency must be from 0 to 1e6 s, found -1", "latency"},
         {offsetof(fs_part, latency_s), 1, "GPU part 'x' has a latency: GPUs are endpoints", "latency"},
         {offsetof(fs_part, peak_flops[FS_FP16]), 0, "GPU part 'x' has no peak for any dtype", NULL},
-        {offsetof(fs_part, peak_flops[FS_FP16]), 1e30, "peak must be from 1 to 1e24 FLOP/s, found 1e+30", "peak"},
+        {offsetof(fs_part, peak_flops[FS_FP16]), 1e30, "fp16 must be from 1 to 1e24 FLOP/s, found 1e+30", "fp16"},
     };
     fs_spec *spec = new_spec();
     fs_err err;
