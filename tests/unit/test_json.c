@@ -126,7 +126,7 @@ static void check_syntax_errors(void **state)
         {"[1, /* c */ 2]", "t.json:1:5: error: comments are not allowed in JSON"},
         {"[nul]", "t.json:1:5: error: unknown word, expected true, false or null"},
         {"[trux]", "t.json:1:5: error: unknown word, expected true, false or null"},
-        {"[\"a\\q\"]", "t.json:1:5: error: unknown escape in a string"},
+        {"[\"a\\q\"]", "t.json:1:4: error: unknown escape in a string"},
         {"[\"a\nb\"]", "t.json:1:4: error: control character in a string, expected an escape such as \\n"},
         {"[\"\xff\"]", "t.json:1:3: error: invalid UTF-8 in a string"},
         {"[\"\\u12g4\"]", "t.json:1:7: error: expected four hexadecimal digits after \\u"},
@@ -140,7 +140,7 @@ static void check_syntax_errors(void **state)
         {"[1,\n1e999]", "t.json:2:1: error: number 1e999 is out of range"},
         {"-1e400", "t.json:1:1: error: number -1e400 is out of range"},
         {"[1e-999]", "t.json:1:2: error: number 1e-999 is out of range"},
-        {"{\"a\": 1, \"b\": {\"a\": 2}, \"a\": 3}", "t.json:1:26: error: duplicate key 'a'"},
+        {"{\"a\": 1, \"b\": {\"a\": 2}, \"a\": 3}", "t.json:1:25: error: duplicate key 'a'"},
         {"{\"a\\n\": 1,\n  \"a\\n\" : 2}", "t.json:2:3: error: duplicate key 'a\n'"},
         {"{\"a\": [1, {\"b\": 1, \"b\": 1}]}", "t.json:1:20: error: duplicate key 'b'"},
     };
