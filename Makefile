@@ -143,7 +143,7 @@ test-asan:
 	for f in $(FUZZERS); do build-asan/tests/fuzz/replay_$$f tests/fuzz/corpus/$$f >build-asan/replay-$$f.tap || exit 1; done
 
 determinism:
-	tests/determinism.sh
+	prove -e "" tests/determinism/run.sh
 
 .PHONY: bench
 bench: all
