@@ -62,7 +62,7 @@ $(BUILD)/gen/fabsim-topology.xsd.h: topologies/fabsim-topology.xsd
 	od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
-TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c))
+TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c tests/validation/valid_*.c))
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
