@@ -16,7 +16,7 @@ _fabsim()
     run) options="--json --csv --timeline --quiet --set --cost --lowering --network --seed --top --stable --max-events --dump-ops --help --version" ;;
     coll) options="--op --gpus --min --max --factor --algo --proto --root --cost --lowering --network --set --json --csv --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
-    import) options="--output --gpu-part --this-machine --help" ;;
+    import) options="--output --gpu-part --nic-part --this-machine --help" ;;
     esac
     if [[ $current == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$current"))
