@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct arguments {
     const char *output;
@@ -62,7 +63,8 @@ fs_status fs_cmd_import(int argc, char *const *argv, const char *command_line, f
     if (status == FS_OK)
         return fs_out_close(out, err);
     fs_out_discard(out);
-    if (strcmp(a.output, "-") != 0)
-        remove(a.output); /* no half-written board stays behind */
+    struct stat info;
+    if (stat(a.output, &info) == 0 && S_ISREG(info.st_mode)) /* not /dev/null */
+        remove(a.output);                                   /* no empty board stays behind */
     return status;
 }
