@@ -1,12 +1,87 @@
-/* work.c - see work.h. */
+/* work.c - from a trace file to a work; see work.h. The kinds have readers of their own (trace.h). */
 #include "work/work.h"
 
 #include "base/mem.h"
+#include "base/rng.h"
+#include "work/trace.h"
+
+#include <string.h>
 
 const char *const fs_phase_names[FS_PHASES] = {"none", "forward", "backward", "recompute", "optimizer"};
+
+static const char *const kinds[] = {"ops", "training"};
 
 void fs_work_free(fs_work *work)
 {
     if (work)
         fs_arena_free(work->arena); /* the work itself lies in it */
+}
+
+/* The trace as read, and what was changed about it. */
+static uint64_t hash_inputs(const fs_json_doc *doc, const fs_trace_override *overrides, uint32_t n_overrides)
+{
+    uint64_t hash = fs_json_hash(doc);
+    for (uint32_t i = 0; i < n_overrides; i++) {
+        hash = fs_hash_bytes(hash, overrides[i].path, strlen(overrides[i].path) + 1);
+        hash = fs_hash_bytes(hash, overrides[i].value, strlen(overrides[i].value) + 1);
+    }
+    return hash;
+}
+
+static fs_status check_head(const fs_json_doc *doc, uint32_t *kind, fs_err *err)
+{
+    const fs_json *root = fs_json_root(doc), *version = fs_json_get(root, "fabsim");
+    if (fs_json_kind(root) != FS_JSON_OBJECT || version == NULL)
+        return fs_json_fail(doc, root, false, err, "no fabsim trace: it starts with {\"fabsim\": \"trace/1\", \"kind\": ...");
+    if (fs_json_kind(version) != FS_JSON_STRING || strcmp(fs_json_string(version), "trace/1") != 0)
+        return fs_json_fail(doc, version, false, err, "unknown trace version, expected \"trace/1\"");
+    return fs_json_enum_in(doc, root, "kind", true, kinds, sizeof kinds / sizeof *kinds, kind, err);
+}
+
+static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, fs_work **work, fs_err *err)
+{
+    uint32_t kind = 0;
+    const char *name = "";
+    fs_status status = check_head(doc, &kind, err);
+    if (status == FS_OK)
+        status = fs_json_string_in(doc, fs_json_root(doc), "name", false, &name, err);
+    if (status != FS_OK)
+        return status;
+    fs_work_builder *b = fs_work_builder_new(name, kinds[kind], path);
+    if (b == NULL)
+        return fs_fail_nomem(err);
+    fs_work_set_hash(b, hash);
+    status = kind == 0 ? fs_trace_read_ops(doc, b, err) : fs_trace_read_training(doc, b, err);
+    if (status == FS_OK)
+        status = fs_work_freeze(b, work, err);
+    fs_work_builder_free(b);
+    return status;
+}
+
+/* Takes the document. */
+static fs_status finish(const char *path, fs_json_doc *doc, const fs_trace_override *overrides, uint32_t n_overrides,
+                        fs_work **work, fs_err *err)
+{
+    fs_status status = FS_OK;
+    for (uint32_t i = 0; i < n_overrides && status == FS_OK; i++)
+        status = fs_json_set(doc, overrides[i].path, overrides[i].value, err);
+    if (status == FS_OK)
+        status = build(path, doc, hash_inputs(doc, overrides, n_overrides), work, err);
+    fs_json_free(doc);
+    return status;
+}
+
+fs_status fs_work_load(const char *path, const fs_trace_override *overrides, uint32_t n_overrides, fs_work **work, fs_err *err)
+{
+    fs_json_doc *doc = NULL;
+    fs_status status = fs_json_read(path, FS_E_TRACE, &doc, err);
+    return status == FS_OK ? finish(path, doc, overrides, n_overrides, work, err) : status;
+}
+
+fs_status fs_work_parse(const char *path, const char *json, size_t length, const fs_trace_override *overrides,
+                        uint32_t n_overrides, fs_work **work, fs_err *err)
+{
+    fs_json_doc *doc = NULL;
+    fs_status status = fs_json_parse(path, json, length, FS_E_TRACE, &doc, err);
+    return status == FS_OK ? finish(path, doc, overrides, n_overrides, work, err) : status;
 }

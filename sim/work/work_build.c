@@ -239,6 +239,9 @@ fs_status fs_work_family_explicit(fs_work_builder *b, const char *name, const ui
                                   const uint32_t *ranks, uint32_t *id, fs_err *err)
 {
     fs_family family;
+    for (uint32_t g = 0; g < n_groups; g++)
+        if (begin[g] >= begin[g + 1])
+            return BAD(b, err, "group '%s' has an empty set of ranks", name);
     if (n_groups == 0 || begin[n_groups] > b->n_ranks)
         return BAD(b, err, n_groups == 0 ? "group '%s' has no ranks" : "group '%s' has more members than there are ranks",
                    name);
@@ -249,8 +252,6 @@ fs_status fs_work_family_explicit(fs_work_builder *b, const char *name, const ui
     memcpy((uint32_t *)family.begin, begin, ((size_t)n_groups + 1) * sizeof *begin);
     memcpy((uint32_t *)family.ranks, ranks, begin[n_groups] * sizeof *ranks);
     for (uint32_t g = 0; g < n_groups; g++) {
-        if (begin[g] >= begin[g + 1])
-            return BAD(b, err, "group '%s' has an empty set of ranks", name);
         for (uint32_t i = begin[g]; i < begin[g + 1]; i++) {
             uint32_t rank = ranks[i];
             if (rank >= b->n_ranks)

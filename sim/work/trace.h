@@ -1,0 +1,17 @@
+/* trace.h - what the readers of the kinds of traces share. Private to sim/work. */
+#ifndef FS_TRACE_H
+#define FS_TRACE_H
+
+#include "base/json.h"
+#include "work/work_build.h"
+
+/* Limits of amounts in a trace; far beyond any machine, and far inside a double. */
+#define FS_TRACE_BYTES_MAX 1e18
+#define FS_TRACE_FLOPS_MAX 1e27
+#define FS_TRACE_SECONDS_MAX 1e9
+
+/* Each fills a fresh builder from the document, whose version and kind are known to be right. */
+FS_MUST_CHECK fs_status fs_trace_read_ops(const fs_json_doc *doc, fs_work_builder *b, fs_err *err);
+FS_MUST_CHECK fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_err *err);
+
+#endif
