@@ -158,7 +158,7 @@ static chunk *add_chunk(fs_arena *arena, size_t bytes)
 
 void *fs_arena_alloc(fs_arena *arena, size_t count, size_t size)
 {
-    size_t bytes, align = _Alignof(max_align_t);
+    size_t bytes, align = sizeof(max_align_t);
     if (!product(count, size, &bytes) || bytes > PTRDIFF_MAX - align)
         return NULL;
     bytes = (bytes + align - 1) / align * align;

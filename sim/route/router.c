@@ -237,6 +237,8 @@ static fs_status search(fs_router *router, uint32_t src, uint32_t dst, network n
         if (FS_PUSH(&router->order, top.device) == NULL)
             return fs_fail_nomem(err);
         *found = top.device == src;
+        if (topo->devices[top.device].kind == FS_DEVICE_GPU && top.device != dst && net != FORWARDED)
+            continue; /* nothing passes it */
         for (uint32_t k = topo->out_begin[top.device]; k < topo->out_begin[top.device + 1]; k++) {
             uint32_t link = topo->out_links[k] ^ 1u; /* the opposite direction: into this device */
             uint32_t from = topo->links[link].src;
@@ -329,13 +331,6 @@ static int by_resource(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static uint32_t slower_class(uint32_t a, uint32_t b)
-{
-    static const uint8_t rank[FS_LINK_CLASSES] = {
-        [FS_CLASS_NVLINK] = 0, [FS_CLASS_C2C] = 1, [FS_CLASS_PCIE] = 2, [FS_CLASS_CPU] = 3, [FS_CLASS_NET] = 4};
-    return rank[a] >= rank[b] ? a : b;
-}
-
 static fs_status make_route(fs_router *router, network net, uint32_t src, uint32_t dst, const fs_route **out, fs_err *err)
 {
     const fs_topo *topo = router->topo;
@@ -358,7 +353,8 @@ static fs_status make_route(fs_router *router, network net, uint32_t src, uint32
         const fs_link *link = &topo->links[shares[i].resource];
         route->bandwidth_Bps = fmin(route->bandwidth_Bps, link->bandwidth_Bps / shares[i].coefficient);
         route->effective_Bps = fmin(route->effective_Bps, link->effective_Bps / shares[i].coefficient);
-        route->worst_class = slower_class(route->worst_class, link_class(topo, shares[i].resource));
+        uint32_t class_ = link_class(topo, shares[i].resource); /* the enum goes from fast to slow */
+        route->worst_class = class_ > route->worst_class ? class_ : route->worst_class;
     }
     qsort(shares, n, sizeof *shares, by_resource);
     *out = route;
@@ -373,7 +369,7 @@ static bool applies(const fs_topo *topo, network net, uint32_t src, uint32_t dst
     switch (net) {
     case SCALE_UP: return gpus;
     case FORWARDED: return gpus && topo->gpu_forwarding;
-    case BOARD: return a->node == b->node && a->node != FS_NONE;
+    case BOARD: return a->node == b->node;
     case EVERYTHING:
     case NETWORKS: return true;
     }

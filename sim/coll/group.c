@@ -1,0 +1,315 @@
+/* group.c - see group.h. Domains by union-find over boards and NVLinks; rails by the nearest NICs.
+ *
+ * A NIC serves the group where it is among the nearest NICs of one of its GPUs (fewest hops over the least slow class of
+ * link). Each such NIC is given one GPU to enter by: of the GPUs next to it the one with the fewest NICs so far, so two
+ * GPUs and two NICs behind one PCIe switch pair up as NCCL pairs them. */
+#include "coll/group.h"
+
+#include <math.h>
+#include <string.h>
+
+static uint32_t find_root(uint32_t *label, uint32_t x)
+{
+    while (label[x] != x)
+        x = label[x] = label[label[x]];
+    return x;
+}
+
+static void unite(uint32_t *label, uint32_t a, uint32_t b)
+{
+    a = find_root(label, a);
+    b = find_root(label, b);
+    label[a > b ? a : b] = a > b ? b : a;
+}
+
+/* A device's board; those of none share the number after the last. */
+static uint32_t board_of(const fs_topo *topo, uint32_t device)
+{
+    return topo->devices[device].node == FS_NONE ? topo->n_nodes : topo->devices[device].node;
+}
+
+/* Devices of one board are near each other, and so is whatever NVLink joins. */
+static fs_status label_domains(fs_neighbourhood *hood, fs_err *err)
+{
+    const fs_topo *topo = hood->topo;
+    uint32_t *label = hood->domain_of_device;
+    uint32_t *first_of_node = fs_alloc((size_t)topo->n_nodes + 1, sizeof *first_of_node); /* the last: of no board */
+    if (first_of_node == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t k = 0; k <= topo->n_nodes; k++)
+        first_of_node[k] = FS_NONE;
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        label[d] = d;
+    for (uint32_t d = 0; d < topo->n_devices; d++) {
+        if (topo->devices[d].kind == FS_DEVICE_NET_SWITCH)
+            continue;
+        uint32_t *first = &first_of_node[board_of(topo, d)];
+        if (*first == FS_NONE)
+            *first = d;
+        /* NVSwitches of the system stand between boards and join only what is linked to them. */
+        if (topo->devices[d].node != FS_NONE || topo->devices[d].kind != FS_DEVICE_NVSWITCH)
+            unite(label, *first, d);
+    }
+    fs_free(first_of_node);
+    for (uint32_t l = 0; l < topo->n_links; l++)
+        if (topo->link_types[topo->links[l].type].class_ == FS_CLASS_NVLINK)
+            unite(label, topo->links[l].src, topo->links[l].dst);
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        label[d] = find_root(label, d);
+    return FS_OK;
+}
+
+/* The NICs of each board, by device id. */
+static fs_status list_nics(fs_neighbourhood *hood, fs_err *err)
+{
+    const fs_topo *topo = hood->topo;
+    hood->nics_begin = fs_zalloc((size_t)topo->n_nodes + 2, sizeof *hood->nics_begin);
+    hood->nics = fs_zalloc(topo->n_devices, sizeof *hood->nics);
+    if (hood->nics_begin == NULL || hood->nics == NULL)
+        return fs_fail_nomem(err);
+    uint32_t *begin = hood->nics_begin;
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        begin[board_of(topo, d) + 1] += topo->devices[d].kind == FS_DEVICE_NIC;
+    for (uint32_t b = 0; b <= topo->n_nodes; b++)
+        begin[b + 1] += begin[b];
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        if (topo->devices[d].kind == FS_DEVICE_NIC)
+            hood->nics[begin[board_of(topo, d)]++] = d;
+    for (uint32_t b = topo->n_nodes + 1; b > 0; b--) /* filling has moved each start to the next one's place */
+        begin[b] = begin[b - 1];
+    begin[0] = 0;
+    return FS_OK;
+}
+
+fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_router *router, fs_arena *arena, fs_err *err)
+{
+    *hood = (fs_neighbourhood){.topo = topo, .router = router, .arena = arena};
+    hood->domain_of_device = fs_zalloc(topo->n_devices, sizeof *hood->domain_of_device);
+    hood->stamp_of_device = fs_zalloc(topo->n_devices, sizeof *hood->stamp_of_device);
+    hood->index_of_device = fs_zalloc(topo->n_devices, sizeof *hood->index_of_device);
+    if (hood->domain_of_device == NULL || hood->stamp_of_device == NULL || hood->index_of_device == NULL)
+        return fs_fail_nomem(err);
+    fs_status status = label_domains(hood, err);
+    return status == FS_OK ? list_nics(hood, err) : status;
+}
+
+void fs_neighbourhood_free(fs_neighbourhood *hood)
+{
+    fs_free(hood->domain_of_device);
+    fs_free(hood->stamp_of_device);
+    fs_free(hood->index_of_device);
+    fs_free(hood->nics_begin);
+    fs_free(hood->nics);
+}
+
+/* ---- rails ------------------------------------------------------------------------------------------------------- */
+
+typedef struct near_nic {
+    uint32_t nic, gpu; /* device id; position */
+} near_nic;
+
+typedef FS_VEC(near_nic) near_nics;
+
+/* All nearest NICs of one GPU, among those of its board, appended to `near`. */
+static fs_status nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t position, near_nics *near, fs_err *err)
+{
+    const fs_topo *topo = hood->topo;
+    uint32_t board = board_of(topo, gpu), best = UINT32_MAX, start = near->count;
+    for (uint32_t k = hood->nics_begin[board]; k < hood->nics_begin[board + 1]; k++) {
+        const fs_route *route;
+        fs_err no_path;
+        fs_status status = fs_router_find(hood->router, gpu, hood->nics[k], &route, &no_path);
+        if (status == FS_E_TOPOLOGY)
+            continue; /* a NIC that this GPU does not reach is not its NIC */
+        if (status != FS_OK) {
+            *err = no_path;
+            return status;
+        }
+        uint32_t far = route->worst_class << 16 | (route->hops < UINT16_MAX ? route->hops : UINT16_MAX);
+        if (far < best)
+            near->count = start;
+        if (far > best)
+            continue;
+        best = far;
+        if (FS_PUSH(near, ((near_nic){hood->nics[k], position})) == NULL)
+            return fs_fail_nomem(err);
+    }
+    return FS_OK;
+}
+
+static uint32_t rails_of_gpu(const fs_rail *rails, uint32_t n, uint32_t position)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++)
+        count += rails[i].enter == position;
+    return count;
+}
+
+/* The distinct NICs of near[], by device id, each with its GPUs. rails has room for near->count. */
+static uint32_t assign_rails(const near_nics *near, fs_rail *rails)
+{
+    uint32_t n = 0, last = FS_NONE;
+    for (;;) {
+        uint32_t nic = FS_NONE;
+        for (uint32_t i = 0; i < near->count; i++)
+            if ((last == FS_NONE || near->data[i].nic > last) && near->data[i].nic < nic)
+                nic = near->data[i].nic;
+        if (nic == FS_NONE)
+            return n;
+        fs_rail rail = {nic, FS_NONE, FS_NONE};
+        uint32_t fewest = UINT32_MAX;
+        for (uint32_t i = 0; i < near->count; i++) {
+            uint32_t taken = near->data[i].nic == nic ? rails_of_gpu(rails, n, near->data[i].gpu) : UINT32_MAX;
+            if (taken < fewest) {
+                fewest = taken;
+                rail.enter = near->data[i].gpu;
+            }
+        }
+        for (uint32_t i = 0; i < near->count; i++)
+            if (near->data[i].nic == nic && near->data[i].gpu != rail.enter && rail.leave == FS_NONE)
+                rail.leave = near->data[i].gpu;
+        if (rail.leave == FS_NONE)
+            rail.leave = rail.enter;
+        rails[n++] = rail;
+        last = nic;
+    }
+}
+
+static fs_status find_rails_of(fs_neighbourhood *hood, const fs_group *group, fs_domain *domain, near_nics *near, fs_err *err)
+{
+    near->count = 0;
+    for (uint32_t i = 0; i < domain->n; i++) {
+        uint32_t position = domain->members[i];
+        fs_status status = nearest_nics(hood, group->gpus[position], position, near, err);
+        if (status != FS_OK)
+            return status;
+    }
+    fs_rail *rails = fs_arena_alloc(hood->arena, near->count, sizeof *rails);
+    if (rails == NULL)
+        return fs_fail_nomem(err);
+    domain->n_rails = assign_rails(near, rails);
+    domain->rails = rails;
+    return FS_OK;
+}
+
+fs_status fs_group_find_rails(fs_neighbourhood *hood, fs_group *group, fs_err *err)
+{
+    fs_status status = FS_OK;
+    near_nics near = {0};
+    for (uint32_t d = 0; d < group->n_domains && status == FS_OK; d++) {
+        status = find_rails_of(hood, group, &group->domains[d], &near, err);
+        if (d == 0 || group->domains[d].n_rails < group->n_rails)
+            group->n_rails = group->domains[d].n_rails;
+    }
+    fs_free(near.data);
+    return status;
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------ */
+
+static fs_status check_gpus(fs_neighbourhood *hood, const uint32_t *gpus, uint32_t n, fs_err *err)
+{
+    const fs_topo *topo = hood->topo;
+    uint32_t stamp = ++hood->stamp;
+    for (uint32_t i = 0; i < n; i++) {
+        if (gpus[i] >= topo->n_devices)
+            return fs_fail(err, FS_E_TRACE, "a group names device %u, but '%s' has %u devices", gpus[i], topo->name,
+                           topo->n_devices);
+        if (topo->devices[gpus[i]].kind != FS_DEVICE_GPU)
+            return fs_fail(err, FS_E_TRACE, "a group names '%s', which is no GPU", topo->devices[gpus[i]].name);
+        if (hood->stamp_of_device[gpus[i]] == stamp)
+            return fs_fail(err, FS_E_TRACE, "a group names '%s' twice", topo->devices[gpus[i]].name);
+        hood->stamp_of_device[gpus[i]] = stamp;
+    }
+    return FS_OK;
+}
+
+/* Number the domains by first member; members[] holds them one after the other. */
+static fs_status split_domains(fs_neighbourhood *hood, fs_group *group, fs_err *err)
+{
+    uint32_t n = group->n, *index_of_label = hood->index_of_device;
+    uint32_t *domain_of = fs_arena_alloc(hood->arena, n, sizeof *domain_of);
+    uint32_t *members = fs_arena_alloc(hood->arena, n, sizeof *members);
+    if (domain_of == NULL || members == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t i = 0; i < n; i++)
+        index_of_label[hood->domain_of_device[group->gpus[i]]] = FS_NONE;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t *index = &index_of_label[hood->domain_of_device[group->gpus[i]]];
+        if (*index == FS_NONE)
+            *index = group->n_domains++;
+        domain_of[i] = *index;
+    }
+    fs_domain *domains = fs_arena_alloc(hood->arena, group->n_domains, sizeof *domains);
+    uint32_t *fill = fs_zalloc((size_t)group->n_domains + 1, sizeof *fill);
+    if (domains == NULL || fill == NULL) {
+        fs_free(fill);
+        return fs_fail_nomem(err);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        domains[domain_of[i]].n++;
+    for (uint32_t d = 0, sum = 0; d < group->n_domains; sum += domains[d++].n) {
+        domains[d].members = members + sum;
+        fill[d] = sum;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        members[fill[domain_of[i]]++] = i;
+    fs_free(fill);
+    group->domain_of = domain_of;
+    group->domains = domains;
+    return FS_OK;
+}
+
+fs_status fs_group_new(fs_neighbourhood *hood, const uint32_t *gpus, uint32_t n, fs_group **out, fs_err *err)
+{
+    fs_status status = check_gpus(hood, gpus, n, err);
+    if (status != FS_OK)
+        return status;
+    fs_group *group = fs_arena_alloc(hood->arena, 1, sizeof *group);
+    uint32_t *copy = fs_arena_alloc(hood->arena, n, sizeof *copy);
+    if (group == NULL || copy == NULL)
+        return fs_fail_nomem(err);
+    memcpy(copy, gpus, n * sizeof *copy);
+    group->n = n;
+    group->gpus = copy;
+    status = split_domains(hood, group, err);
+    if (status == FS_OK)
+        *out = group;
+    return status;
+}
+
+/* ---- routes through chosen NICs ----------------------------------------------------------------------------------- */
+
+fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic, uint32_t dst_gpu,
+                         const fs_route **out, fs_err *err)
+{
+    if (src_nic == FS_NONE || dst_nic == FS_NONE)
+        return fs_router_find(hood->router, src_gpu, dst_gpu, out, err);
+    const fs_route *legs[3];
+    fs_status status = fs_router_find(hood->router, src_gpu, src_nic, &legs[0], err);
+    if (status == FS_OK)
+        status = fs_router_find(hood->router, src_nic, dst_nic, &legs[1], err);
+    if (status == FS_OK)
+        status = fs_router_find(hood->router, dst_nic, dst_gpu, &legs[2], err);
+    if (status != FS_OK)
+        return status;
+    fs_route *route = fs_arena_alloc(hood->arena, 1, sizeof *route);
+    uint32_t n = legs[0]->n_shares + legs[1]->n_shares + legs[2]->n_shares;
+    fs_share *shares = fs_arena_alloc(hood->arena, n, sizeof *shares);
+    if (route == NULL || shares == NULL)
+        return fs_fail_nomem(err);
+    *route = (fs_route){.shares = shares, .bandwidth_Bps = INFINITY, .effective_Bps = INFINITY,
+                        .worst_class = FS_CLASS_NVLINK};
+    for (uint32_t i = 0; i < 3; i++) {
+        memcpy(shares + route->n_shares, legs[i]->shares, legs[i]->n_shares * sizeof *shares);
+        route->n_shares += legs[i]->n_shares;
+        route->latency_s += legs[i]->latency_s;
+        route->hops += legs[i]->hops;
+        route->bandwidth_Bps = fmin(route->bandwidth_Bps, legs[i]->bandwidth_Bps);
+        route->effective_Bps = fmin(route->effective_Bps, legs[i]->effective_Bps);
+        if (legs[i]->worst_class > route->worst_class) /* the enum goes from fast to slow */
+            route->worst_class = legs[i]->worst_class;
+    }
+    *out = route;
+    return FS_OK;
+}
