@@ -1,7 +1,7 @@
 /* run.c - see run.h. Stages in the order of the data: routes, lowering, fold, engine, scheduler, result.
  *
- * Each stage is made from the ones before it and freed in the opposite order. Stock networks route each pair over one path
- * (they cannot split a flow), so the router takes the first of the equal ones for them. */
+ * Each stage is made from the ones before it and freed in the opposite order. Packets of one connection keep to one path,
+ * so the router takes the first of the equal ones for ns3; cm02 splits flows as fabric does (stock_network.cpp). */
 #include "run.h"
 
 #include "base/mem.h"
@@ -43,7 +43,7 @@ fs_run_options fs_run_default(void)
 
 static fs_status prepare(const fs_topo *topo, const fs_work *work, const fs_run_options *options, stages *s, fs_err *err)
 {
-    bool single_path = options->network != FS_BACKEND_FABRIC;
+    bool single_path = options->network == FS_BACKEND_NS3;
     fs_status status = fs_router_new(topo, single_path, &s->router, err);
     if (status != FS_OK)
         return status;

@@ -54,7 +54,11 @@ void fs_load_series_set(fs_load_series *s, double now_s, double load)
 
 void fs_load_series_finish(fs_load_series *s, double end_s)
 {
-    s->step_s = 0;
-    fs_load_series_set(s, end_s, s->load);
+    if (s->since_s > s->begin_s) {
+        close_point(s, s->since_s, s->area);
+        s->area = 0;
+    }
+    if (end_s > s->since_s)
+        close_point(s, end_s, s->load * (end_s - s->since_s));
     s->points[s->count++] = (fs_load_point){end_s, s->load};
 }

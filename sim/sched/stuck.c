@@ -5,8 +5,9 @@
  * A text of the first STUCK_MAX ranks says enough and stays within an error's length. */
 #include "base/num.h"
 #include "sched/sched_state.h"
+#include "work/work_build.h"
 
-#include <stdio.h>
+#include <string.h>
 
 enum { STUCK_MAX = 8, MISSING_MAX = 4, NAME_WIDTH = 40 /* characters of a user's name that are shown */ };
 
@@ -54,8 +55,8 @@ static void add_op(text *t, const fs_sched *s, uint32_t actor, uint32_t op_index
 {
     const fs_work *work = s->job->work;
     const fs_op *op = &fs_sched_ops(s, actor)->ops[op_index];
-    const char *name = op->name < work->n_names ? work->names[op->name] : "";
-    if (*name)
+    const char *name = work->names[op->name];
+    if (strcmp(name, fs_op_label(op)) != 0) /* a name of its own */
         add(t, "'%.*s' ", NAME_WIDTH, name);
     add(t, "(op %u, stream %.*s)", op_index, NAME_WIDTH, work->streams[op->stream]);
 }
@@ -79,7 +80,7 @@ static void add_missing(text *t, const fs_sched *s, uint32_t meeting, uint32_t f
     add(t, "%s", missing == 1 ? "rank" : "ranks");
     for (uint32_t i = job->meeting_begin[meeting]; i < job->meeting_begin[meeting + 1] && listed < MISSING_MAX; i++)
         if (!has_issued(s, job->meeting_actors[i], family, sequence))
-            add(t, "%s %u", listed++ ? "," : "", job->actor_rank[job->meeting_actors[i]]);
+            add(t, "%s %u", listed++ > 0 ? "," : "", job->actor_rank[job->meeting_actors[i]]);
     if (missing > listed)
         add(t, " and %u more", missing - listed);
 }
