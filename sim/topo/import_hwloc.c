@@ -110,37 +110,52 @@ static fs_status check_root(const char *path, xmlDocPtr doc, fs_err *err)
     return status;
 }
 
+/* What the parser found first; later errors only follow from it. */
+typedef struct parsing {
+    const char *path;
+    fs_err *err;
+    fs_status status;
+} parsing;
+
+static void on_error(void *user, xmlErrorPtr error)
+{
+    parsing *p = ((xmlParserCtxtPtr)user)->_private;
+    if (p->status != FS_OK || error->level < XML_ERR_ERROR)
+        return;
+    const char *message = error->message ? error->message : "unknown error";
+    if (error->code == XML_ERR_NO_MEMORY)
+        p->status = fs_fail_nomem(p->err);
+    else
+        p->status = fs_fail_at(p->err, FS_E_TOPOLOGY, p->path, (uint32_t)error->line, (uint32_t)error->int2,
+                               "not well-formed XML: %.*s", (int)strcspn(message, "\n"), message);
+}
+
 static fs_status check_xml(const char *path, const char *text, size_t length, fs_err *err)
 {
     if (length > XML_BYTES_MAX)
-        return fs_fail_at(err, FS_E_TOPOLOGY, path, 0, 0, "larger than 64 MiB");
+        return fs_fail_at(err, FS_E_TOPOLOGY, path, 0, 0, "the file is larger than 64 MiB");
+    if (length == 0)
+        return fs_fail_at(err, FS_E_TOPOLOGY, path, 1, 1, "the file is empty");
+    parsing p = {.path = path, .err = err};
     xmlParserCtxtPtr context = xmlNewParserCtxt();
     if (!context)
         return fs_fail_nomem(err);
-    xmlDocPtr doc = xmlCtxtReadMemory(context, text, (int)length, path, NULL,
-                                      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_BIG_LINES);
-    const xmlError *last = xmlCtxtGetLastError(context);
-    fs_status status = FS_OK;
-    if (doc) {
-        status = check_root(path, doc, err);
-    } else if (!last || last->code == XML_ERR_NO_MEMORY) {
-        status = length == 0 ? fs_fail_at(err, FS_E_TOPOLOGY, path, 0, 0, "the file is empty") : fs_fail_nomem(err);
-    } else {
-        const char *message = last->message ? last->message : "malformed XML";
-        status = fs_fail_at(err, FS_E_TOPOLOGY, path, (uint32_t)last->line, (uint32_t)last->int2, "%.*s",
-                            (int)strcspn(message, "\n"), message);
-    }
+    context->_private = &p;
+    context->sax->serror = on_error;
+    xmlDocPtr doc = xmlCtxtReadMemory(context, text, (int)length, path, NULL, XML_PARSE_NONET | XML_PARSE_BIG_LINES);
+    if (p.status == FS_OK)
+        p.status = doc ? check_root(path, doc, err) : fs_fail_nomem(err); /* all else was reported to on_error */
     xmlFreeDoc(doc);
     xmlFreeParserCtxt(context);
-    return status;
+    return p.status;
 }
 
 static fs_status refuse(const fs_hw_board *board, int reason, fs_err *err)
 {
     if (reason == ENOMEM)
         return fs_fail_nomem(err);
-    return fs_fail_at(err, FS_E_TOPOLOGY, board->path, 0, 0, "hwloc cannot read %s: %s",
-                      board->path ? "this export" : "this machine", reason ? strerror(reason) : "no reason given");
+    return fs_fail_at(err, FS_E_TOPOLOGY, board->path, 0, 0, "hwloc cannot make sense of %s%s%s",
+                      board->path ? "this export" : "this machine", reason ? ": " : "", reason ? strerror(reason) : "");
 }
 
 /* text NULL: this machine. */

@@ -50,16 +50,16 @@ fs_pcie_link fs_pcie_choose(double port_GBps, double device_GBps, uint32_t expec
     *assumed = false;
     if (port.generation >= PCIE_SCALING_FIRST)
         return port;
-    if (device.generation >= PCIE_SCALING_FIRST && port.generation > 0) /* the link sleeps, NVML named its maximum */
-        return (fs_pcie_link){expected > device.generation ? expected : device.generation, device.width};
+    /* What is left is a port that sleeps, a slow one, or none: the faster of what is said, or what the part implies. */
+    fs_pcie_link link = device.generation > port.generation ? device : port;
+    if (link.generation == 0)
+        link = (fs_pcie_link){PCIE_ASSUMED, PCIE_WIDTH_MAX};
+    else if (link.generation >= expected)
+        return link;
     *assumed = true;
-    const fs_pcie_link seen = port.generation > 0 ? port : device;
-    if (seen.generation > 0 && expected > seen.generation)
-        return (fs_pcie_link){expected, seen.width};
-    *assumed = seen.generation == 0;
-    if (seen.generation > 0)
-        return seen;
-    return (fs_pcie_link){expected > 0 ? expected : PCIE_ASSUMED, PCIE_WIDTH_MAX};
+    if (expected > 0)
+        link.generation = expected;
+    return link;
 }
 
 /* ---- link types ---- */
