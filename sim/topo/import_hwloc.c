@@ -19,7 +19,8 @@
 
 enum {
     XML_BYTES_MAX = 64 << 20, /* a 16-GPU node exports 40 kB, a 2,000-core machine some MB */
-    HWLOC_XML_MAJOR = 2       /* version of the format that libhwloc 2.x reads and writes */
+    HWLOC_XML_MAJOR = 2,      /* version of the format that libhwloc 2.x reads and writes */
+    DISTANCES_MAX = 4096      /* objects of one matrix, which hwloc allocates before it reads it: 128 MiB */
 };
 
 /* ---- building ---- */
@@ -88,6 +89,21 @@ uint32_t fs_hw_find(const fs_hw_board *board, fs_device_kind kind, hwloc_obj_t o
 
 /* ---- loading ---- */
 
+static fs_status check_matrices(const char *path, const xmlNode *root, fs_err *err)
+{
+    for (const xmlNode *child = root->children; child; child = child->next) {
+        if (child->type != XML_ELEMENT_NODE)
+            continue;
+        xmlChar *count = xmlGetProp(child, (const xmlChar *)"nbobjs");
+        const bool too_many = count && strtoul((const char *)count, NULL, 10) > DISTANCES_MAX;
+        xmlFree(count);
+        if (too_many)
+            return fs_fail_at(err, FS_E_TOPOLOGY, path, (uint32_t)xmlGetLineNo(child), 0,
+                              "a matrix of distances between more than %d objects", DISTANCES_MAX);
+    }
+    return FS_OK;
+}
+
 static fs_status check_root(const char *path, xmlDocPtr doc, fs_err *err)
 {
     const xmlNode *root = xmlDocGetRootElement(doc);
@@ -107,7 +123,7 @@ static fs_status check_root(const char *path, xmlDocPtr doc, fs_err *err)
                             "export it again with: lstopo --export-xml-flags v2 --of xml node.xml",
                             (const char *)version, HWLOC_XML_MAJOR);
     xmlFree(version);
-    return status;
+    return status == FS_OK ? check_matrices(path, root, err) : status;
 }
 
 /* What the parser found first; later errors only follow from it. */

@@ -62,13 +62,14 @@ static int by_bus_id(const void *left, const void *right)
     return a->logical_index < b->logical_index ? -1 : a->logical_index > b->logical_index;
 }
 
-static fs_status push_endpoint(endpoint_list *list, hwloc_obj_t obj, hwloc_obj_t osdev, const char *what, fs_err *err)
+static fs_status push_endpoint(const fs_hw_board *board, endpoint_list *list, hwloc_obj_t obj, hwloc_obj_t osdev, const char *what,
+                               fs_err *err)
 {
     for (uint32_t i = 0; i < list->count; i++)
         if (list->data[i].obj == obj)
             return FS_OK;
     if (list->count == FS_HW_ENDPOINTS_MAX)
-        return fs_fail(err, FS_E_TOPOLOGY, "this machine has more than %d %s", FS_HW_ENDPOINTS_MAX, what);
+        return fs_fail_at(err, FS_E_TOPOLOGY, board->path, 0, 0, "one node with more than %d %s", FS_HW_ENDPOINTS_MAX, what);
     const endpoint found = {.obj = obj, .osdev = osdev};
     return FS_PUSH(list, found) ? FS_OK : fs_fail_nomem(err);
 }
@@ -78,7 +79,7 @@ static fs_status push_osdevs(const fs_hw_board *board, endpoint_list *list, cons
     fs_status status = FS_OK;
     for (hwloc_obj_t os = NULL; status == FS_OK && (os = hwloc_get_next_osdev(board->topology, os));) {
         if (stem ? is_numbered(os->name, stem) : os->attr->osdev.type == HWLOC_OBJ_OSDEV_OPENFABRICS)
-            status = push_endpoint(list, fs_hw_pci_above(os), os, stem ? "GPUs" : "NICs", err);
+            status = push_endpoint(board, list, fs_hw_pci_above(os), os, stem ? "GPUs" : "NICs", err);
     }
     return status;
 }
@@ -89,7 +90,7 @@ static fs_status push_pci(const fs_hw_board *board, endpoint_list *list, uint32_
     fs_status status = FS_OK;
     for (hwloc_obj_t pci = NULL; status == FS_OK && (pci = hwloc_get_next_pcidev(board->topology, pci));)
         if (pci->attr->pcidev.vendor_id == vendor && pci->attr->pcidev.class_id >> 8 == base_class)
-            status = push_endpoint(list, pci, NULL, what, err);
+            status = push_endpoint(board, list, pci, NULL, what, err);
     return status;
 }
 

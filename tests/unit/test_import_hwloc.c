@@ -310,54 +310,94 @@ typedef struct node {
     const char *osdev;  /* "nvml", "cuda", or NULL for bare PCI devices */
     uint32_t pci_device;
     bool functions;     /* switches are functions of half as many chips */
+    uint32_t bridges;   /* nested above the GPUs */
+    uint32_t other_sockets; /* beside the one: then the PCI tree belongs to none of them */
+    bool no_socket;
+    uint32_t nic;       /* PCI device id of a NIC of vendor 15b3; 0: none */
+    bool socket_in_matrix; /* behind GPUs and switches */
     rate rates;         /* NULL: no matrix */
 } node;
 
 static void write_matrix(FILE *f, const node *n)
 {
-    const uint32_t count = n->gpus + n->switches;
+    const uint32_t count = n->gpus + n->switches + n->socket_in_matrix;
     char line[4096];
     fprintf(f, "<distances2hetero nbobjs=\"%u\" kind=\"25\" name=\"NVLinkBandwidth\">\n", count);
     for (uint32_t i = 0; i < count; i++) {
-        snprintf(line, sizeof line, "%s:%u ", i < n->gpus ? "OSDev" : "PCIDev", i < n->gpus ? 200 + i : 100 + i);
+        if (i < n->gpus + n->switches)
+            snprintf(line, sizeof line, "%s:%u ", i < n->gpus ? "OSDev" : "PCIDev", i < n->gpus ? 5000 + i : 1000 + i);
+        else
+            snprintf(line, sizeof line, "Package:10 ");
         fprintf(f, "<indexes length=\"%zu\">%s</indexes>\n", strlen(line), line);
     }
     for (uint32_t i = 0; i < count; i++) {
         size_t used = 0;
         for (uint32_t j = 0; j < count; j++)
             used += (size_t)snprintf(line + used, sizeof line - used, "%llu ",
-                                     (unsigned long long)(i == j ? 1000000 : n->rates(i, j)));
+                                     (unsigned long long)(i == j ? 9 : n->rates(i, j)));
         fprintf(f, "<u64values length=\"%zu\">%s</u64values>\n", used, line);
     }
     fputs("</distances2hetero>\n", f);
 }
 
-static const char *write_node(const node *n)
+static void write_pci(FILE *f, const node *n)
 {
-    static const char set[] = "cpuset=\"0x1\" complete_cpuset=\"0x1\" nodeset=\"0x1\" complete_nodeset=\"0x1\"";
-    FILE *f = fopen(node_path, "w");
-    assert_non_null(f);
-    fprintf(f, "<?xml version=\"1.0\"?>\n<topology version=\"2.0\">\n"
-               "<object type=\"Machine\" os_index=\"0\" gp_index=\"1\" allowed_cpuset=\"0x1\" allowed_nodeset=\"0x1\" %s>\n"
-               "<info name=\"DMIProductName\" value=\"%s\"/>\n"
-               "<object type=\"NUMANode\" os_index=\"0\" gp_index=\"2\" local_memory=\"1\" %s/>\n"
-               "<object type=\"Package\" os_index=\"0\" gp_index=\"3\" %s>\n"
-               "<object type=\"PU\" os_index=\"0\" gp_index=\"5\" %s/></object>\n"
-               "<object type=\"Bridge\" gp_index=\"6\" bridge_type=\"0-1\" depth=\"0\" bridge_pci=\"0000:[00-ff]\">\n",
-            set, n->product ? n->product : "made up", set, set, set);
+    fputs("<object type=\"Bridge\" gp_index=\"6\" bridge_type=\"0-1\" depth=\"0\" bridge_pci=\"0000:[00-ff]\">\n", f);
+    for (uint32_t i = 0; i < n->bridges; i++)
+        fprintf(f, "<object type=\"Bridge\" gp_index=\"%u\" bridge_type=\"1-1\" depth=\"%u\" bridge_pci=\"0000:[01-ff]\" "
+                   "pci_busid=\"0000:00:%02x.0\" pci_type=\"0604 [1000:c010] [0000:0000] 00\" pci_link_speed=\"31.5\">\n", 100 + i,
+                1 + i, i % 32);
     for (uint32_t i = 0; i < n->gpus; i++) {
-        fprintf(f, "<object type=\"PCIDev\" gp_index=\"%u\" pci_busid=\"0000:%02x:00.0\" "
-                   "pci_type=\"0302 [10de:%04x] [10de:0000] a1\" pci_link_speed=\"0.000000\">\n", 100 + i, 1 + i, n->pci_device);
+        fprintf(f, "<object type=\"PCIDev\" gp_index=\"%u\" pci_busid=\"%04x:%02x:00.0\" "
+                   "pci_type=\"0302 [10de:%04x] [10de:0000] a1\" pci_link_speed=\"0.000000\">\n", 1000 + i, i / 100, 1 + i % 100,
+                n->pci_device);
         if (n->osdev)
             fprintf(f, "<object type=\"OSDev\" gp_index=\"%u\" name=\"%s%u\" osdev_type=\"1\">"
-                       "<info name=\"GPUModel\" value=\"%s\"/></object>\n", 200 + i, n->osdev, i, n->model);
+                       "<info name=\"GPUModel\" value=\"%s\"/></object>\n", 5000 + i, n->osdev, i, n->model);
         fputs("</object>\n", f);
     }
     for (uint32_t i = 0; i < n->switches; i++)
         fprintf(f, "<object type=\"PCIDev\" gp_index=\"%u\" subtype=\"NVSwitch\" pci_busid=\"0000:%02x:00.%u\" "
-                   "pci_type=\"0680 [10de:1af1] [10de:0000] a1\" pci_link_speed=\"0.0\"/>\n", 100 + n->gpus + i,
+                   "pci_type=\"0680 [10de:1af1] [10de:0000] a1\" pci_link_speed=\"0.0\"/>\n", 1000 + n->gpus + i,
                 0x80 + (n->functions ? i / 2 : i), n->functions ? i % 2 : 0);
-    fputs("</object></object>\n", f);
+    if (n->nic)
+        fprintf(f, "<object type=\"PCIDev\" gp_index=\"7\" pci_busid=\"0000:f0:00.0\" pci_type=\"0207 [15b3:%04x] [15b3:0000] 00\" "
+                   "pci_link_speed=\"63.0\"/>\n", n->nic);
+    for (uint32_t i = 0; i <= n->bridges; i++)
+        fputs("</object>\n", f);
+}
+
+static void write_socket(FILE *f, const node *n, uint32_t index)
+{
+    char set[128];
+    snprintf(set, sizeof set, "cpuset=\"0x%x\" complete_cpuset=\"0x%x\" nodeset=\"0x1\" complete_nodeset=\"0x1\"", 1u << index,
+             1u << index);
+    if (!n->no_socket)
+        fprintf(f, "<object type=\"Package\" os_index=\"%u\" gp_index=\"%u\" %s>\n", index, 10 + index, set);
+    fprintf(f, "<object type=\"PU\" os_index=\"%u\" gp_index=\"%u\" %s/>\n", index, 20 + index, set);
+    if (index == 0 && n->other_sockets == 0)
+        write_pci(f, n);
+    if (!n->no_socket)
+        fputs("</object>\n", f);
+}
+
+static const char *write_node(const node *n)
+{
+    const unsigned all = (1u << (1 + n->other_sockets)) - 1;
+    char set[128];
+    snprintf(set, sizeof set, "cpuset=\"0x%x\" complete_cpuset=\"0x%x\" nodeset=\"0x1\" complete_nodeset=\"0x1\"", all, all);
+    FILE *f = fopen(node_path, "w");
+    assert_non_null(f);
+    fprintf(f, "<?xml version=\"1.0\"?>\n<topology version=\"2.0\">\n"
+               "<object type=\"Machine\" os_index=\"0\" gp_index=\"1\" allowed_cpuset=\"0x%x\" allowed_nodeset=\"0x1\" %s>\n"
+               "<info name=\"DMIProductName\" value=\"%s\"/>\n"
+               "<object type=\"NUMANode\" os_index=\"0\" gp_index=\"2\" local_memory=\"1\" %s/>\n",
+            all, set, n->product ? n->product : "made up", set);
+    for (uint32_t i = 0; i <= n->other_sockets; i++)
+        write_socket(f, n, i);
+    if (n->other_sockets > 0)
+        write_pci(f, n);
+    fputs("</object>\n", f);
     if (n->rates)
         write_matrix(f, n);
     fputs("</topology>\n", f);
@@ -522,6 +562,85 @@ static void this_machine_says_what_it_lacks(void **state)
         assert_non_null(strstr(err.text, "which is none of the shipped parts"));
 }
 
+/* ---- sockets, NICs ------------------------------------------------------------------------------------------------- */
+
+static uint64_t to_the_socket(uint32_t from, uint32_t to) { return from == 2 || to == 2 ? 40000 : 0; } /* of 2 GPUs */
+
+static void sockets_have_nvlinks_on_power(void **state)
+{
+    (void)state;
+    const node n = {.gpus = 2, .model = "Tesla P100-SXM2-16GB", .osdev = "nvml", .socket_in_matrix = true, .rates = to_the_socket};
+    fs_topo *topo = import_topo(write_node(&n), NULL);
+    const uint32_t cpu = fs_topo_find(topo, "cpu0");
+    assert_int_equal(lanes_from(topo, cpu, FS_CLASS_C2C, FS_DEVICE_GPU), 4);
+    assert_int_equal(lanes_from(topo, cpu, FS_CLASS_PCIE, FS_DEVICE_GPU), 2);
+    assert_int_equal(lanes_from(topo, cpu, FS_CLASS_NVLINK, FS_DEVICE_KINDS), 0);
+    fs_topo_free(topo);
+}
+
+static void grace_has_c2c(void **state)
+{
+    (void)state;
+    const node n = {.gpus = 2, .model = "NVIDIA GB200", .osdev = "nvml"};
+    fs_topo *topo = import_topo(write_node(&n), NULL);
+    expect_link(topo, "gpu1", "cpu0", "c2c-gb200", 1);
+    fs_topo_free(topo);
+}
+
+static void unknown_sockets_are_remarked(void **state)
+{
+    (void)state;
+    node n = {.gpus = 1, .model = "NVIDIA H200", .osdev = "nvml", .other_sockets = 2};
+    fs_topo *topo = import_topo(write_node(&n), NULL);
+    assert_int_equal(count_kind(topo, FS_DEVICE_CPU), 3);
+    expect_link(topo, "cpu0", "cpu2", "other-socket-link", 1);
+    expect_link(topo, "cpu1", "cpu2", "other-socket-link", 1);
+    expect_link(topo, "gpu0", "cpu0", "pcie5-x16", 1);
+    fs_topo_free(topo);
+    expect_text(node_path, NULL, "hwloc does not know how sockets are wired: each is joined to each");
+    expect_text(node_path, NULL, "hwloc does not know the socket of gpu0: the first one is assumed");
+    n.other_sockets = 0;
+    n.no_socket = true;
+    expect_text(write_node(&n), NULL, "hwloc names no CPU socket: the whole machine stands for one");
+}
+
+static void nics_need_a_part(void **state)
+{
+    (void)state;
+    node n = {.gpus = 1, .model = "NVIDIA H200", .osdev = "nvml", .nic = 0x1021};
+    expect_text(write_node(&n), NULL, "<device name=\"nic0\" part=\"connectx-7\" source=\"hwloc: PCI 0000:f0:00.0\"/>");
+    n.nic = 0xffff;
+    expect_text(write_node(&n), NULL, "left out, PCI device 15b3:ffff is none of the shipped parts: PCI 0000:f0:00.0");
+    const fs_hwloc_options options = {.nic_part = "connectx-6"};
+    expect_text(node_path, &options, "<device name=\"nic0\" part=\"connectx-6\"");
+}
+
+static uint64_t nothing(uint32_t from, uint32_t to) { return (void)from, (void)to, 0; }
+
+static void limits_hold(void **state)
+{
+    (void)state;
+    node n = {.gpus = 1025, .model = "NVIDIA H200", .osdev = "nvml"};
+    expect_error(write_node(&n), NULL, FS_E_TOPOLOGY, "one node with more than 1024 GPUs");
+    n.gpus = 1020;
+    n.switches = 5;
+    n.rates = nothing;
+    expect_error(write_node(&n), NULL, FS_E_TOPOLOGY, "NVLinkBandwidth is a matrix of 1025 objects, more than 1024");
+    n = (node){.gpus = 1, .model = "NVIDIA H200", .osdev = "nvml", .bridges = 33};
+    expect_error(write_node(&n), NULL, FS_E_TOPOLOGY, "more than 32 PCIe bridges stand above one device");
+    n.bridges = 32; /* 16 switches, the last of them without a downstream port */
+    fs_topo *topo = import_topo(write_node(&n), NULL);
+    assert_int_equal(count_kind(topo, FS_DEVICE_PCIE_SWITCH), 16);
+    expect_link(topo, "gpu0", "plx15", "pcie5-x16", 1);
+    expect_link(topo, "plx15", "plx14", "pcie4-x16", 1);
+    fs_topo_free(topo);
+    FILE *f = fopen(node_path, "w");
+    assert_non_null(f);
+    assert_int_equal(ftruncate(fileno(f), (64 << 20) + 1), 0);
+    fclose(f);
+    expect_error(node_path, NULL, FS_E_TOPOLOGY, "the file is larger than 64 MiB");
+}
+
 /* ---- NVLink errors -------------------------------------------------------------------------------------------------- */
 
 static uint64_t odd_rate(uint32_t from, uint32_t to) { return from + to == 1 ? 30000 : 0; }
@@ -587,6 +706,8 @@ static void bad_files_are_errors(void **state)
     expect_file_error("<!DOCTYPE topology SYSTEM \"hwloc3.dtd\">\n<topology version=\"3.0\"/>\n", 2,
                       "this export has version 3.0, the installed hwloc reads version 2.x\n"
                       "export it again with: lstopo --export-xml-flags v2 --of xml node.xml");
+    expect_file_error("<topology version=\"2.0\">\n<distances2 nbobjs=\"4294967295\"/>\n</topology>\n", 2,
+                      "a matrix of distances between more than 4096 objects");
     expect_file_error("<topology version=\"2.0\"/>\n", 0, "hwloc cannot make sense of this export: Invalid argument");
 }
 
@@ -720,6 +841,11 @@ int main(void)
         cmocka_unit_test(unknown_parts_are_errors),
         cmocka_unit_test(text_of_the_machine_is_escaped),
         cmocka_unit_test(this_machine_says_what_it_lacks),
+        cmocka_unit_test(sockets_have_nvlinks_on_power),
+        cmocka_unit_test(grace_has_c2c),
+        cmocka_unit_test(unknown_sockets_are_remarked),
+        cmocka_unit_test(nics_need_a_part),
+        cmocka_unit_test(limits_hold),
         cmocka_unit_test(impossible_nvlinks_are_errors),
         cmocka_unit_test(bad_files_are_errors),
         cmocka_unit_test(truncated_exports_are_errors),
