@@ -21,7 +21,7 @@ static const char *const field_names[FIELDS] = {
     "size_bytes", "algo", "proto", "sm_share", "root", "to", "from", "shift", "tag"};
 
 #define BIT(field) (1u << (field))
-#define COMMON (BIT(F_OP) | BIT(F_ID) | BIT(F_NAME) | BIT(F_STREAM) | BIT(F_AFTER))
+#define COMMON (BIT(F_OP) | BIT(F_ID) | BIT(F_NAME) | BIT(F_STREAM) | BIT(F_AFTER) | BIT(F_PHASE))
 #define DURATION (BIT(F_DURATION_US) | BIT(F_DURATION_S))
 #define COLLECTIVE (COMMON | BIT(F_GROUP) | BIT(F_SIZE) | BIT(F_ALGO) | BIT(F_PROTO) | BIT(F_SM_SHARE))
 #define MESSAGE (COMMON | BIT(F_GROUP) | BIT(F_SHIFT) | BIT(F_TAG) | BIT(F_SIZE) | BIT(F_SM_SHARE))
@@ -32,7 +32,7 @@ static const struct {
     fs_coll_kind coll;
     uint32_t fields;
 } op_kinds[] = {
-    {FS_OP_COMPUTE, FS_SENDRECV, COMMON | DURATION | BIT(F_FLOPS) | BIT(F_BYTES) | BIT(F_DTYPE) | BIT(F_PHASE)},
+    {FS_OP_COMPUTE, FS_SENDRECV, COMMON | DURATION | BIT(F_FLOPS) | BIT(F_BYTES) | BIT(F_DTYPE)},
     {FS_OP_DELAY, FS_SENDRECV, COMMON | DURATION},
     {FS_OP_SEND, FS_SENDRECV, MESSAGE | BIT(F_TO)},
     {FS_OP_RECV, FS_SENDRECV, MESSAGE | BIT(F_FROM)},
@@ -207,16 +207,18 @@ static fs_status read_placement(reader *r, const fs_json *list)
         return FS_OK;
     if (fs_json_kind(list) != FS_JSON_ARRAY || fs_json_count(list) != r->n_ranks)
         return fs_json_fail(r->doc, list, false, r->err, "expected a list of %u GPU numbers, one for each rank", r->n_ranks);
-    uint32_t *user = fs_zalloc(FS_RANKS_MAX, sizeof *user); /* rank + 1 */
+    double top = 0;
+    for (const fs_json *v = fs_json_first(list); v; v = fs_json_next(v)) {
+        double number = fs_json_kind(v) == FS_JSON_NUMBER ? fs_json_number(v) : -1;
+        if (!(number >= 0 && number < FS_RANKS_MAX) || number > (double)(uint32_t)number)
+            return fs_json_fail(r->doc, v, false, r->err, "expected a GPU number, 0 to %d", FS_RANKS_MAX - 1);
+        top = number > top ? number : top;
+    }
+    uint32_t *user = fs_zalloc((size_t)top + 1, sizeof *user); /* rank + 1 */
     fs_status status = user ? FS_OK : fs_fail_nomem(r->err);
     uint32_t rank = 0;
     for (const fs_json *v = fs_json_first(list); v && status == FS_OK; v = fs_json_next(v), rank++) {
-        double number = fs_json_kind(v) == FS_JSON_NUMBER ? fs_json_number(v) : -1;
-        if (!(number >= 0 && number < FS_RANKS_MAX) || number > (double)(uint32_t)number) {
-            status = fs_json_fail(r->doc, v, false, r->err, "expected a GPU number, 0 to %d", FS_RANKS_MAX - 1);
-            break;
-        }
-        uint32_t gpu = (uint32_t)number;
+        uint32_t gpu = (uint32_t)fs_json_number(v);
         if (user[gpu] != 0)
             status = fs_json_fail(r->doc, v, false, r->err, "ranks %u and %u are both placed on GPU %u", user[gpu] - 1, rank, gpu);
         else
@@ -421,8 +423,6 @@ static fs_status read_compute(reader *r, fs_op *op)
         status = quantity(r, F_BYTES, false, FS_UNIT_BYTES, FS_TRACE_BYTES_MAX, &op->bytes);
     if (status == FS_OK)
         status = choice(r, F_DTYPE, fs_dtype_names, FS_DTYPES, &op->dtype);
-    if (status == FS_OK)
-        status = choice(r, F_PHASE, fs_phase_names, FS_PHASES, &op->phase);
     if (status != FS_OK)
         return status;
     if (amount && op->duration_s >= 0)
@@ -520,6 +520,8 @@ static fs_status read_op(reader *r, const fs_json *json)
     case FS_OP_RECV: status = read_message(r, &op); break;
     }
     const char *stream = "main", *id = NULL;
+    if (status == FS_OK)
+        status = choice(r, F_PHASE, fs_phase_names, FS_PHASES, &op.phase);
     if (status == FS_OK)
         status = text(r, F_STREAM, &stream);
     if (status == FS_OK)

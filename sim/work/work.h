@@ -15,7 +15,7 @@ typedef enum fs_op_kind { FS_OP_COMPUTE, FS_OP_DELAY, FS_OP_COLLECTIVE, FS_OP_SE
 
 typedef enum fs_phase { FS_PHASE_NONE, FS_PHASE_FORWARD, FS_PHASE_BACKWARD, FS_PHASE_RECOMPUTE, FS_PHASE_OPTIMIZER, FS_PHASES } fs_phase;
 
-/* One operation of a program, 88 B. */
+/* One operation of a program, 72 B. */
 typedef struct fs_op {
     uint8_t kind;        /* fs_op_kind */
     uint8_t coll;        /* fs_coll_kind, for FS_OP_COLLECTIVE */
@@ -93,7 +93,7 @@ FS_MUST_CHECK fs_status fs_work_parse(const char *path, const char *json, size_t
                                       uint32_t n_overrides, fs_work **work, fs_err *err);
 void fs_work_free(fs_work *work);
 
-/* The same work as an explicit ops trace; reads back as equal work. */
+/* The same work as an explicit ops trace; reads back as equal work (streams and labels numbered by first use). */
 void fs_work_write_ops(const fs_work *work, fs_out *out);
 
 extern const char *const fs_phase_names[FS_PHASES];

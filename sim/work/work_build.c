@@ -348,7 +348,7 @@ static fs_status check_op(const fs_work_builder *b, const fs_op *op, fs_err *err
 {
     const char *wrong = NULL;
     if (op->kind > FS_OP_RECV || op->coll >= FS_COLL_KINDS || op->algo >= FS_ALGOS || op->proto >= FS_PROTOS ||
-        op->dtype >= FS_DTYPES || op->phase >= FS_PHASES)
+        op->dtype >= FS_DTYPES || op->phase >= FS_PHASES || (op->kind == FS_OP_COLLECTIVE && op->coll == FS_SENDRECV))
         wrong = "an unknown kind";
     else if (op->stream >= b->streams.names.count || op->name >= b->labels.names.count)
         wrong = "an unknown stream or name";
