@@ -178,6 +178,34 @@ static void equal_communication_is_one_row(void **state)
     fs_topo_free(topo);
 }
 
+/* Rank 0's edge of a ring is slowed at first, rank 1's later. A pipelined ring is slowed by both; as flows, the edge of
+ * rank 1 has ended before it could be. */
+static void a_ring_moves_at_the_speed_of_its_slowest_edge(void **state)
+{
+    (void)state;
+    fs_topo *topo = make_topo("gpus:5 nvlink:1GB/s");
+    fs_work_builder *b = make_builder(5);
+    static const uint32_t begin[] = {0, 3}, ring[] = {0, 1, 2};
+    uint32_t family, program[5];
+    ASSERT_OK(fs_work_family_explicit(b, "ring", begin, 1, ring, &family, &failure));
+    for (uint32_t rank = 0; rank < 5; rank++)
+        program[rank] = add_program(b, "p", rank, rank);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        add(b, program[rank], "comm", collective(FS_ALL_GATHER, family, 3e6)); /* 2 MB an edge */
+    add(b, program[0], "aside", transfer(FS_OP_SEND, 3, 0, 1e6)); /* 2 ms at half the rate */
+    add(b, program[3], "aside", transfer(FS_OP_RECV, 0, 0, 1e6));
+    add(b, program[1], "aside", delay(2e-3));
+    add(b, program[1], "aside", transfer(FS_OP_SEND, 4, 0, 1e6));
+    add(b, program[4], "aside", transfer(FS_OP_RECV, 1, 0, 1e6));
+    fs_work *work = finish(b);
+    fs_run_options options = ideal();
+    ASSERT_CLOSE(step_of(topo, work, options), 4e-3, 1e-9);
+    options.lowering = FS_LOWER_FLOWS;
+    ASSERT_CLOSE(step_of(topo, work, options), 3e-3, 1e-9);
+    fs_work_free(work);
+    fs_topo_free(topo);
+}
+
 static void rates(void **state)
 {
     (void)state;
@@ -269,6 +297,7 @@ int main(void)
         cmocka_unit_test(waiting_for_a_peer_is_a_bubble),
         cmocka_unit_test(links_and_tiers),
         cmocka_unit_test(equal_communication_is_one_row),
+        cmocka_unit_test(a_ring_moves_at_the_speed_of_its_slowest_edge),
         cmocka_unit_test(rates),
         cmocka_unit_test(a_step_of_no_time),
         cmocka_unit_test(repeats_are_equal),
