@@ -21,6 +21,8 @@ void fs_mem_adopt_libxml2(void);
 /* Test hooks. fail_after(n): the n-th allocation from now fails, and every later one too;
  * 0 = never. Also set by the environment variable FABSIM_FAIL_ALLOC in builds with -DFS_FAULT. */
 void fs_mem_fail_after(uint64_t n);
+/* While spared, no allocation is made to fail or counted: around a library that does not survive failure. Nests not. */
+void fs_mem_spare(int spared);
 uint64_t fs_mem_allocations(void); /* how many allocations were asked for so far */
 uint64_t fs_mem_live(void);        /* blocks that are not freed yet */
 

@@ -166,12 +166,12 @@ static void on_error(void *user, xmlErrorPtr error)
     parsing *p = ctxt->_private;
     if (p->status != FS_OK || error->level < XML_ERR_ERROR)
         return;
-    if (error->code == XML_ERR_NO_MEMORY) {
+    if (error->code == XML_ERR_NO_MEMORY || error->message == NULL) { /* no memory even to say so */
         p->status = fs_fail_nomem(p->err);
         return;
     }
     char text[512];
-    snprintf(text, sizeof text, "%s", error->message ? error->message : "unknown error");
+    snprintf(text, sizeof text, "%s", error->message);
     for (char *c = text; *c; c++)
         if (*c == '\n')
             *c = c[1] ? ' ' : '\0';
@@ -404,14 +404,24 @@ static fs_status open_root(fs_doc *doc, const char *path, const char *xml, size_
     const char *name = (const char *)root->name;
     if (fs_doc_is(root, "fabsim"))
         return FS_OK;
+    if (root->ns)
+        return fs_doc_fail(doc, root, NULL, err, "expected <fabsim> in no namespace, found <%s> in '%.255s'", name,
+                           (const char *)root->ns->href);
     bool fragment = fs_doc_is(root, "parts") || fs_doc_is(root, "board");
     return fs_doc_fail(doc, root, NULL, err, fragment ? "expected <fabsim>, found <%s>: a fragment for other files to include"
                                                       : "expected <fabsim>, found <%s>: not a topology", name);
 }
 
+/* libxml2 prints what no handler takes, such as memory running out before there is a parser. */
+FS_PRINTF(2, 3) static void silence(void *user, const char *format, ...)
+{
+    (void)user, (void)format;
+}
+
 fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t length, fs_err *err)
 {
     *doc = (fs_doc){0};
+    xmlSetGenericErrorFunc(NULL, silence);
     fs_status status = open_root(doc, path, xml, length, err);
     if (status != FS_OK)
         fs_doc_close(doc);
@@ -420,6 +430,7 @@ fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t len
 
 void fs_doc_close(fs_doc *doc)
 {
+    xmlResetLastError(); /* libxml2 keeps a copy of its last message */
     xmlFreeDoc(doc->tree);
     if (doc->dict)
         xmlDictFree(doc->dict);
