@@ -14,65 +14,72 @@
 
 #include <math.h>
 
-typedef struct pair_scan {
-    uint32_t classes; /* bit c: some pair's route has worst class c */
+/* All routes, by destination and source; the own one is NULL. send/recv is the pair 0 -> 1. */
+typedef struct pairs {
+    const fs_route **routes; /* (n x n) */
+    uint32_t classes;        /* bit c: some pair's route has worst class c */
     double latency_s[FS_LINK_CLASSES];
-} pair_scan;
+} pairs;
 
-/* Destinations outside: the router's searches start at the destination. send/recv is the pair 0 -> 1. */
-static fs_status scan_pairs(const fs_algo_run *run, pair_scan *scan, fs_err *err)
+static bool is_pair(const fs_algo_run *run, uint32_t src, uint32_t dst)
+{
+    return src != dst && (run->kind != FS_SENDRECV || src == 0);
+}
+
+static fs_status find_pairs(const fs_algo_run *run, pairs *p, fs_err *err)
 {
     const fs_group *group = run->group;
-    for (uint32_t dst = 0; dst < group->n; dst++) {
-        for (uint32_t src = 0; src < group->n; src++) {
-            const fs_route *route;
-            if (src == dst || (run->kind == FS_SENDRECV && src != 0))
+    uint32_t n = group->n;
+    p->routes = fs_zalloc((size_t)n * n, sizeof(fs_route *));
+    if (p->routes == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t dst = 0; dst < n; dst++) {
+        for (uint32_t src = 0; src < n; src++) {
+            const fs_route **route = &p->routes[(size_t)dst * n + src];
+            if (!is_pair(run, src, dst))
                 continue;
-            fs_status status = fs_router_find(run->hood->router, group->gpus[src], group->gpus[dst], &route, err);
+            fs_status status = fs_group_pair(run->hood, group->gpus[src], group->gpus[dst], route, err);
             if (status != FS_OK)
                 return status;
-            scan->classes |= 1u << route->worst_class;
-            scan->latency_s[route->worst_class] = fmax(scan->latency_s[route->worst_class], route->latency_s);
-            if (group->domain_of[src] == group->domain_of[dst] && route->worst_class > run->b->intra_class)
-                run->b->intra_class = route->worst_class;
+            uint32_t class_ = (*route)->worst_class;
+            p->classes |= 1u << class_;
+            p->latency_s[class_] = fmax(p->latency_s[class_], (*route)->latency_s);
+            if (group->domain_of[src] == group->domain_of[dst] && class_ > run->b->intra_class)
+                run->b->intra_class = class_;
         }
     }
     return FS_OK;
 }
 
 /* All pairs of one class. */
-static fs_status emit_class(const fs_algo_run *run, uint32_t class_, double latency_s, double share, fs_err *err)
+static fs_status emit_class(const fs_algo_run *run, const pairs *p, uint32_t class_, double share, fs_err *err)
 {
-    const fs_group *group = run->group;
+    size_t n = run->group->n;
     fs_status status = FS_OK;
-    for (uint32_t dst = 0; dst < group->n && status == FS_OK; dst++) {
-        for (uint32_t src = 0; src < group->n && status == FS_OK; src++) {
-            const fs_route *route;
-            if (src == dst || (run->kind == FS_SENDRECV && src != 0))
-                continue;
-            status = fs_router_find(run->hood->router, group->gpus[src], group->gpus[dst], &route, err);
-            if (status != FS_OK || route->worst_class != class_)
-                continue;
-            uint32_t id;
-            status = run->b->mode == FS_LOWER_MESSAGES ? fs_shape_message(run->b, route, share, &id, err)
-                                                       : fs_shape_edge(run->b, route, share, route->latency_s, err);
-        }
+    for (size_t i = 0; i < n * n && status == FS_OK; i++) {
+        const fs_route *route = p->routes[i];
+        uint32_t id;
+        if (route == NULL || route->worst_class != class_)
+            continue;
+        status = run->b->mode == FS_LOWER_MESSAGES ? fs_shape_message(run->b, route, share, &id, err)
+                                                   : fs_shape_edge(run->b, route, share, route->latency_s, err);
     }
-    return status == FS_OK ? fs_shape_move_end(run->b, share, latency_s, err) : status;
+    return status == FS_OK ? fs_shape_move_end(run->b, share, p->latency_s[class_], err) : status;
 }
 
 fs_status fs_direct_emit(const fs_algo_run *run, fs_err *err)
 {
     uint32_t n = run->group->n;
-    double pairs = run->kind == FS_SENDRECV ? 1.0 : (double)n * (n - 1), share = run->kind == FS_SENDRECV ? 1.0 : 1.0 / n;
+    double count = run->kind == FS_SENDRECV ? 1.0 : (double)n * (n - 1), share = run->kind == FS_SENDRECV ? 1.0 : 1.0 / n;
     fs_status status = FS_OK;
     if (run->b->mode != FS_LOWER_COUPLED)
-        status = fs_shape_check_moves(run->kind, FS_ALGO_DIRECT, n, pairs, err);
-    pair_scan scan = {0};
+        status = fs_shape_check_moves(run->kind, FS_ALGO_DIRECT, n, count, err);
+    pairs p = {0};
     if (status == FS_OK)
-        status = scan_pairs(run, &scan, err);
+        status = find_pairs(run, &p, err);
     for (uint32_t class_ = 0; class_ < FS_LINK_CLASSES && status == FS_OK; class_++)
-        if (scan.classes >> class_ & 1u)
-            status = emit_class(run, class_, scan.latency_s[class_], share, err);
+        if (p.classes >> class_ & 1u)
+            status = emit_class(run, &p, class_, share, err);
+    fs_free(p.routes);
     return status;
 }

@@ -5,7 +5,6 @@
  * GPUs and two NICs behind one PCIe switch pair up as NCCL pairs them. */
 #include "coll/group.h"
 
-#include <math.h>
 #include <string.h>
 
 static uint32_t find_root(uint32_t *label, uint32_t x)
@@ -22,8 +21,7 @@ static void unite(uint32_t *label, uint32_t a, uint32_t b)
     label[a > b ? a : b] = a > b ? b : a;
 }
 
-/* A device's board; those of none share the number after the last. */
-static uint32_t board_of(const fs_topo *topo, uint32_t device)
+uint32_t fs_board_of(const fs_topo *topo, uint32_t device)
 {
     return topo->devices[device].node == FS_NONE ? topo->n_nodes : topo->devices[device].node;
 }
@@ -43,7 +41,7 @@ static fs_status label_domains(fs_neighbourhood *hood, fs_err *err)
     for (uint32_t d = 0; d < topo->n_devices; d++) {
         if (topo->devices[d].kind == FS_DEVICE_NET_SWITCH)
             continue;
-        uint32_t *first = &first_of_node[board_of(topo, d)];
+        uint32_t *first = &first_of_node[fs_board_of(topo, d)];
         if (*first == FS_NONE)
             *first = d;
         /* NVSwitches of the system stand between boards and join only what is linked to them. */
@@ -69,12 +67,12 @@ static fs_status list_nics(fs_neighbourhood *hood, fs_err *err)
         return fs_fail_nomem(err);
     uint32_t *begin = hood->nics_begin;
     for (uint32_t d = 0; d < topo->n_devices; d++)
-        begin[board_of(topo, d) + 1] += topo->devices[d].kind == FS_DEVICE_NIC;
+        begin[fs_board_of(topo, d) + 1] += topo->devices[d].kind == FS_DEVICE_NIC;
     for (uint32_t b = 0; b <= topo->n_nodes; b++)
         begin[b + 1] += begin[b];
     for (uint32_t d = 0; d < topo->n_devices; d++)
         if (topo->devices[d].kind == FS_DEVICE_NIC)
-            hood->nics[begin[board_of(topo, d)]++] = d;
+            hood->nics[begin[fs_board_of(topo, d)]++] = d;
     for (uint32_t b = topo->n_nodes + 1; b > 0; b--) /* filling has moved each start to the next one's place */
         begin[b] = begin[b - 1];
     begin[0] = 0;
@@ -85,10 +83,14 @@ fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_
 {
     *hood = (fs_neighbourhood){.topo = topo, .router = router, .arena = arena};
     hood->domain_of_device = fs_zalloc(topo->n_devices, sizeof *hood->domain_of_device);
+    hood->host_of_nic = fs_alloc(topo->n_devices, sizeof *hood->host_of_nic);
     hood->stamp_of_device = fs_zalloc(topo->n_devices, sizeof *hood->stamp_of_device);
     hood->index_of_device = fs_zalloc(topo->n_devices, sizeof *hood->index_of_device);
-    if (hood->domain_of_device == NULL || hood->stamp_of_device == NULL || hood->index_of_device == NULL)
+    if (hood->domain_of_device == NULL || hood->stamp_of_device == NULL || hood->index_of_device == NULL ||
+        hood->host_of_nic == NULL)
         return fs_fail_nomem(err);
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        hood->host_of_nic[d] = FS_NONE;
     fs_status status = label_domains(hood, err);
     return status == FS_OK ? list_nics(hood, err) : status;
 }
@@ -96,6 +98,7 @@ fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_
 void fs_neighbourhood_free(fs_neighbourhood *hood)
 {
     fs_free(hood->domain_of_device);
+    fs_free(hood->host_of_nic);
     fs_free(hood->stamp_of_device);
     fs_free(hood->index_of_device);
     fs_free(hood->nics_begin);
@@ -104,17 +107,10 @@ void fs_neighbourhood_free(fs_neighbourhood *hood)
 
 /* ---- rails ------------------------------------------------------------------------------------------------------- */
 
-typedef struct near_nic {
-    uint32_t nic, gpu; /* device id; position */
-} near_nic;
-
-typedef FS_VEC(near_nic) near_nics;
-
-/* All nearest NICs of one GPU, among those of its board, appended to `near`. */
-static fs_status nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t position, near_nics *near, fs_err *err)
+fs_status fs_nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t as, fs_near_nics *near, fs_err *err)
 {
     const fs_topo *topo = hood->topo;
-    uint32_t board = board_of(topo, gpu), best = UINT32_MAX, start = near->count;
+    uint32_t board = fs_board_of(topo, gpu), best = UINT32_MAX, start = near->count;
     for (uint32_t k = hood->nics_begin[board]; k < hood->nics_begin[board + 1]; k++) {
         const fs_route *route;
         fs_err no_path;
@@ -131,7 +127,7 @@ static fs_status nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t pos
         if (far > best)
             continue;
         best = far;
-        if (FS_PUSH(near, ((near_nic){hood->nics[k], position})) == NULL)
+        if (FS_PUSH(near, ((fs_near_nic){hood->nics[k], as})) == NULL)
             return fs_fail_nomem(err);
     }
     return FS_OK;
@@ -145,8 +141,7 @@ static uint32_t rails_of_gpu(const fs_rail *rails, uint32_t n, uint32_t position
     return count;
 }
 
-/* The distinct NICs of near[], by device id, each with its GPUs. rails has room for near->count. */
-static uint32_t assign_rails(const near_nics *near, fs_rail *rails)
+uint32_t fs_assign_rails(const fs_near_nics *near, fs_rail *rails)
 {
     uint32_t n = 0, last = FS_NONE;
     for (;;) {
@@ -175,19 +170,19 @@ static uint32_t assign_rails(const near_nics *near, fs_rail *rails)
     }
 }
 
-static fs_status find_rails_of(fs_neighbourhood *hood, const fs_group *group, fs_domain *domain, near_nics *near, fs_err *err)
+static fs_status find_rails_of(fs_neighbourhood *hood, const fs_group *group, fs_domain *domain, fs_near_nics *near, fs_err *err)
 {
     near->count = 0;
     for (uint32_t i = 0; i < domain->n; i++) {
         uint32_t position = domain->members[i];
-        fs_status status = nearest_nics(hood, group->gpus[position], position, near, err);
+        fs_status status = fs_nearest_nics(hood, group->gpus[position], position, near, err);
         if (status != FS_OK)
             return status;
     }
     fs_rail *rails = fs_arena_alloc(hood->arena, near->count, sizeof *rails);
     if (rails == NULL)
         return fs_fail_nomem(err);
-    domain->n_rails = assign_rails(near, rails);
+    domain->n_rails = fs_assign_rails(near, rails);
     domain->rails = rails;
     return FS_OK;
 }
@@ -195,7 +190,7 @@ static fs_status find_rails_of(fs_neighbourhood *hood, const fs_group *group, fs
 fs_status fs_group_find_rails(fs_neighbourhood *hood, fs_group *group, fs_err *err)
 {
     fs_status status = FS_OK;
-    near_nics near = {0};
+    fs_near_nics near = {0};
     for (uint32_t d = 0; d < group->n_domains && status == FS_OK; d++) {
         status = find_rails_of(hood, group, &group->domains[d], &near, err);
         if (d == 0 || group->domains[d].n_rails < group->n_rails)
@@ -276,40 +271,4 @@ fs_status fs_group_new(fs_neighbourhood *hood, const uint32_t *gpus, uint32_t n,
     if (status == FS_OK)
         *out = group;
     return status;
-}
-
-/* ---- routes through chosen NICs ----------------------------------------------------------------------------------- */
-
-fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic, uint32_t dst_gpu,
-                         const fs_route **out, fs_err *err)
-{
-    if (src_nic == FS_NONE || dst_nic == FS_NONE)
-        return fs_router_find(hood->router, src_gpu, dst_gpu, out, err);
-    const fs_route *legs[3];
-    fs_status status = fs_router_find(hood->router, src_gpu, src_nic, &legs[0], err);
-    if (status == FS_OK)
-        status = fs_router_find(hood->router, src_nic, dst_nic, &legs[1], err);
-    if (status == FS_OK)
-        status = fs_router_find(hood->router, dst_nic, dst_gpu, &legs[2], err);
-    if (status != FS_OK)
-        return status;
-    fs_route *route = fs_arena_alloc(hood->arena, 1, sizeof *route);
-    uint32_t n = legs[0]->n_shares + legs[1]->n_shares + legs[2]->n_shares;
-    fs_share *shares = fs_arena_alloc(hood->arena, n, sizeof *shares);
-    if (route == NULL || shares == NULL)
-        return fs_fail_nomem(err);
-    *route = (fs_route){.shares = shares, .bandwidth_Bps = INFINITY, .effective_Bps = INFINITY,
-                        .worst_class = FS_CLASS_NVLINK};
-    for (uint32_t i = 0; i < 3; i++) {
-        memcpy(shares + route->n_shares, legs[i]->shares, legs[i]->n_shares * sizeof *shares);
-        route->n_shares += legs[i]->n_shares;
-        route->latency_s += legs[i]->latency_s;
-        route->hops += legs[i]->hops;
-        route->bandwidth_Bps = fmin(route->bandwidth_Bps, legs[i]->bandwidth_Bps);
-        route->effective_Bps = fmin(route->effective_Bps, legs[i]->effective_Bps);
-        if (legs[i]->worst_class > route->worst_class) /* the enum goes from fast to slow */
-            route->worst_class = legs[i]->worst_class;
-    }
-    *out = route;
-    return FS_OK;
 }

@@ -48,6 +48,7 @@ typedef struct fs_neighbourhood {
     uint32_t *domain_of_device; /* (n_devices) scale-up domain: any label, equal where joined by NVLink or a board */
     uint32_t *nics_begin;       /* (n_nodes + 2) NICs of board b, of no board where b = n_nodes: */
     uint32_t *nics;             /* nics[nics_begin[b] ..< nics_begin[b + 1]], device ids, ascending */
+    uint32_t *host_of_nic;      /* (n_devices) the GPU that a NIC is given on its full board; FS_NONE: not asked yet */
     uint32_t *stamp_of_device;  /* (n_devices) scratch: the last group that named the device */
     uint32_t stamp;
     uint32_t *index_of_device;  /* (n_devices) scratch */
@@ -60,6 +61,7 @@ void fs_neighbourhood_free(fs_neighbourhood *hood);
 /* FS_E_TRACE where a device is no GPU or is named twice. */
 FS_MUST_CHECK fs_status fs_group_new(fs_neighbourhood *hood, const uint32_t *gpus, uint32_t n, fs_group **group, fs_err *err);
 
+/* Fill the domains' rails. */
 FS_MUST_CHECK fs_status fs_group_find_rails(fs_neighbourhood *hood, fs_group *group, fs_err *err);
 
 /* ring_search.c: fill group->channels, and the rails where there are several domains. */
@@ -70,8 +72,25 @@ FS_MUST_CHECK fs_status fs_group_find_channels(fs_neighbourhood *hood, fs_group 
 FS_MUST_CHECK fs_status fs_group_walk(fs_neighbourhood *hood, const fs_group *group, uint32_t domain, uint32_t first,
                                       uint32_t last, uint32_t *lanes_left, uint32_t *order, fs_err *err);
 
-/* GPU to GPU in another domain through two given NICs; FS_NONE for both: as the router likes. */
+/* A GPU (a position in a group, or a device) next to a NIC (a device). */
+typedef struct fs_near_nic {
+    uint32_t nic, gpu;
+} fs_near_nic;
+
+typedef FS_VEC(fs_near_nic) fs_near_nics;
+
+/* All nearest NICs of one GPU among those of its board, appended with the name `as` for the GPU. */
+FS_MUST_CHECK fs_status fs_nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t as, fs_near_nics *near, fs_err *err);
+/* The distinct NICs of near[], by device id, each with its GPUs. rails has room for near->count. */
+uint32_t fs_assign_rails(const fs_near_nics *near, fs_rail *rails);
+/* A device's board; devices of none share the number n_nodes. */
+uint32_t fs_board_of(const fs_topo *topo, uint32_t device);
+
+/* crossing.c: GPU to GPU in another domain through two given NICs; FS_NONE for both: as the router likes. */
 FS_MUST_CHECK fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic,
                                        uint32_t dst_gpu, const fs_route **route, fs_err *err);
+/* The same as NCCL sends point to point: on the rails of the destination. Any two GPUs. */
+FS_MUST_CHECK fs_status fs_group_pair(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t dst_gpu, const fs_route **route,
+                                      fs_err *err);
 
 #endif

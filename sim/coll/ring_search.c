@@ -10,7 +10,8 @@
  *                    sockets is crossed once: the best a ring can do.
  * Several domains: one ring per rail c, as NCCL lays them. It enters domains 0, 2, 4, ... at the GPU of rail c and leaves
  *   them at that of rail c ^ 1; in domains 1, 3, 5, ... the other way round. So each edge between domains stays on one
- *   rail and thus in one leaf; only where the number of domains is odd does the closing edge change rails. Within a
+ *   rail and thus in one leaf; only where the number of domains is odd does the closing edge change rails, or, where
+ *   rails never meet, leave by the other rail's NIC. Within a
  *   domain the ring walks as above, from the GPU of the one rail to that of the other.
  * Cost: O(rings x ranks) routes; PCIe domains O(n^2) routes; the mesh search has a fixed budget. */
 #include "coll/group.h"
@@ -174,7 +175,16 @@ static fs_status new_channels(fs_neighbourhood *hood, const fs_group *group, uin
     return *channels == NULL || *orders == NULL ? fs_fail_nomem(err) : FS_OK;
 }
 
-/* Fill channel->next for edges within domains; where[i]: the ports of the i-th domain's walk, NULL for one domain. */
+/* The NIC of domain a on the rail that `nic` is on in domain b. */
+static uint32_t same_rail(const fs_group *group, uint32_t a, uint32_t b, uint32_t nic)
+{
+    uint32_t k = 0;
+    while (group->domains[b].rails[k].nic != nic)
+        k++;
+    return group->domains[a].rails[k < group->domains[a].n_rails ? k : 0].nic;
+}
+
+/* Fill channel->next. ports[2d], ports[2d + 1]: where the ring enters and leaves domain d; NULL for one domain. */
 static fs_status connect(fs_neighbourhood *hood, const fs_group *group, fs_channel *channel, const port *ports, fs_err *err)
 {
     uint32_t n = group->n;
@@ -187,6 +197,9 @@ static fs_status connect(fs_neighbourhood *hood, const fs_group *group, fs_chann
         bool crosses = group->n_domains > 1 && da != db;
         fs_status status = fs_group_cross(hood, group->gpus[a], crosses ? ports[2 * da + 1].nic : FS_NONE,
                                           crosses ? ports[2 * db].nic : FS_NONE, group->gpus[b], &next[i], err);
+        if (status == FS_E_TOPOLOGY && crosses && group->n_rails > 0) /* rails that never meet: stay on the one */
+            status = fs_group_cross(hood, group->gpus[a], same_rail(group, da, db, ports[2 * db].nic), ports[2 * db].nic,
+                                    group->gpus[b], &next[i], err);
         if (status != FS_OK)
             return status;
     }
