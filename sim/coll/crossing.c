@@ -5,7 +5,8 @@
  * sends them ("PXN", NCCL 2.12, on by default), so they stay in one leaf and do not cross CPUs. So:
  *   src -> [its board's GPU beside the NIC, if that is reached over NVLink] -> NIC -> network -> NIC -> dst.
  * The detour is only made where the NIC is farther from src than from that GPU. A destination with several nearest NICs
- * takes an equal part through each. Where any step of this is missing the router decides. */
+ * takes an equal part through each. Rings whose rails never meet leave on the rail on which they arrive. For point to
+ * point the router decides where any step of this is missing. */
 #include "coll/group.h"
 
 #include <math.h>
@@ -148,6 +149,15 @@ static fs_status compose(fs_neighbourhood *hood, const path *paths, uint32_t n_p
     return FS_OK;
 }
 
+/* The NIC of a board on a rail, or FS_NONE. */
+static uint32_t nic_on_rail(const fs_neighbourhood *hood, uint32_t board, uint32_t rail)
+{
+    for (uint32_t k = hood->nics_begin[board]; k < hood->nics_begin[board + 1]; k++)
+        if (hood->topo->devices[hood->nics[k]].rail == rail)
+            return hood->nics[k];
+    return FS_NONE;
+}
+
 fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic, uint32_t dst_gpu,
                          const fs_route **out, fs_err *err)
 {
@@ -156,6 +166,9 @@ fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_
     if (src_nic == FS_NONE || dst_nic == FS_NONE)
         return fs_router_find(hood->router, src_gpu, dst_gpu, out, err);
     fs_status status = make_path(hood, src_gpu, src_nic, dst_nic, dst_gpu, &p, &found, err);
+    uint32_t twin = nic_on_rail(hood, fs_board_of(hood->topo, src_gpu), hood->topo->devices[dst_nic].rail);
+    if (status == FS_OK && !found && twin != FS_NONE) /* rails that never meet: leave on the one to arrive on */
+        status = make_path(hood, src_gpu, twin, dst_nic, dst_gpu, &p, &found, err);
     if (status != FS_OK)
         return status;
     if (!found) {
@@ -164,15 +177,6 @@ fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_
                        devices[dst_gpu].name, devices[src_nic].name, devices[dst_nic].name);
     }
     return compose(hood, &p, 1, out, err);
-}
-
-/* The NIC of a board on a rail, or FS_NONE. */
-static uint32_t nic_on_rail(const fs_neighbourhood *hood, uint32_t board, uint32_t rail)
-{
-    for (uint32_t k = hood->nics_begin[board]; k < hood->nics_begin[board + 1]; k++)
-        if (hood->topo->devices[hood->nics[k]].rail == rail)
-            return hood->nics[k];
-    return FS_NONE;
 }
 
 fs_status fs_group_pair(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t dst_gpu, const fs_route **out, fs_err *err)

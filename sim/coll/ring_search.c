@@ -175,15 +175,6 @@ static fs_status new_channels(fs_neighbourhood *hood, const fs_group *group, uin
     return *channels == NULL || *orders == NULL ? fs_fail_nomem(err) : FS_OK;
 }
 
-/* The NIC of domain a on the rail that `nic` is on in domain b. */
-static uint32_t same_rail(const fs_group *group, uint32_t a, uint32_t b, uint32_t nic)
-{
-    uint32_t k = 0;
-    while (group->domains[b].rails[k].nic != nic)
-        k++;
-    return group->domains[a].rails[k < group->domains[a].n_rails ? k : 0].nic;
-}
-
 /* Fill channel->next. ports[2d], ports[2d + 1]: where the ring enters and leaves domain d; NULL for one domain. */
 static fs_status connect(fs_neighbourhood *hood, const fs_group *group, fs_channel *channel, const port *ports, fs_err *err)
 {
@@ -197,9 +188,6 @@ static fs_status connect(fs_neighbourhood *hood, const fs_group *group, fs_chann
         bool crosses = group->n_domains > 1 && da != db;
         fs_status status = fs_group_cross(hood, group->gpus[a], crosses ? ports[2 * da + 1].nic : FS_NONE,
                                           crosses ? ports[2 * db].nic : FS_NONE, group->gpus[b], &next[i], err);
-        if (status == FS_E_TOPOLOGY && crosses && group->n_rails > 0) /* rails that never meet: stay on the one */
-            status = fs_group_cross(hood, group->gpus[a], same_rail(group, da, db, ports[2 * db].nic), ports[2 * db].nic,
-                                    group->gpus[b], &next[i], err);
         if (status != FS_OK)
             return status;
     }

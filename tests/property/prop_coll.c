@@ -1,0 +1,178 @@
+/* prop_coll.c - on random topologies and groups: coupled, flows and messages put the same bytes on every link; what
+ * leaves each GPU follows the algorithm's formula; time is never below what the links allow. */
+#include "../unit/fabric_case.h"
+
+#include "base/rng.h"
+
+#include <stdlib.h>
+
+enum { CASES = 400 };
+
+typedef struct sample {
+    char line[128];
+    bool switched; /* every GPU on one NVSwitch of its node */
+    uint32_t nodes;
+} sample;
+
+static sample random_topology(fs_rng *rng)
+{
+    sample s = {.nodes = 1};
+    uint32_t n = 2 + fs_rng_below(rng, 7), latency = fs_rng_below(rng, 3);
+    double rate = 1 + fs_rng_below(rng, 100);
+    switch (fs_rng_below(rng, 5)) {
+    case 0:
+        snprintf(s.line, sizeof s.line, "gpus:%u nvlink:%gGB/s,%uus multicast", n, rate, latency);
+        s.switched = true;
+        break;
+    case 1: snprintf(s.line, sizeof s.line, "mesh:%u nvlink:%gGB/s,%uus", n, rate, latency); break;
+    case 2: snprintf(s.line, sizeof s.line, "pcie:%u pcie:%gGB/s,%uus", n, rate, latency); break;
+    case 3:
+        s.nodes = 2 + fs_rng_below(rng, 4);
+        snprintf(s.line, sizeof s.line, "nodes:%u gpus:%u nvlink:%gGB/s,%uus nic:%gGB/s,1us", s.nodes, 1 + n / 2, rate, latency,
+                 rate / 4);
+        break;
+    default:
+        s.nodes = 2 + fs_rng_below(rng, 4);
+        snprintf(s.line, sizeof s.line, "nodes:%u gpus:%u nvlink:%gGB/s nic:%gGB/s,1us spine multicast", s.nodes, 1 + n / 2,
+                 rate, rate / 2);
+    }
+    return s;
+}
+
+static uint32_t random_group(fs_rng *rng, const fs_topo *topo, uint32_t *gpus)
+{
+    for (uint32_t i = 0; i < topo->n_gpus; i++)
+        gpus[i] = topo->gpus[i];
+    for (uint32_t i = topo->n_gpus; i-- > 1;) {
+        uint32_t k = fs_rng_below(rng, i + 1), swap = gpus[i];
+        gpus[i] = gpus[k];
+        gpus[k] = swap;
+    }
+    return 2 + fs_rng_below(rng, topo->n_gpus - 1);
+}
+
+/* Egress of rank r in multiples of the size; below 0: not the same for all ranks, or not a formula of one rank. */
+static double formula(const fs_coll_request *q, uint32_t r)
+{
+    double n = q->n;
+    if (q->algo == FS_ALGO_NVLS)
+        return q->kind == FS_ALL_REDUCE ? 1 + 1 / n : q->kind == FS_ALL_GATHER ? 1 / n : q->kind == FS_REDUCE_SCATTER ? 1 : -1;
+    switch (q->kind) {
+    case FS_ALL_REDUCE: return q->algo == FS_ALGO_RING ? 2 * (n - 1) / n : -1;
+    case FS_ALL_GATHER:
+    case FS_REDUCE_SCATTER:
+    case FS_ALL_TO_ALL: return (n - 1) / n;
+    case FS_REDUCE: return r == q->root ? 0 : 1;
+    case FS_BROADCAST:
+    case FS_BARRIER:
+    case FS_SENDRECV:
+    case FS_COLL_KINDS: break;
+    }
+    return -1;
+}
+
+static bool close_to(double a, double b)
+{
+    return fabs(a - b) <= 1e-9 * fmax(fabs(a), fabs(b)) + 1e-6;
+}
+
+static void check_dag(const fs_plan *plan)
+{
+    uint32_t *pred = fs_zalloc(plan->n_moves, sizeof *pred);
+    for (uint32_t i = 0; i < plan->succ_begin[plan->n_moves]; i++)
+        pred[plan->succ[i]]++;
+    for (uint32_t i = 0; i < plan->n_moves; i++)
+        assert_int_equal(pred[i], plan->n_pred[i]);
+    fs_free(pred);
+    /* No cycle: repeatedly finish what has no unfinished predecessor. */
+    uint32_t *left = fs_alloc(plan->n_moves, sizeof *left), *ready = fs_alloc(plan->n_moves, sizeof *ready), head = 0, tail = 0;
+    for (uint32_t i = 0; i < plan->n_moves; i++)
+        if ((left[i] = plan->n_pred[i]) == 0)
+            ready[tail++] = i;
+    while (head < tail) {
+        uint32_t m = ready[head++];
+        for (uint32_t i = plan->succ_begin[m]; i < plan->succ_begin[m + 1]; i++)
+            if (--left[plan->succ[i]] == 0)
+                ready[tail++] = plan->succ[i];
+    }
+    assert_int_equal(tail, plan->n_moves);
+    fs_free(left);
+    fs_free(ready);
+}
+
+static bool same_bytes(const fabric f[3], const fs_coll_request *q, const fs_plan *const plans[3], bool check_egress)
+{
+    uint32_t n_links = f[0].topo->n_links;
+    double *bytes = fs_zalloc(3 * (size_t)n_links, sizeof *bytes), bound = 0.0;
+    bool good = true;
+    for (uint32_t m = 0; m < 3; m++)
+        plan_bytes(&f[m], plans[m], bytes + m * (size_t)n_links);
+    for (uint32_t l = 0; l < n_links; l++) {
+        good = good && close_to(bytes[l], bytes[n_links + l]) && close_to(bytes[l], bytes[2 * (size_t)n_links + l]);
+        bound = fmax(bound, bytes[l] / f[0].topo->links[l].bandwidth_Bps);
+    }
+    good = good && plans[0]->estimate_s >= bound * (1 - 1e-9);
+    for (uint32_t m = 1; m < 3; m++)
+        good = good && close_to(plans[0]->estimate_s * 1e9, plans[m]->estimate_s * 1e9);
+    for (uint32_t r = 0; r < q->n && check_egress; r++) {
+        double expected = formula(q, r);
+        /* The device ids of the three topologies are equal. */
+        good = good && (expected < 0 || close_to(egress(&f[0], bytes, q->gpus[r]), expected * q->size_bytes));
+    }
+    fs_free(bytes);
+    return good;
+}
+
+static void one_case(uint64_t seed)
+{
+    fs_rng rng = fs_rng_seed(seed);
+    sample s = random_topology(&rng);
+    fabric f[3];
+    for (uint32_t m = 0; m < 3; m++)
+        f[m] = fabric_open(s.line, FS_COST_IDEAL, (fs_lowering_mode)m);
+    uint32_t gpus[64];
+    fs_coll_request q = {.gpus = gpus, .n = random_group(&rng, f[0].topo, gpus), .size_bytes = 1 + fs_rng_below(&rng, 1u << 30)};
+    q.root = fs_rng_below(&rng, q.n);
+    for (fs_coll_kind kind = FS_ALL_REDUCE; kind < FS_SENDRECV; kind++) {
+        for (fs_algo algo = FS_ALGO_RING; algo < FS_ALGOS; algo++) {
+            const fs_plan *plans[3];
+            fs_status status[3];
+            q.kind = kind;
+            q.algo = algo;
+            for (uint32_t m = 0; m < 3; m++)
+                status[m] = fs_lower(f[m].lowering, &q, &plans[m], &f[m].err);
+            bool good = status[0] == status[1] && status[1] == status[2];
+            if (good && status[0] == FS_OK) {
+                check_dag(plans[2]);
+                /* Between nodes GPUs also pass on what others send over their NIC. */
+                good = same_bytes(f, &q, plans, s.nodes == 1 || algo == FS_ALGO_NVLS);
+            } else {
+                good = good && status[0] == FS_E_TRACE;
+            }
+            if (!good)
+                print_error("seed %llu: %s, %u ranks, %s by %s: %s\n", (unsigned long long)seed, s.line, q.n,
+                            fs_coll_names[kind], fs_algo_names[algo], status[0] ? f[0].err.text : "");
+            assert_true(good);
+        }
+    }
+    for (uint32_t m = 0; m < 3; m++)
+        fabric_close(&f[m]);
+}
+
+static void lowerings_agree_on_random_systems(void **state)
+{
+    (void)state;
+    const char *text = getenv("FABSIM_SEED"); /* one case again */
+    if (text != NULL) {
+        one_case(strtoull(text, NULL, 10));
+        return;
+    }
+    for (uint64_t seed = 1; seed <= CASES; seed++)
+        one_case(seed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lowerings_agree_on_random_systems)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
