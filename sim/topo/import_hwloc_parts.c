@@ -24,14 +24,23 @@ static const char *attribute_of(const xmlNode *element, const char *name)
     return attribute && attribute->children ? (const char *)attribute->children->content : NULL;
 }
 
+/* Shipped files are well-formed, so that every failure here is memory that ran out. libxml2 may then still return a tree, with
+ * elements missing: errNo tells. */
 static bool read_parts(fs_hw_parts *parts, const fs_hw_text *text)
 {
-    xmlDocPtr doc = xmlReadMemory(text->text, (int)text->length, text->file, NULL,
-                                  XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-    if (!doc)
-        return false; /* shipped files are well-formed: memory ran out */
+    xmlParserCtxtPtr context = xmlNewParserCtxt();
+    if (!context)
+        return false;
+    xmlDocPtr doc = xmlCtxtReadMemory(context, text->text, (int)text->length, text->file, NULL,
+                                      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    const xmlNode *root = doc && context->errNo == XML_ERR_OK ? xmlDocGetRootElement(doc) : NULL;
+    xmlFreeParserCtxt(context);
+    if (!root) {
+        xmlFreeDoc(doc);
+        return false;
+    }
     parts->docs[parts->n_docs++] = doc;
-    for (xmlNodePtr node = xmlDocGetRootElement(doc)->children; node; node = node->next)
+    for (xmlNodePtr node = root->children; node; node = node->next)
         if (node->type == XML_ELEMENT_NODE && attribute_of(node, "name") && !FS_PUSH(&parts->nodes, node))
             return false;
     return true;
