@@ -2,68 +2,21 @@
  *
  * Order: placement is checked, then actors, kernel times, meetings, signatures, plans and resources are laid out.
  * Kernel times are one array per (program, GPU part): ranks that run the same program on the same part share it.
- * Signatures are interned in a chained hash table, in the order of programs and ops, so that ids are reproducible.
- * A plan is made once per (signature, group that issues it); lowering itself caches what is alike beyond that.
- * Cost: O(ops + ranks x families + groups x signatures). */
+ * Signatures and plans are in fold_plans.c. Cost: O(ops + ranks x families + groups x signatures). */
 #include "fold/fold.h"
 
 #include "base/mem.h"
-#include "base/num.h"
-#include "base/rng.h"
+#include "fold/folding.h"
 #include "gpu/gpu.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-/* What makes two communications the same to the lowering. Plain words without padding: hashed and compared as bytes. */
-typedef struct signature_key {
-    uint32_t program; /* sends only, else FS_NONE */
-    uint32_t family, kind, root;
-    int32_t peer;
-    uint32_t algo, proto, zero;
-    double size_bytes;
-} signature_key;
-
-typedef struct signature {
-    signature_key key;
-    const fs_op *op;       /* the first one of its kind: for the request, and to blame */
-    uint32_t next;         /* in its hash bucket */
-    uint32_t last_program; /* the program that was scanned when it was seen last */
-} signature;
 
 /* Kernel times of one (program, part); chained per program. */
 typedef struct timing {
     const double *seconds;
     uint32_t part, next;
 } timing;
-
-typedef struct builder {
-    fs_job *job;
-    const fs_work *work;
-    const fs_topo *topo;
-    fs_lowering *lowering;
-    fs_arena *arena;
-    fs_cost cost;
-    uint32_t *program_actors; /* (n_programs) actors of each */
-    FS_VEC(signature) signatures;
-    uint32_t *buckets, bucket_mask; /* heads of chains in signatures */
-    FS_VEC(uint32_t) used;          /* signatures of each program, program after program */
-    uint32_t *used_begin;           /* (n_programs + 1) */
-    uint32_t *members;              /* scratch: GPU devices of a group */
-} builder;
-
-enum { BUCKETS_MIN = 64 };
-
-static fs_status fail_at_op(const builder *b, const fs_op *op, fs_err *err, const char *text)
-{
-    return fs_fail_at(err, FS_E_TRACE, b->work->path, op->line, op->column, "%s", text);
-}
-
-static uint32_t device_of_rank(const builder *b, uint32_t rank)
-{
-    return b->topo->gpus[b->work->gpu_of[rank]];
-}
 
 static const char *file_name(const char *path)
 {
@@ -87,7 +40,7 @@ static fs_status check_placement(const fs_work *work, const fs_topo *topo, fs_er
 
 /* ---- actors and the time of their kernels ------------------------------------------------------------------------ */
 
-static fs_status build_actors(builder *b, fs_err *err)
+static fs_status build_actors(fs_folding *b, fs_err *err)
 {
     uint32_t n = b->work->n_ranks;
     uint32_t *rank_of = fs_arena_alloc(b->arena, n, sizeof *rank_of);
@@ -111,7 +64,7 @@ static fs_status build_actors(builder *b, fs_err *err)
     return FS_OK;
 }
 
-static fs_status fail_no_peak(const builder *b, const fs_op *op, const fs_part *part, fs_err *err)
+static fs_status fail_no_peak(const fs_folding *b, const fs_op *op, const fs_part *part, fs_err *err)
 {
     char has[128] = "";
     size_t length = 0;
@@ -123,7 +76,7 @@ static fs_status fail_no_peak(const builder *b, const fs_op *op, const fs_part *
                       length ? has : "none for any number format");
 }
 
-static fs_status time_kernels(const builder *b, const fs_program *program, const fs_part *part, const double **seconds,
+static fs_status time_kernels(const fs_folding *b, const fs_program *program, const fs_part *part, const double **seconds,
                               fs_err *err)
 {
     double *time = fs_arena_alloc(b->arena, program->n_ops, sizeof *time);
@@ -144,7 +97,7 @@ static fs_status time_kernels(const builder *b, const fs_program *program, const
     return FS_OK;
 }
 
-static fs_status build_durations(builder *b, fs_err *err)
+static fs_status build_durations(fs_folding *b, fs_err *err)
 {
     uint32_t n = b->job->n_actors, n_timings = 0;
     const double **duration = fs_arena_alloc(b->arena, n, sizeof *duration);
@@ -155,7 +108,7 @@ static fs_status build_durations(builder *b, fs_err *err)
         first[p] = FS_NONE;
     for (uint32_t a = 0; status == FS_OK && a < n; a++) {
         uint32_t program = b->job->actor_program[a];
-        uint32_t part = b->topo->devices[device_of_rank(b, b->job->actor_rank[a])].part;
+        uint32_t part = b->topo->devices[fs_fold_device(b, b->job->actor_rank[a])].part;
         uint32_t t = first[program];
         while (t != FS_NONE && timings[t].part != part)
             t = timings[t].next;
@@ -178,7 +131,7 @@ static fs_status build_durations(builder *b, fs_err *err)
 
 /* ---- meetings ---------------------------------------------------------------------------------------------------- */
 
-static fs_status build_meetings(builder *b, fs_err *err)
+static fs_status build_meetings(fs_folding *b, fs_err *err)
 {
     const fs_work *work = b->work;
     uint32_t n_meetings = 0, n_members = 0;
@@ -216,188 +169,9 @@ static fs_status build_meetings(builder *b, fs_err *err)
     return FS_OK;
 }
 
-/* ---- signatures -------------------------------------------------------------------------------------------------- */
-
-static uint32_t bucket_of(const builder *b, const signature_key *key)
-{
-    uint64_t hash = fs_hash_bytes(FS_HASH_START, key, sizeof *key);
-    return (uint32_t)(hash ^ hash >> 32) & b->bucket_mask;
-}
-
-/* Keep chains short: as many buckets as signatures. */
-static fs_status grow_buckets(builder *b, fs_err *err)
-{
-    uint32_t n = b->buckets ? 2 * (b->bucket_mask + 1) : BUCKETS_MIN;
-    uint32_t *buckets = fs_alloc(n, sizeof *buckets);
-    if (!buckets)
-        return fs_fail_nomem(err);
-    fs_free(b->buckets);
-    b->buckets = buckets;
-    b->bucket_mask = n - 1;
-    for (uint32_t i = 0; i < n; i++)
-        buckets[i] = FS_NONE;
-    for (uint32_t i = 0; i < b->signatures.count; i++) {
-        uint32_t *head = &buckets[bucket_of(b, &b->signatures.data[i].key)];
-        b->signatures.data[i].next = *head;
-        *head = i;
-    }
-    return FS_OK;
-}
-
-static signature_key key_of(uint32_t program, const fs_op *op)
-{
-    signature_key key = {.program = FS_NONE, .family = op->family, .size_bytes = op->size_bytes};
-    if (op->kind == FS_OP_SEND) {
-        key.program = program;
-        key.kind = FS_SENDRECV;
-        key.peer = op->peer;
-    } else {
-        key.kind = op->coll;
-        key.root = op->root;
-        key.algo = op->algo;
-        key.proto = op->proto;
-    }
-    return key;
-}
-
-static fs_status intern(builder *b, uint32_t program, const fs_op *op, uint32_t *id, fs_err *err)
-{
-    signature_key key = key_of(program, op);
-    uint32_t i = b->buckets[bucket_of(b, &key)];
-    while (i != FS_NONE && memcmp(&b->signatures.data[i].key, &key, sizeof key) != 0)
-        i = b->signatures.data[i].next;
-    if (i == FS_NONE) {
-        if (b->signatures.count > b->bucket_mask && grow_buckets(b, err) != FS_OK)
-            return err->status;
-        i = b->signatures.count;
-        uint32_t *head = &b->buckets[bucket_of(b, &key)];
-        if (!FS_PUSH(&b->signatures, ((signature){.key = key, .op = op, .next = *head, .last_program = FS_NONE})))
-            return fs_fail_nomem(err);
-        *head = i;
-    }
-    if (b->signatures.data[i].last_program != program) {
-        b->signatures.data[i].last_program = program;
-        if (!FS_PUSH(&b->used, i))
-            return fs_fail_nomem(err);
-    }
-    *id = i;
-    return FS_OK;
-}
-
-static fs_status build_signatures(builder *b, fs_err *err)
-{
-    const uint32_t **of_program = fs_arena_alloc(b->arena, b->work->n_programs, sizeof *of_program);
-    if (!of_program || grow_buckets(b, err) != FS_OK)
-        return fs_fail_nomem(err);
-    for (uint32_t p = 0; p < b->work->n_programs; p++) {
-        const fs_program *program = &b->work->programs[p];
-        uint32_t *ids = fs_arena_alloc(b->arena, program->n_ops, sizeof *ids);
-        if (!ids)
-            return fs_fail_nomem(err);
-        b->used_begin[p] = b->used.count;
-        for (uint32_t i = 0; i < program->n_ops; i++) {
-            ids[i] = FS_NONE;
-            uint8_t kind = program->ops[i].kind;
-            if (kind != FS_OP_COLLECTIVE && kind != FS_OP_SEND)
-                continue;
-            fs_status status = intern(b, p, &program->ops[i], &ids[i], err);
-            if (status != FS_OK)
-                return status;
-        }
-        of_program[p] = ids;
-    }
-    b->used_begin[b->work->n_programs] = b->used.count;
-    b->job->n_signatures = b->signatures.count;
-    b->job->op_signature = of_program;
-    return FS_OK;
-}
-
-/* ---- plans ------------------------------------------------------------------------------------------------------- */
-
-static fs_status lay_out_plans(builder *b, uint32_t *n_plans, fs_err *err)
-{
-    uint32_t n = b->signatures.count;
-    uint32_t *begin = fs_arena_alloc(b->arena, (size_t)n + 1, sizeof *begin);
-    if (!begin)
-        return fs_fail_nomem(err);
-    uint64_t total = 0;
-    for (uint32_t s = 0; s < n; s++) {
-        const signature_key *key = &b->signatures.data[s].key;
-        begin[s] = (uint32_t)total;
-        total += key->program == FS_NONE ? b->work->families[key->family].n_groups : b->program_actors[key->program];
-        if (total >= FS_NONE) /* 32 GB of pointers and more */
-            return fs_fail_nomem(err);
-    }
-    begin[n] = (uint32_t)total;
-    b->job->plan_begin = begin;
-    *n_plans = (uint32_t)total;
-    return FS_OK;
-}
-
-/* Which plan of its signature an actor uses. */
-static uint32_t plan_index(const builder *b, uint32_t s, uint32_t actor)
-{
-    const signature_key *key = &b->signatures.data[s].key;
-    return b->job->plan_begin[s] + (key->program == FS_NONE ? b->work->families[key->family].group_of[b->job->actor_rank[actor]]
-                                                            : b->job->actor_index[actor]);
-}
-
-static fs_status make_plan(builder *b, uint32_t s, uint32_t actor, const fs_plan **plan, fs_err *err)
-{
-    const signature_key *key = &b->signatures.data[s].key;
-    const fs_op *op = b->signatures.data[s].op;
-    uint32_t rank = b->job->actor_rank[actor], n = 0;
-    if (key->program == FS_NONE) {
-        const fs_family *family = &b->work->families[key->family];
-        uint32_t group = family->group_of[rank];
-        for (uint32_t i = family->begin[group]; i < family->begin[group + 1]; i++)
-            b->members[n++] = device_of_rank(b, family->ranks[i]);
-    } else {
-        b->members[n++] = device_of_rank(b, rank);
-        b->members[n++] = device_of_rank(b, b->job->actor_rank[fs_job_peer(b->job, actor, op)]);
-    }
-    fs_coll_request request = {.kind = (fs_coll_kind)key->kind,
-                               .algo = (fs_algo)key->algo,
-                               .proto = (fs_proto)key->proto,
-                               .gpus = b->members,
-                               .n = n,
-                               .root = key->root,
-                               .size_bytes = key->size_bytes};
-    fs_err why;
-    fs_status status = fs_lower(b->lowering, &request, plan, &why);
-    if (status == FS_E_TRACE)
-        return fail_at_op(b, op, err, why.text);
-    if (status != FS_OK)
-        *err = why;
-    return status;
-}
-
-static fs_status build_plans(builder *b, fs_err *err)
-{
-    uint32_t n_plans = 0;
-    fs_status status = lay_out_plans(b, &n_plans, err);
-    if (status != FS_OK)
-        return status;
-    const fs_plan **plans = fs_arena_alloc(b->arena, n_plans, sizeof *plans);
-    if (!plans)
-        return fs_fail_nomem(err);
-    for (uint32_t a = 0; a < b->job->n_actors; a++) {
-        uint32_t program = b->job->actor_program[a];
-        for (uint32_t i = b->used_begin[program]; i < b->used_begin[program + 1]; i++) {
-            const fs_plan **plan = &plans[plan_index(b, b->used.data[i], a)];
-            if (*plan == NULL)
-                status = make_plan(b, b->used.data[i], a, plan, err);
-            if (status != FS_OK)
-                return status;
-        }
-    }
-    b->job->plans = plans;
-    return FS_OK;
-}
-
 /* ---- resources --------------------------------------------------------------------------------------------------- */
 
-static fs_status build_resources(builder *b, fs_pattern_table *patterns, fs_err *err)
+static fs_status build_resources(fs_folding *b, fs_pattern_table *patterns, fs_err *err)
 {
     uint32_t n_links = b->topo->n_links, n_actors = b->job->n_actors;
     uint32_t n = n_links + n_actors;
@@ -430,12 +204,10 @@ static fs_status build_resources(builder *b, fs_pattern_table *patterns, fs_err 
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static fs_status build(builder *b, fs_pattern_table *patterns, fs_err *err)
+static fs_status build(fs_folding *b, fs_pattern_table *patterns, fs_err *err)
 {
     b->program_actors = fs_zalloc(b->work->n_programs, sizeof *b->program_actors);
-    b->used_begin = fs_zalloc((size_t)b->work->n_programs + 1, sizeof *b->used_begin);
-    b->members = fs_alloc((size_t)b->work->n_ranks + 2, sizeof *b->members);
-    if (!b->program_actors || !b->used_begin || !b->members)
+    if (!b->program_actors)
         return fs_fail_nomem(err);
     fs_status status = build_actors(b, err);
     if (status == FS_OK)
@@ -443,9 +215,7 @@ static fs_status build(builder *b, fs_pattern_table *patterns, fs_err *err)
     if (status == FS_OK)
         status = build_meetings(b, err);
     if (status == FS_OK)
-        status = build_signatures(b, err);
-    if (status == FS_OK)
-        status = build_plans(b, err);
+        status = fs_fold_plans(b, err);
     if (status == FS_OK)
         status = build_resources(b, patterns, err);
     return status;
@@ -464,14 +234,9 @@ fs_status fs_fold(const fs_work *work, const fs_topo *topo, fs_lowering *lowerin
         return fs_fail_nomem(err);
     }
     *made = (fs_job){.work = work, .topo = topo, .arena = arena};
-    builder b = {.job = made, .work = work, .topo = topo, .lowering = lowering, .arena = arena, .cost = cost};
+    fs_folding b = {.job = made, .work = work, .topo = topo, .lowering = lowering, .arena = arena, .cost = cost};
     status = build(&b, patterns, err);
     fs_free(b.program_actors);
-    fs_free(b.signatures.data);
-    fs_free(b.buckets);
-    fs_free(b.used.data);
-    fs_free(b.used_begin);
-    fs_free(b.members);
     if (status == FS_OK)
         *job = made;
     else

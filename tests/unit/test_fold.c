@@ -290,6 +290,43 @@ static void an_algorithm_that_cannot_do_it_here(void **state)
     expect_error("gpus:4 nvlink:25GB/s", finish(b), 31, 5, NULL);
 }
 
+/* Two islands: what the router says is passed on as it is. */
+static void a_pair_without_a_path(void **state)
+{
+    (void)state;
+    fs_work_builder *b = make_builder(4);
+    uint32_t p = add_program(b, "p", 0, 0), q = add_program(b, "q", 3, 3);
+    add_program(b, "r", 1, 2);
+    add(b, p, "main", transfer(FS_OP_SEND, 3, 0, 1e6));
+    add(b, q, "main", transfer(FS_OP_RECV, 0, 0, 1e6));
+    fs_work *work = finish(b);
+    static const fs_place nowhere;
+    static const fs_part gpu = {.name = "gpu", .kind = FS_DEVICE_GPU, .arch = FS_AMPERE, .peak_flops = {[FS_FP16] = 1e14},
+                                .mem_bytes = 1e9, .mem_Bps = 1e12, .gemm_efficiency = 1, .mem_efficiency = 1, .power_W = 1};
+    static const fs_link_type wire = {.name = "w", .class_ = FS_CLASS_NVLINK, .bandwidth_Bps = 1e9, .effective_Bps = 1e9};
+    static const char *const names[] = {"a", "b", "c", "d"};
+    fs_spec *spec = fs_spec_new("islands", "");
+    fs_topo *topo = NULL;
+    uint32_t node = 0;
+    assert_non_null(spec);
+    ASSERT_OK(fs_spec_part(spec, &gpu, nowhere, &failure));
+    ASSERT_OK(fs_spec_link_type(spec, &wire, "nvlink", nowhere, &failure));
+    ASSERT_OK(fs_spec_node(spec, "node0", &node, nowhere, &failure));
+    for (uint32_t i = 0; i < 4; i++)
+        ASSERT_OK(fs_spec_device(spec, names[i], "gpu", node, nowhere, &failure));
+    ASSERT_OK(fs_spec_link(spec, "a", "b", "w", 1, nowhere, &failure));
+    ASSERT_OK(fs_spec_link(spec, "c", "d", "w", 1, nowhere, &failure));
+    ASSERT_OK(fs_spec_freeze(spec, &topo, &failure));
+    fs_result result;
+    fs_run_options options = ideal();
+    fs_err err = {0};
+    assert_int_equal(fs_run(topo, work, &options, &result, &err), FS_E_TOPOLOGY);
+    assert_non_null(strstr(err.text, "no path from 'a' to 'd'"));
+    fs_spec_free(spec);
+    fs_topo_free(topo);
+    fs_work_free(work);
+}
+
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -334,6 +371,7 @@ int main(void)
         cmocka_unit_test(placed_beyond_the_last_gpu),
         cmocka_unit_test(no_peak_for_a_number_format),
         cmocka_unit_test(an_algorithm_that_cannot_do_it_here),
+        cmocka_unit_test(a_pair_without_a_path),
         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
