@@ -1,7 +1,8 @@
 /* run.c - see run.h. Stages in the order of the data: routes, lowering, fold, engine, scheduler, result.
  *
- * Each stage is made from the ones before it and freed in the opposite order. Packets of one connection keep to one path,
- * so the router takes the first of the equal ones for ns3; cm02 splits flows as fabric does (stock_network.cpp). */
+ * Each stage is made from the ones before it and freed in the opposite order. Packets of one connection keep to one
+ * path, so the router takes the first of the equal ones for ns3; cm02 splits flows as fabric does (stock_network.cpp).
+ */
 #include "run.h"
 
 #include "base/mem.h"
@@ -41,7 +42,8 @@ fs_run_options fs_run_default(void)
     return (fs_run_options){.network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL};
 }
 
-static fs_status prepare(const fs_topo *topo, const fs_work *work, const fs_run_options *options, stages *s, fs_err *err)
+static fs_status prepare(const fs_topo *topo, const fs_work *work, const fs_run_options *options, stages *s,
+                         fs_err *err)
 {
     bool single_path = options->network == FS_BACKEND_NS3;
     fs_status status = fs_router_new(topo, single_path, &s->router, err);
@@ -102,7 +104,8 @@ static fs_status simulate(const stages *s, fs_timeline *timeline, fs_result *res
     return status;
 }
 
-fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options *options, fs_result *result, fs_err *err)
+fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options *options, fs_result *result,
+                 fs_err *err)
 {
     double start_s = clock_s();
     stages s = {0};

@@ -21,7 +21,9 @@ static void mark_used(const fs_watch *w, uint8_t *used)
         for (uint32_t i = 0; i < program->n_ops; i++) {
             const fs_op *op = &program->ops[i];
             switch ((fs_op_kind)op->kind) {
-            case FS_OP_COMPUTE: used[op->phase == FS_PHASE_OPTIMIZER ? FS_CATEGORY_OPTIMIZER : FS_CATEGORY_COMPUTE] = 1; break;
+            case FS_OP_COMPUTE:
+                used[op->phase == FS_PHASE_OPTIMIZER ? FS_CATEGORY_OPTIMIZER : FS_CATEGORY_COMPUTE] = 1;
+                break;
             case FS_OP_COLLECTIVE: used[FS_CATEGORY_FAMILIES + op->family] = 1; break;
             case FS_OP_DELAY: used[w->delay] = 1; break;
             case FS_OP_SEND:
@@ -105,7 +107,9 @@ static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_resul
         return fs_fail_nomem(err);
     r->n_tiers = n_tiers;
     for (uint32_t t = 0; t < n_tiers; t++)
-        r->tiers[t] = (fs_tier_row){.name = job->topo->tiers[t].name, .links = w->tier_links[t], .capacity_Bps = w->tier_Bps[t],
+        r->tiers[t] = (fs_tier_row){.name = job->topo->tiers[t].name,
+                                    .links = w->tier_links[t],
+                                    .capacity_Bps = w->tier_Bps[t],
                                     .busiest_link = FS_NONE};
     double busiest = 0;
     for (uint32_t l = 0; l < job->n_links; l++) {
@@ -113,7 +117,9 @@ static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_resul
         if (!(use.amount > 0))
             continue;
         double seconds = job->capacity[l] * r->step_time_s;
-        r->links[r->n_links++] = (fs_link_row){.link = job->link_of[l], .bytes = use.amount, .busy_s = use.busy_s,
+        r->links[r->n_links++] = (fs_link_row){.link = job->link_of[l],
+                                               .bytes = use.amount,
+                                               .busy_s = use.busy_s,
                                                .mean_utilization = seconds > 0 ? use.amount / seconds : 0,
                                                .peak_utilization = use.peak / job->capacity[l]};
         fs_tier_row *tier = &r->tiers[w->tier_of[l]];
@@ -205,8 +211,13 @@ static ran describe(const fs_watch *w, const fs_op *op, uint32_t program, uint32
     const fs_plan *made = job->plans[plan];
     uint32_t place = plan - job->plan_begin[signature];
     ran one = {.family = op->family, .signature = signature, .seconds = w->plan_s[plan]};
-    one.row = (fs_comm_row){.family = "p2p", .size_bytes = op->size_bytes, .ranks = 2, .count = w->plan_count[plan],
-                            .algo = made->algo, .proto = made->proto, .channels = made->channels};
+    one.row = (fs_comm_row){.family = "p2p",
+                            .size_bytes = op->size_bytes,
+                            .ranks = 2,
+                            .count = w->plan_count[plan],
+                            .algo = made->algo,
+                            .proto = made->proto,
+                            .channels = made->channels};
     one.kind = op->kind == FS_OP_SEND ? FS_SENDRECV : op->coll;
     one.group = op->kind == FS_OP_SEND ? (uint64_t)program << 32 | place : place;
     one.row.what = fs_coll_names[one.kind];
@@ -244,7 +255,8 @@ static uint32_t merge(ran *plans, uint32_t n)
     return rows;
 }
 
-static fs_status gather(const fs_watch *w, const fs_op **op_of, uint32_t *program_of, ran *plans, fs_result *r, fs_err *err)
+static fs_status gather(const fs_watch *w, const fs_op **op_of, uint32_t *program_of, ran *plans, fs_result *r,
+                        fs_err *err)
 {
     const fs_job *job = w->job;
     uint32_t n = 0;
@@ -320,8 +332,13 @@ static uint64_t count_ops(const fs_job *job)
 fs_status fs_watch_result(fs_watch *watch, const fs_engine *engine, double step_s, fs_result *result, fs_err *err)
 {
     const fs_job *job = watch->job;
-    fs_result r = {.topo = job->topo, .work = job->work, .step_time_s = step_s, .ranks = job->work->n_ranks,
-                   .rank_classes = job->n_actors, .link_classes = job->n_links, .fold = "identity"};
+    fs_result r = {.topo = job->topo,
+                   .work = job->work,
+                   .step_time_s = step_s,
+                   .ranks = job->work->n_ranks,
+                   .rank_classes = job->n_actors,
+                   .link_classes = job->n_links,
+                   .fold = "identity"};
     r.arena = fs_arena_new();
     if (!r.arena)
         return fs_fail_nomem(err);

@@ -128,7 +128,8 @@ fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline, fs_watch *wat
         return status;
     }
     *watch = w;
-    watch->calls = (fs_sched_calls){.context = watch, .issue = on_issue, .move = on_move, .end = on_end, .load = on_load};
+    watch->calls =
+        (fs_sched_calls){.context = watch, .issue = on_issue, .move = on_move, .end = on_end, .load = on_load};
     return FS_OK;
 }
 

@@ -15,15 +15,15 @@ typedef struct fs_watch {
     const fs_job *job;
     fs_sched_calls calls;
     fs_metric *metric;
-    fs_timeline *timeline; /* NULL = none; the caller's */
+    fs_timeline *timeline;             /* NULL = none; the caller's */
     uint32_t p2p, delay, bubble, idle; /* categories */
-    uint32_t *tier_of;     /* (n_links) */
-    uint32_t *tier_links;  /* (n_tiers) */
-    double *tier_Bps;      /* (n_tiers) capacity of all links */
-    double *link_load;     /* (n_links) B/s now */
-    double *move_s;        /* (n_actors x n_streams) since when the communication under way moves */
-    uint64_t *plan_count;  /* (plans) how often each has run */
-    double *plan_s;        /* (plans) seconds that took in all */
+    uint32_t *tier_of;                 /* (n_links) */
+    uint32_t *tier_links;              /* (n_tiers) */
+    double *tier_Bps;                  /* (n_tiers) capacity of all links */
+    double *link_load;                 /* (n_links) B/s now */
+    double *move_s;                    /* (n_actors x n_streams) since when the communication under way moves */
+    uint64_t *plan_count;              /* (plans) how often each has run */
+    double *plan_s;                    /* (plans) seconds that took in all */
     struct fs_arena *arena;
 } fs_watch;
 
@@ -31,6 +31,7 @@ FS_MUST_CHECK fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline,
 void fs_watch_stop(fs_watch *watch);
 
 /* Fill what the job, the engine and the watch tell: all but the options, the counters' memory and wall time. */
-FS_MUST_CHECK fs_status fs_watch_result(fs_watch *watch, const fs_engine *engine, double step_s, fs_result *result, fs_err *err);
+FS_MUST_CHECK fs_status fs_watch_result(fs_watch *watch, const fs_engine *engine, double step_s, fs_result *result,
+                                        fs_err *err);
 
 #endif

@@ -28,13 +28,13 @@ static fs_status check_placement(const fs_work *work, const fs_topo *topo, fs_er
 {
     if (work->n_ranks > topo->n_gpus)
         return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
-                          "the trace has %u ranks, the topology %u GPUs (%s); each rank needs a GPU of its own", work->n_ranks,
-                          topo->n_gpus, file_name(topo->path));
+                          "the trace has %u ranks, the topology %u GPUs (%s); each rank needs a GPU of its own",
+                          work->n_ranks, topo->n_gpus, file_name(topo->path));
     for (uint32_t rank = 0; rank < work->n_ranks; rank++)
         if (work->gpu_of[rank] >= topo->n_gpus)
             return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
-                              "rank %u is placed on GPU %u, but the topology has GPUs 0 to %u (%s)", rank, work->gpu_of[rank],
-                              topo->n_gpus - 1, file_name(topo->path));
+                              "rank %u is placed on GPU %u, but the topology has GPUs 0 to %u (%s)", rank,
+                              work->gpu_of[rank], topo->n_gpus - 1, file_name(topo->path));
     return FS_OK;
 }
 
@@ -70,14 +70,15 @@ static fs_status fail_no_peak(const fs_folding *b, const fs_op *op, const fs_par
     size_t length = 0;
     for (uint32_t d = 0; d < FS_DTYPES; d++)
         if (part->peak_flops[d] > 0)
-            length += (size_t)snprintf(has + length, sizeof has - length, "%s%s", length ? ", " : "", fs_dtype_name((fs_dtype)d));
+            length += (size_t)snprintf(has + length, sizeof has - length, "%s%s", length ? ", " : "",
+                                       fs_dtype_name((fs_dtype)d));
     return fs_fail_at(err, FS_E_TRACE, b->work->path, op->line, op->column,
-                      "GPU part '%.80s' has no peak rate for %s; it has %s", part->name, fs_dtype_name((fs_dtype)op->dtype),
-                      length ? has : "none for any number format");
+                      "GPU part '%.80s' has no peak rate for %s; it has %s", part->name,
+                      fs_dtype_name((fs_dtype)op->dtype), length ? has : "none for any number format");
 }
 
-static fs_status time_kernels(const fs_folding *b, const fs_program *program, const fs_part *part, const double **seconds,
-                              fs_err *err)
+static fs_status time_kernels(const fs_folding *b, const fs_program *program, const fs_part *part,
+                              const double **seconds, fs_err *err)
 {
     double *time = fs_arena_alloc(b->arena, program->n_ops, sizeof *time);
     if (!time)
@@ -221,8 +222,8 @@ static fs_status build(fs_folding *b, fs_pattern_table *patterns, fs_err *err)
     return status;
 }
 
-fs_status fs_fold(const fs_work *work, const fs_topo *topo, fs_lowering *lowering, fs_pattern_table *patterns, fs_cost cost,
-                  fs_job **job, fs_err *err)
+fs_status fs_fold(const fs_work *work, const fs_topo *topo, fs_lowering *lowering, fs_pattern_table *patterns,
+                  fs_cost cost, fs_job **job, fs_err *err)
 {
     fs_status status = check_placement(work, topo, err);
     if (status != FS_OK)

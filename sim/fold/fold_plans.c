@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-/* What makes two communications the same to the lowering. Plain words, none left to the compiler: hashed and compared as bytes. */
+/* What makes two communications the same to the lowering. Plain words, none left to the compiler: hashed and compared
+ * as bytes. */
 typedef struct signature_key {
     uint32_t program; /* sends only, else FS_NONE */
     uint32_t family, kind, root;

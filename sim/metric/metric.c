@@ -99,7 +99,8 @@ void fs_metric_end(fs_metric *metric, uint32_t actor, uint32_t category, double 
 {
     count_up_to(metric, actor, now_s);
     if (--metric->under_way[(size_t)actor * metric->n_categories + category] == 0)
-        metric->active[(size_t)actor * metric->n_words + category / WORD_BITS] &= ~(UINT64_C(1) << category % WORD_BITS);
+        metric->active[(size_t)actor * metric->n_words + category / WORD_BITS] &=
+            ~(UINT64_C(1) << category % WORD_BITS);
 }
 
 static void settle(tier *t, double now_s)

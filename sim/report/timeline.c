@@ -28,9 +28,9 @@ struct fs_timeline {
     const fs_work *work;
     const fs_topo *topo;
     fs_arena *arena;
-    const char **names;  /* (n_names) op labels, escaped */
-    thread *threads;     /* (n_ranks x n_streams) */
-    double *tier_load;   /* (n_tiers) fraction of capacity */
+    const char **names; /* (n_names) op labels, escaped */
+    thread *threads;    /* (n_ranks x n_streams) */
+    double *tier_load;  /* (n_tiers) fraction of capacity */
     fs_load_series *tiers;
     uint64_t arrows;
     int any; /* an event has been written */
@@ -70,7 +70,8 @@ static const char *escape(fs_arena *arena, const char *text)
 /* Each event is one call of this and then members up to the closing brace. */
 static void begin_event(fs_timeline *t, char kind, uint32_t pid, uint64_t tid)
 {
-    fs_out_printf(t->out, "%s{\"ph\":\"%c\",\"pid\":%u,\"tid\":%llu", t->any ? ",\n" : "", kind, pid, (unsigned long long)tid);
+    fs_out_printf(t->out, "%s{\"ph\":\"%c\",\"pid\":%u,\"tid\":%llu", t->any ? ",\n" : "", kind, pid,
+                  (unsigned long long)tid);
     t->any = 1;
 }
 
@@ -91,7 +92,7 @@ static void write_sort_index(fs_timeline *t, uint32_t pid, uint64_t tid, const c
     fs_out_printf(t->out, ",\"name\":\"%s\",\"args\":{\"sort_index\":%llu}}", what, (unsigned long long)index);
 }
 
-/* ---- processes and threads: numbers from 1, since 0 means the idle task to some viewers ---------------------------- */
+/* ---- processes and threads: from 1, since 0 means the idle task to some viewers ----------------------------------- */
 
 static uint32_t process_of(uint32_t rank)
 {
@@ -177,7 +178,8 @@ static fs_status prepare(fs_timeline *t, fs_err *err)
     return FS_OK;
 }
 
-fs_status fs_timeline_open(const char *path, const fs_work *work, const fs_topo *topo, fs_timeline **timeline, fs_err *err)
+fs_status fs_timeline_open(const char *path, const fs_work *work, const fs_topo *topo, fs_timeline **timeline,
+                           fs_err *err)
 {
     fs_timeline *t = fs_zalloc(1, sizeof *t);
     if (!t)
@@ -239,7 +241,8 @@ static const char *category_of(const fs_op *op)
 }
 
 /* "X": a slice. The caller closes the event. */
-static void begin_slice(fs_timeline *t, uint32_t rank, const fs_op *op, const char *name, uint64_t from_ns, uint64_t to_ns)
+static void begin_slice(fs_timeline *t, uint32_t rank, const fs_op *op, const char *name, uint64_t from_ns,
+                        uint64_t to_ns)
 {
     begin_event(t, 'X', process_of(rank), thread_of(t, rank, op->stream));
     add_time(t, "ts", from_ns);
@@ -253,8 +256,8 @@ static void write_arrow(fs_timeline *t, uint32_t rank, const fs_op *op, const th
     int leaves = op->kind == FS_OP_SEND;
     begin_event(t, leaves ? 's' : 'f', process_of(rank), thread_of(t, rank, op->stream));
     add_time(t, "ts", leaves ? stream->move_ns + quarter : end_ns - quarter);
-    fs_out_printf(t->out, ",\"id\":%llu,\"name\":\"transfer\",\"cat\":\"transfer\"%s}", (unsigned long long)stream->arrow,
-                  leaves ? "" : ",\"bp\":\"e\"");
+    fs_out_printf(t->out, ",\"id\":%llu,\"name\":\"transfer\",\"cat\":\"transfer\"%s}",
+                  (unsigned long long)stream->arrow, leaves ? "" : ",\"bp\":\"e\"");
 }
 
 void fs_timeline_end(fs_timeline *t, uint32_t rank, uint32_t op_index, double now_s)

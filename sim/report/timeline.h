@@ -1,9 +1,9 @@
 /* timeline.h - what each GPU did when, as a Chrome trace: for Perfetto (ui.perfetto.dev) and chrome://tracing.
  *
  * One process per GPU, one thread per stream. Each op is a slice; communication that had to wait for others has two
- * slices inside, "wait" and "move". Arrows lead from a send to its recv. Each tier is a process with a counter: its load in
- * percent of its capacity. Streamed while the run goes on; only the counters are kept until the end.
- * Format: "Trace Event Format" (Google, 2016), JSON object form. */
+ * slices inside, "wait" and "move". Arrows lead from a send to its recv. Each tier is a process with a counter: its
+ * load in percent of its capacity. Streamed while the run goes on; only the counters are kept until the end. Format:
+ * "Trace Event Format" (Google, 2016), JSON object form. */
 #ifndef FS_TIMELINE_H
 #define FS_TIMELINE_H
 
@@ -12,10 +12,11 @@
 typedef struct fs_timeline fs_timeline;
 
 /* `path` ends in .gz: compressed. The work and the topology must outlive the timeline. */
-FS_MUST_CHECK fs_status fs_timeline_open(const char *path, const fs_work *work, const fs_topo *topo, fs_timeline **timeline,
-                                         fs_err *err);
+FS_MUST_CHECK fs_status fs_timeline_open(const char *path, const fs_work *work, const fs_topo *topo,
+                                         fs_timeline **timeline, fs_err *err);
 
-/* The life of an op, times never decrease. Both sides of a transfer move, and end, one after the other, sender first. */
+/* The life of an op, times never decrease. Both sides of a transfer move, and end, one after the other, sender first.
+ */
 void fs_timeline_issue(fs_timeline *timeline, uint32_t rank, uint32_t op, double now_s);
 void fs_timeline_move(fs_timeline *timeline, uint32_t rank, uint32_t op, double now_s);
 void fs_timeline_end(fs_timeline *timeline, uint32_t rank, uint32_t op, double now_s);

@@ -1,8 +1,8 @@
 /* order.c - see order.h.
  *
  * Sends are numbered per (peer as written, tag). That is right for every rank of the program at once, unless
- * two ways to write a peer (rank 3; shift 1 in "tp"; shift 1 in "pp") come out as the same rank: those ranks get an array of
- * their own, numbered by the rank that is meant. Cost: O(ops + actors x distinct sends of a program). */
+ * two ways to write a peer (rank 3; shift 1 in "tp"; shift 1 in "pp") come out as the same rank: those ranks get an
+ * array of their own, numbered by the rank that is meant. Cost: O(ops + actors x distinct sends of a program). */
 #include "sched/order.h"
 
 #include "base/mem.h"
@@ -81,7 +81,8 @@ static fs_status tally_count(tally *t, tally_key key, const fs_op *op, uint32_t 
 
 /* ---- lanes and collectives of a program -------------------------------------------------------------------------- */
 
-static fs_status lay_out_lanes(const fs_job *job, const fs_program *program, fs_arena *arena, fs_order_program *out, fs_err *err)
+static fs_status lay_out_lanes(const fs_job *job, const fs_program *program, fs_arena *arena, fs_order_program *out,
+                               fs_err *err)
 {
     uint32_t n_streams = job->work->n_streams, n_lanes = 0;
     uint32_t *lane_of = fs_arena_alloc(arena, n_streams, sizeof *lane_of);
@@ -168,7 +169,8 @@ static fs_status number_as_written(const fs_program *program, tally *t, uint32_t
 }
 
 /* Whether two keys of `written` mean the same on this actor. */
-static fs_status is_ambiguous(const fs_job *job, uint32_t actor, const tally *written, tally *meant, int *ambiguous, fs_err *err)
+static fs_status is_ambiguous(const fs_job *job, uint32_t actor, const tally *written, tally *meant, int *ambiguous,
+                              fs_err *err)
 {
     tally_clear(meant);
     *ambiguous = 0;
@@ -182,8 +184,8 @@ static fs_status is_ambiguous(const fs_job *job, uint32_t actor, const tally *wr
     return FS_OK;
 }
 
-static fs_status number_as_meant(const fs_job *job, uint32_t actor, tally *t, fs_arena *arena, const uint32_t **sequence,
-                                 fs_err *err)
+static fs_status number_as_meant(const fs_job *job, uint32_t actor, tally *t, fs_arena *arena,
+                                 const uint32_t **sequence, fs_err *err)
 {
     const fs_program *program = &job->work->programs[job->actor_program[actor]];
     uint32_t *own = fs_arena_alloc(arena, program->n_ops, sizeof *own);
@@ -200,8 +202,9 @@ static fs_status number_as_meant(const fs_job *job, uint32_t actor, tally *t, fs
 }
 
 /* All that one program needs; `actors` run it. */
-static fs_status number_program(const fs_job *job, uint32_t p, const uint32_t *actors, uint32_t n_actors, fs_order_program *out,
-                                const uint32_t **sequence, fs_arena *arena, tally *written, tally *meant, fs_err *err)
+static fs_status number_program(const fs_job *job, uint32_t p, const uint32_t *actors, uint32_t n_actors,
+                                fs_order_program *out, const uint32_t **sequence, fs_arena *arena, tally *written,
+                                tally *meant, fs_err *err)
 {
     const fs_program *program = &job->work->programs[p];
     uint32_t *shared = fs_arena_alloc(arena, program->n_ops, sizeof *shared);
@@ -222,8 +225,8 @@ static fs_status number_program(const fs_job *job, uint32_t p, const uint32_t *a
     return status;
 }
 
-static fs_status make(const fs_job *job, fs_order *order, uint32_t *begin, uint32_t *actors, tally *written, tally *meant,
-                      fs_err *err)
+static fs_status make(const fs_job *job, fs_order *order, uint32_t *begin, uint32_t *actors, tally *written,
+                      tally *meant, fs_err *err)
 {
     uint32_t n_programs = job->work->n_programs;
     fs_order_program *programs = fs_arena_alloc(order->arena, n_programs, sizeof *programs);
@@ -253,7 +256,8 @@ fs_status fs_order_make(const fs_job *job, fs_order *order, fs_err *err)
     uint32_t *begin = fs_zalloc((size_t)job->work->n_programs + 1, sizeof *begin);
     uint32_t *actors = fs_alloc(job->n_actors, sizeof *actors);
     tally written = {0}, meant = {0};
-    fs_status status = made.arena && begin && actors ? make(job, &made, begin, actors, &written, &meant, err) : fs_fail_nomem(err);
+    fs_status status =
+        made.arena && begin && actors ? make(job, &made, begin, actors, &written, &meant, err) : fs_fail_nomem(err);
     fs_free(begin);
     fs_free(actors);
     fs_free(written.entries.data);

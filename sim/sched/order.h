@@ -9,19 +9,20 @@
 
 typedef struct fs_order_program {
     uint32_t n_lanes;
-    const uint16_t *lane_stream;  /* (n_lanes) stream of each lane, ascending */
-    const uint32_t *lane_begin;   /* (n_lanes + 1) */
-    const uint32_t *lane_ops;     /* (n_ops) lane after lane, in program order */
-    const uint32_t *lane_of;      /* (work->n_streams) lane of each stream, FS_NONE where unused */
-    const uint32_t *position;     /* (n_ops) in its lane */
-    const uint32_t *coll_begin;   /* (n_families + 1) */
-    const uint32_t *coll_ops;     /* collectives of each family, in program order */
+    const uint16_t *lane_stream; /* (n_lanes) stream of each lane, ascending */
+    const uint32_t *lane_begin;  /* (n_lanes + 1) */
+    const uint32_t *lane_ops;    /* (n_ops) lane after lane, in program order */
+    const uint32_t *lane_of;     /* (work->n_streams) lane of each stream, FS_NONE where unused */
+    const uint32_t *position;    /* (n_ops) in its lane */
+    const uint32_t *coll_begin;  /* (n_families + 1) */
+    const uint32_t *coll_ops;    /* collectives of each family, in program order */
 } fs_order_program;
 
 typedef struct fs_order {
-    const fs_order_program *programs;   /* (n_programs) */
-    /* (n_actors) -> (n_ops): collectives: number among those of its family; send and recv: number among those of the same
-     * kind, peer and tag. One array per program, unless two ways to name a peer mean the same rank on some actor. */
+    const fs_order_program *programs; /* (n_programs) */
+    /* (n_actors) -> (n_ops): collectives: number among those of its family; send and recv: number among those of the
+     * same kind, peer and tag. One array per program, unless two ways to name a peer mean the same rank on some actor.
+     */
     const uint32_t *const *sequence;
     struct fs_arena *arena;
 } fs_order;

@@ -1,8 +1,8 @@
 /* sched.c - see sched.h. A queue of lanes to look at, and meetings that gather members and then run their plans.
  *
  * A lane (stream of an actor) is looked at when its op has ended or when an op that it waited for has: it issues ops
- * until one takes time or waits. All of this goes through one first-in first-out queue, so nothing recurses, however many
- * ops take no time. A lane that waits hangs on the lane of the op that it waits for: an end visits the waiters of
+ * until one takes time or waits. All of this goes through one first-in first-out queue, so nothing recurses, however
+ * many ops take no time. A lane that waits hangs on the lane of the op that it waits for: an end visits the waiters of
  * its own lane only.
  * Meetings come from a pool of as many as lanes, are found by a hash of what they are while members are missing, and
  * keep their counters for reuse: no allocation once every kind of plan has run.
@@ -79,7 +79,8 @@ static uint32_t join(fs_sched *s, const fs_meeting *wanted)
     uint32_t *head = bucket_of(s, wanted);
     for (uint32_t i = *head; i != FS_NONE; i = s->meetings[i].next) {
         const fs_meeting *m = &s->meetings[i];
-        if (m->place == wanted->place && m->peer == wanted->peer && m->tag == wanted->tag && m->sequence == wanted->sequence)
+        if (m->place == wanted->place && m->peer == wanted->peer && m->tag == wanted->tag &&
+            m->sequence == wanted->sequence)
             return i;
     }
     uint32_t i = s->free_meeting;
@@ -124,14 +125,16 @@ static void take_share(fs_sched *s, uint32_t actor, const fs_op *op, int sign)
     if (parts == 0)
         return;
     s->sm_taken[actor] += sign > 0 ? parts : 0 - parts;
-    uint32_t taken = s->sm_taken[actor] < POOL_PARTS - POOL_PARTS_LEFT ? s->sm_taken[actor] : POOL_PARTS - POOL_PARTS_LEFT;
+    uint32_t taken =
+        s->sm_taken[actor] < POOL_PARTS - POOL_PARTS_LEFT ? s->sm_taken[actor] : POOL_PARTS - POOL_PARTS_LEFT;
     fs_engine_set_capacity(s->engine, s->job->n_links + actor, (double)(POOL_PARTS - taken) / POOL_PARTS);
 }
 
 static fs_status start_move(fs_sched *s, uint32_t meeting, uint32_t move, fs_err *err)
 {
     const fs_move *m = &s->meetings[meeting].plan->moves[move];
-    return fs_engine_transfer(s->engine, m->pattern, m->bytes, m->latency_s, MOVE_TAG | (uint64_t)meeting << 32 | move, err);
+    return fs_engine_transfer(s->engine, m->pattern, m->bytes, m->latency_s, MOVE_TAG | (uint64_t)meeting << 32 | move,
+                              err);
 }
 
 static void finish_meeting(fs_sched *s, uint32_t meeting)
@@ -262,8 +265,9 @@ static fs_status advance(fs_sched *s, uint32_t lane, fs_err *err)
             return issue_communication(s, lane, op, err);
         double seconds = s->job->duration_s[l->actor][op];
         if (seconds > 0)
-            return kind == FS_OP_COMPUTE ? fs_engine_transfer(s->engine, s->job->sm_pattern[l->actor], seconds, 0, lane, err)
-                                         : fs_engine_timer(s->engine, seconds, lane, err);
+            return kind == FS_OP_COMPUTE
+                       ? fs_engine_transfer(s->engine, s->job->sm_pattern[l->actor], seconds, 0, lane, err)
+                       : fs_engine_timer(s->engine, seconds, lane, err);
         end_op(s, lane);
     }
     l->state = FS_LANE_FINISHED;
@@ -358,7 +362,8 @@ static void clear(fs_sched *s)
     fs_order_free(&s->order);
 }
 
-fs_status fs_sched_run(const fs_job *job, fs_engine *engine, const fs_sched_calls *calls, double *makespan_s, fs_err *err)
+fs_status fs_sched_run(const fs_job *job, fs_engine *engine, const fs_sched_calls *calls, double *makespan_s,
+                       fs_err *err)
 {
     fs_sched s = {.job = job, .engine = engine};
     if (calls)

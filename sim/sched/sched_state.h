@@ -6,9 +6,9 @@
 #include "sched/sched.h"
 
 typedef enum fs_lane_state {
-    FS_LANE_READY,   /* in the queue of lanes to look at */
-    FS_LANE_WAITS,   /* its next op depends on an op that has not ended */
-    FS_LANE_BUSY,    /* its next op is issued and has not ended */
+    FS_LANE_READY, /* in the queue of lanes to look at */
+    FS_LANE_WAITS, /* its next op depends on an op that has not ended */
+    FS_LANE_BUSY,  /* its next op is issued and has not ended */
     FS_LANE_FINISHED
 } fs_lane_state;
 
@@ -32,8 +32,8 @@ typedef struct fs_meeting {
     uint32_t lane[2];          /* transfers: of the sender, of the receiver */
     uint32_t next;             /* in the hash bucket, or among the free */
     uint32_t moves_left;
-    uint32_t counters;         /* room in waits[] */
-    uint32_t *waits;           /* (n_moves) predecessors of each move that are not done */
+    uint32_t counters; /* room in waits[] */
+    uint32_t *waits;   /* (n_moves) predecessors of each move that are not done */
     const fs_plan *plan;
 } fs_meeting;
 
@@ -50,10 +50,10 @@ typedef struct fs_sched {
     uint32_t *ready;      /* (n_lanes) ring: lanes to look at, each at most once */
     uint32_t ready_head, ready_count;
 
-    fs_meeting *meetings;       /* (n_lanes) */
-    uint32_t free_meeting;      /* chained by next */
-    uint32_t *buckets, mask;    /* meetings that wait for members, by what they are */
-    uint32_t *sm_taken;         /* (n_actors) parts of a million */
+    fs_meeting *meetings;    /* (n_lanes) */
+    uint32_t free_meeting;   /* chained by next */
+    uint32_t *buckets, mask; /* meetings that wait for members, by what they are */
+    uint32_t *sm_taken;      /* (n_actors) parts of a million */
 } fs_sched;
 
 static inline const fs_order_program *fs_sched_program(const fs_sched *s, uint32_t actor)

@@ -1,8 +1,8 @@
 /* stuck.c - a deadlock in words: which ranks stand at which op, and whom each waits for.
  *
- * Nothing is left to happen, yet lanes are unfinished. A lane that waits for an op of its own rank is a consequence; the
- * cause is a lane that has issued communication which others have not. So of each stuck rank the first such lane is named.
- * A text of the first STUCK_MAX ranks says enough and stays within an error's length. */
+ * Nothing is left to happen, yet lanes are unfinished. A lane that waits for an op of its own rank is a consequence;
+ * the cause is a lane that has issued communication which others have not. So of each stuck rank the first such lane is
+ * named. A text of the first STUCK_MAX ranks says enough and stays within an error's length. */
 #include "base/num.h"
 #include "sched/sched_state.h"
 #include "work/work_build.h"
