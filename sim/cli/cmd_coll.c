@@ -224,7 +224,9 @@ static fs_status simulate(const arguments *a, const fs_topo *topo, uint32_t n, f
     options.cost = (fs_cost)a->cost;
     fs_result result = {0};
     status = fs_run(topo, work, &options, &result, err);
-    if (status == FS_OK) {
+    if (status == FS_E_TRACE) { /* the "trace" is the command line */
+        status = err->status = FS_E_USAGE;
+    } else if (status == FS_OK) {
         status = print(&result, a, err);
         fs_result_free(&result);
     }
