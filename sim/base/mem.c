@@ -1,18 +1,14 @@
 /* mem.c - see mem.h. A counter in front of malloc, and a bump arena in doubling chunks. */
 #include "base/mem.h"
 
-#include <libxml/xmlmemory.h>
 #include <stdlib.h>
 #include <string.h>
 
 static uint64_t allocations, live, fail_at;
-static int sparing;
 
 /* One gate for every allocation: counts it and decides whether the test wants it to fail. */
 static int may_allocate(void)
 {
-    if (sparing)
-        return 1;
     allocations++;
 #ifdef FS_FAULT
     static int read_environment;
@@ -81,19 +77,9 @@ char *fs_strdup(const char *text)
     return copy ? memcpy(copy, text, length) : NULL;
 }
 
-void fs_mem_adopt_libxml2(void)
-{
-    xmlMemSetup(fs_free, raw_alloc, raw_realloc, fs_strdup);
-}
-
 void fs_mem_fail_after(uint64_t n)
 {
     fail_at = n ? allocations + n : 0;
-}
-
-void fs_mem_spare(int spared)
-{
-    sparing = spared;
 }
 
 uint64_t fs_mem_allocations(void)

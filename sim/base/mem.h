@@ -6,6 +6,7 @@
 #ifndef FS_MEM_H
 #define FS_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,14 +16,19 @@ void *fs_realloc(void *block, size_t count, size_t size); /* on NULL the old blo
 void fs_free(void *block);
 char *fs_strdup(const char *text);
 
-/* Route libxml2's allocations through the functions above. Call once, before any XML is read. */
+/* libxml2 (mem_xml.c). adopt: route its allocations through the functions above; once, before any XML is read.
+ * libxml2 2.9 neither survives every failed allocation nor frees what it had, so what uses it stands between begin and end: end frees what
+ * libxml2 has lost, and nothing that libxml2 made in between may be used after it. Inside such a session, call(body, context)
+ * returns true; or false where memory ran out in libxml2, whose work is then broken off by a jump out of body. So body owns nothing
+ * but what libxml2 made, and what it was changing may not be touched again, not even to free it. Neither nests. */
 void fs_mem_adopt_libxml2(void);
+void fs_mem_xml_begin(void);
+bool fs_mem_xml_call(void (*body)(void *context), void *context);
+void fs_mem_xml_end(void);
 
 /* Test hooks. fail_after(n): the n-th allocation from now fails, and every later one too;
  * 0 = never. Also set by the environment variable FABSIM_FAIL_ALLOC in builds with -DFS_FAULT. */
 void fs_mem_fail_after(uint64_t n);
-/* While spared, no allocation is made to fail or counted: around a library that does not survive failure. Nests not. */
-void fs_mem_spare(int spared);
 uint64_t fs_mem_allocations(void); /* how many allocations were asked for so far */
 uint64_t fs_mem_live(void);        /* blocks that are not freed yet */
 

@@ -412,16 +412,10 @@ static fs_status open_root(fs_doc *doc, const char *path, const char *xml, size_
                                                       : "expected <fabsim>, found <%s>: not a topology", name);
 }
 
-/* libxml2 prints what no handler takes, such as memory running out before there is a parser. */
-FS_PRINTF(2, 3) static void silence(void *user, const char *format, ...)
-{
-    (void)user, (void)format;
-}
-
 fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t length, fs_err *err)
 {
     *doc = (fs_doc){0};
-    xmlSetGenericErrorFunc(NULL, silence);
+    fs_mem_xml_begin();
     fs_status status = open_root(doc, path, xml, length, err);
     if (status != FS_OK)
         fs_doc_close(doc);
@@ -430,10 +424,10 @@ fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t len
 
 void fs_doc_close(fs_doc *doc)
 {
-    xmlResetLastError(); /* libxml2 keeps a copy of its last message */
     xmlFreeDoc(doc->tree);
     if (doc->dict)
         xmlDictFree(doc->dict);
+    fs_mem_xml_end();
     for (uint32_t i = 0; i < doc->sources.count; i++) {
         fs_free(doc->sources.data[i].text);
         fs_free(doc->sources.data[i].line_starts);

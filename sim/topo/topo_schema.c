@@ -4,7 +4,7 @@
  * and explain() says in our words what is wrong there; where it has no words, libxml2's stand.
  *
  * libxml2 2.9.14's schema code neither survives a failed allocation (it follows the null pointer) nor cleans up after
- * one, so injected failures pass it by; the rest of libxml2 that is used here handles them. */
+ * one, so it runs under the guard of mem_xml.c; the rest of libxml2 that is used here handles failures. */
 #include "topo/topo_doc.h"
 #include "topo/topo_words.h"
 
@@ -122,26 +122,29 @@ static fs_status report(fs_doc *doc, const offence *o, fs_err *err)
     return status != FS_OK ? status : fs_doc_fail(doc, e, NULL, err, "%s", o->text);
 }
 
-/* 0 = valid, as libxml2 has it. */
-static int validate(fs_doc *doc, offence *o)
+typedef struct validation {
+    fs_doc *doc;
+    offence offence;
+    int result; /* 0 = valid, as libxml2 has it */
+} validation;
+
+static void validate(void *context)
 {
-    xmlSchema *schema = load_schema(o);
+    validation *v = context;
+    xmlSchema *schema = load_schema(&v->offence);
     xmlSchemaValidCtxt *validator = schema ? xmlSchemaNewValidCtxt(schema) : NULL;
-    int result = -1;
     if (validator) {
-        xmlSchemaSetValidStructuredErrors(validator, on_offence, o);
-        result = xmlSchemaValidateDoc(validator, doc->tree);
+        xmlSchemaSetValidStructuredErrors(validator, on_offence, &v->offence);
+        v->result = xmlSchemaValidateDoc(validator, v->doc->tree);
         xmlSchemaFreeValidCtxt(validator);
     }
     xmlSchemaFree(schema);
-    return result;
 }
 
 fs_status fs_doc_validate(fs_doc *doc, fs_err *err)
 {
-    offence o = {0};
-    fs_mem_spare(1);
-    int result = validate(doc, &o);
-    fs_mem_spare(0);
-    return result == 0 && !o.no_memory ? FS_OK : report(doc, &o, err);
+    validation v = {.doc = doc, .result = -1};
+    if (!fs_mem_xml_call(validate, &v))
+        return fs_fail_nomem(err);
+    return v.result == 0 && !v.offence.no_memory ? FS_OK : report(doc, &v.offence, err);
 }
