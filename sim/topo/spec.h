@@ -29,7 +29,7 @@ FS_MUST_CHECK fs_status fs_spec_device(fs_spec *spec, const char *name, const ch
 FS_MUST_CHECK fs_status fs_spec_link(fs_spec *spec, const char *from, const char *to, const char *type, uint32_t lanes,
                                      fs_place place, fs_err *err);
 
-/* Freeze and check: at least one GPU, every GPU connected to something, no link from a device to itself, at most
+/* Freeze and check: at least one GPU, every GPU connected to something (a single one may stand alone), no link from a device to itself, at most
  * 2^28 devices and links, capacities finite and positive. Leaves the spec usable; the topology owns copies. */
 FS_MUST_CHECK fs_status fs_spec_freeze(const fs_spec *spec, fs_topo **topo, fs_err *err);
 

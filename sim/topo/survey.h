@@ -8,8 +8,9 @@ typedef struct fs_tier_survey {
     uint32_t connections;    /* pairs of opposite links */
     uint64_t lanes;          /* members of those */
     double bandwidth_Bps;    /* sum over one direction */
-    double bisection_Bps;    /* see fs_survey.bisection_Bps, with the links of this tier as the only limit */
-    bool carries_gpus;       /* whether the tier's links matter for GPU to GPU traffic */
+    double bisection_Bps;    /* as fs_survey.bisection_Bps, with the links of this tier as the only limit, in the network
+                              * that the tier belongs to: NVLinks, or everything else */
+    bool carries_gpus;       /* whether that limits at all; else bisection_Bps is 0 */
 } fs_tier_survey;
 
 typedef struct fs_survey {

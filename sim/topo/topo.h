@@ -1,8 +1,9 @@
 /* topo.h - the machine: parts, devices, links, frozen and constant.
  *
- * Life: fs_topo_load reads XML (topo_xml.c), expands boards and systems (topo_build.c), freezes into flat
- * arrays and checks every invariant (topo_check.c). After that nothing changes.
- * Ids are dense and stable: they follow document order, and an expanded topology written back reads the same.
+ * Life: fs_topo_load reads XML (topo_xml.c), expands boards and systems (topo_build.c) into a spec that checks every
+ * addition (spec.c), and freezes that into flat arrays (spec_freeze.c). After that nothing changes.
+ * Ids are dense and stable: they follow document order, and an expanded topology written back reads the same. Parts,
+ * link types and tiers that nothing uses are left out.
  * A physical connection is two links, one per direction: ids 2k (from -> to) and 2k + 1 (to -> from). */
 #ifndef FS_TOPO_H
 #define FS_TOPO_H

@@ -2,6 +2,7 @@
 #include "topo/topo.h"
 
 #include "base/mem.h"
+#include "topo/topo_doc.h"
 #include "topo/topo_words.h"
 
 #include <libxml/parser.h>
@@ -517,6 +518,68 @@ static void bad_overrides_are_usage_errors(void **state)
     free(twin);
 }
 
+/* ---- schema and vocabulary --------------------------------------------------------------------------------------- */
+
+static const char *sample(const fs_word_attr *a)
+{
+    static const char *const quantities[] = {
+        [FS_UNIT_NONE] = "0.5",  [FS_UNIT_SECONDS] = "1us",    [FS_UNIT_BYTES] = "1GB", [FS_UNIT_BPS] = "1GB/s",
+        [FS_UNIT_FLOPS] = "1TFLOP/s", [FS_UNIT_FLOP] = "1TFLOP", [FS_UNIT_WATTS] = "1W"};
+    static char choice[64];
+    switch (a->kind) {
+    case FS_WORD_COUNT: return "2";
+    case FS_WORD_QUANTITY: return quantities[a->unit];
+    case FS_WORD_CHOICE:
+        snprintf(choice, sizeof choice, "%.*s", (int)strcspn(a->choices, " "), a->choices);
+        return choice;
+    default: return "x";
+    }
+}
+
+static bool is_valid(fs_doc *doc)
+{
+    fs_err err;
+    return fs_doc_validate(doc, &err) == FS_OK;
+}
+
+/* What the table of words calls required, optional or unknown, so does the schema. */
+static void the_schema_and_the_words_agree(void **state)
+{
+    (void)state;
+    static const char *const values[] = {"", "x", "-1GB/s", "yes", "1.5", "1us", "1us ", "a[0-1]", "a/b", "2", "-2", "12345678901"};
+    fs_doc doc;
+    fs_err err;
+    assert_int_equal(fs_doc_open(&doc, "t.xml", valid, strlen(valid), &err), FS_OK);
+    xmlNode *root = xmlDocGetRootElement(doc.tree);
+    for (xmlNode *e = root; e; e = fs_doc_walk(e, root)) {
+        const fs_word *word = fs_word_of(e);
+        assert_non_null(word);
+        for (const fs_word_attr *a = word->attributes; a->name; a++) {
+            const xmlChar *name = (const xmlChar *)a->name;
+            xmlChar *before = xmlGetProp(e, name);
+            const char *why;
+            xmlUnsetProp(e, name);
+            assert_int_equal(is_valid(&doc), !a->required);
+            xmlSetProp(e, name, (const xmlChar *)sample(a));
+            assert_true(is_valid(&doc) && fs_word_check(a, sample(a), &why));
+            for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+                xmlSetProp(e, name, (const xmlChar *)values[v]);
+                if (is_valid(&doc) != fs_word_check(a, values[v], &why))
+                    fail_msg("<%s %s=\"%s\">", (const char *)e->name, a->name, values[v]);
+            }
+            if (before)
+                xmlSetProp(e, name, before);
+            else
+                xmlUnsetProp(e, name);
+            xmlFree(before);
+        }
+        xmlSetProp(e, (const xmlChar *)"bogus", (const xmlChar *)"x");
+        assert_false(is_valid(&doc));
+        xmlUnsetProp(e, (const xmlChar *)"bogus");
+    }
+    fs_doc_close(&doc);
+}
+
 /* ---- all the rest ------------------------------------------------------------------------------------------------ */
 
 static void failing_allocations_are_clean(void **state)
@@ -576,6 +639,7 @@ int main(void)
         cmocka_unit_test(far_lines_are_exact),
         cmocka_unit_test(overrides_apply),
         cmocka_unit_test(bad_overrides_are_usage_errors),
+        cmocka_unit_test(the_schema_and_the_words_agree),
         cmocka_unit_test(failing_allocations_are_clean),
     };
     return cmocka_run_group_tests_name("topo_xml", tests, set_up, remove_folder);
