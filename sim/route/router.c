@@ -18,8 +18,9 @@
  * this is the maximum flow, hence the least worst load; where paths join again it is the even spraying of
  * per-packet adaptive routing. Rejected: lanes of the first hop only, which overloads the narrow side.
  *
- * Cost: a search per route from the destination, O(m log n) in the part of the machine that is no farther away than
- * the source; found routes are kept in a hash table. Memory: 16 B per share. */
+ * Cost: a search from the destination, O(m log n) in the part of the machine that is no farther away than the source.
+ * Routes to the same destination one after the other go on with its search, so all pairs cost n searches when the
+ * destination is the outer loop. Found routes are kept in a hash table. Memory: 16 B per share. */
 #include "route/route.h"
 
 #include "base/mem.h"
@@ -67,8 +68,11 @@ struct fs_router {
     uint32_t n_slots, n_used;
     mark *marks; /* (n_devices) */
     uint32_t stamp;
+    uint32_t dst;    /* of the search in marks, heap and order, which may go on; FS_NONE: none */
+    network net;
     FS_VEC(item) heap;
     FS_VEC(uint32_t) order; /* settled devices, nearest to the destination first */
+    uint32_t n_measured;    /* of them have onward, latency and hops */
     FS_VEC(fs_share) shares;
 };
 
@@ -83,6 +87,7 @@ fs_status fs_router_new(const fs_topo *topo, bool single_path, fs_router **out, 
     router->marks = fs_zalloc(topo->n_devices, sizeof *router->marks);
     router->slots = fs_zalloc(FIRST_SLOTS, sizeof *router->slots);
     router->n_slots = FIRST_SLOTS;
+    router->dst = FS_NONE;
     if (router->arena == NULL || router->marks == NULL || router->slots == NULL) {
         fs_router_free(router);
         return fs_fail_nomem(err);
@@ -215,19 +220,47 @@ static bool improves(fs_router *router, uint32_t device, uint64_t cost)
     return m->stamp != router->stamp || (!m->settled && cost < m->cost);
 }
 
+static fs_status start_search(fs_router *router, uint32_t dst, fs_err *err)
+{
+    if (++router->stamp == 0) { /* wrapped: forget all marks */
+        for (uint32_t i = 0; i < router->topo->n_devices; i++)
+            router->marks[i].stamp = 0;
+        router->stamp = 1;
+    }
+    router->heap.count = router->order.count = router->n_measured = 0;
+    router->marks[dst] = (mark){.stamp = router->stamp};
+    return heap_push(router, (item){0, dst}, err);
+}
+
+/* Offer the devices with a link to `device` the way over it. */
+static fs_status relax(fs_router *router, uint32_t device, uint32_t dst, network net, fs_err *err)
+{
+    const fs_topo *topo = router->topo;
+    for (uint32_t k = topo->out_begin[device]; k < topo->out_begin[device + 1]; k++) {
+        uint32_t link = topo->out_links[k] ^ 1u; /* the opposite direction: into this device */
+        uint32_t from = topo->links[link].src;
+        fs_link_class class_ = link_class(topo, link);
+        uint64_t cost = router->marks[device].cost + link_cost(class_, net);
+        if (!in_network(topo, link, net) || !passes(router, link, net, dst) || !improves(router, from, cost) ||
+            (net == FORWARDED && cost > FORWARD_HOPS))
+            continue;
+        router->marks[from] = (mark){.cost = cost, .stamp = router->stamp, .by_net = class_ == FS_CLASS_NET};
+        fs_status status = heap_push(router, (item){cost, from}, err);
+        if (status != FS_OK)
+            return status;
+    }
+    return FS_OK;
+}
+
 /* Settle devices outwards from dst until src is; order[] and marks[] then hold the answer. *found tells. */
 static fs_status search(fs_router *router, uint32_t src, uint32_t dst, network net, bool *found, fs_err *err)
 {
     const fs_topo *topo = router->topo;
-    if (++router->stamp == 0) { /* wrapped: forget all marks */
-        for (uint32_t i = 0; i < topo->n_devices; i++)
-            router->marks[i].stamp = 0;
-        router->stamp = 1;
-    }
-    router->heap.count = router->order.count = 0;
-    router->marks[dst] = (mark){.stamp = router->stamp};
-    fs_status status = heap_push(router, (item){0, dst}, err);
-    *found = false;
+    fs_status status = FS_OK;
+    if (router->dst != dst || router->net != net)
+        status = start_search(router, dst, err);
+    router->dst = FS_NONE; /* until this has gone well */
+    *found = router->marks[src].stamp == router->stamp && router->marks[src].settled;
     while (status == FS_OK && router->heap.count > 0 && !*found) {
         item top = heap_pop(router);
         mark *m = &router->marks[top.device];
@@ -239,21 +272,13 @@ static fs_status search(fs_router *router, uint32_t src, uint32_t dst, network n
         *found = top.device == src;
         if (topo->devices[top.device].kind == FS_DEVICE_GPU && top.device != dst && net != FORWARDED)
             continue; /* nothing passes it */
-        for (uint32_t k = topo->out_begin[top.device]; k < topo->out_begin[top.device + 1]; k++) {
-            uint32_t link = topo->out_links[k] ^ 1u; /* the opposite direction: into this device */
-            uint32_t from = topo->links[link].src;
-            fs_link_class class_ = link_class(topo, link);
-            uint64_t cost = top.cost + link_cost(class_, net);
-            if (!in_network(topo, link, net) || !passes(router, link, net, dst) || !improves(router, from, cost) ||
-                (net == FORWARDED && cost > FORWARD_HOPS))
-                continue;
-            router->marks[from] = (mark){.cost = cost, .stamp = router->stamp, .by_net = class_ == FS_CLASS_NET};
-            status = heap_push(router, (item){cost, from}, err);
-            if (status != FS_OK)
-                break;
-        }
+        status = relax(router, top.device, dst, net, err);
     }
-    return status;
+    if (status != FS_OK)
+        return status;
+    router->dst = dst;
+    router->net = net;
+    return FS_OK;
 }
 
 /* Is the link on a minimal path to dst? Its start must be settled. */
@@ -281,10 +306,10 @@ static void measure(fs_router *router, network net, uint32_t dst)
 {
     const fs_topo *topo = router->topo;
     router->marks[dst].onward = INFINITY;
-    for (uint32_t i = 1; i < router->order.count; i++) {
-        uint32_t device = router->order.data[i];
+    for (; router->n_measured < router->order.count; router->n_measured++) {
+        uint32_t device = router->order.data[router->n_measured];
         mark *m = &router->marks[device];
-        for (uint32_t k = topo->out_begin[device]; k < topo->out_begin[device + 1]; k++) {
+        for (uint32_t k = topo->out_begin[device]; k < topo->out_begin[device + 1] && device != dst; k++) {
             uint32_t link = topo->out_links[k];
             if (!on_path(router, link, net, dst))
                 continue;
@@ -304,6 +329,8 @@ static fs_status spread(fs_router *router, network net, uint32_t src, uint32_t d
 {
     const fs_topo *topo = router->topo;
     router->shares.count = 0;
+    for (uint32_t i = 0; i < router->order.count; i++)
+        router->marks[router->order.data[i]].fraction = 0.0;
     router->marks[src].fraction = 1.0;
     for (uint32_t i = router->order.count; i-- > 1;) {
         uint32_t device = router->order.data[i];

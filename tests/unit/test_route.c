@@ -171,6 +171,33 @@ static void a_single_path_takes_the_lowest_links(void **state)
     fabric_close(&f);
 }
 
+/* A search that goes on for the next source finds what a new one finds. */
+static void the_order_of_questions_does_not_matter(void **state)
+{
+    (void)state;
+    fabric f = open_ideal("topologies/dgx-h100-x2.xml");
+    for (uint32_t dst = 0; dst < f.topo->n_devices; dst += 3) {
+        for (uint32_t src = 0; src < f.topo->n_devices; src++) {
+            const fs_route *r = NULL, *fresh = NULL;
+            fs_router *router;
+            if (src == dst)
+                continue;
+            assert_int_equal(fs_router_find(f.router, src, dst, &r, &f.err), FS_OK);
+            assert_int_equal(fs_router_new(f.topo, false, &router, &f.err), FS_OK);
+            assert_int_equal(fs_router_find(router, src, dst, &fresh, &f.err), FS_OK);
+            assert_int_equal(r->n_shares, fresh->n_shares);
+            for (uint32_t i = 0; i < r->n_shares; i++) {
+                assert_int_equal(r->shares[i].resource, fresh->shares[i].resource);
+                assert_true(r->shares[i].coefficient == fresh->shares[i].coefficient);
+            }
+            assert_true(r->hops == fresh->hops && r->worst_class == fresh->worst_class);
+            near(r->latency_s, fresh->latency_s);
+            fs_router_free(router);
+        }
+    }
+    fabric_close(&f);
+}
+
 static void memory_may_run_out(void **state)
 {
     (void)state;
@@ -207,6 +234,7 @@ int main(void)
         cmocka_unit_test(gpus_forward_only_when_told),
         cmocka_unit_test(the_network_starts_at_the_own_nic),
         cmocka_unit_test(a_single_path_takes_the_lowest_links),
+        cmocka_unit_test(the_order_of_questions_does_not_matter),
         cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
