@@ -408,7 +408,7 @@ static fs_status unreachable(fs_router *router, uint32_t src, uint32_t dst, fs_e
     const fs_topo *topo = router->topo;
     const char *a = topo->devices[src].name, *b = topo->devices[dst].name;
     bool forwardable = false;
-    if (!topo->gpu_forwarding) {
+    if (!topo->gpu_forwarding && applies(topo, SCALE_UP, src, dst)) {
         fs_status status = search(router, src, dst, FORWARDED, &forwardable, err);
         if (status != FS_OK)
             return status;

@@ -182,16 +182,19 @@ static void the_order_of_questions_does_not_matter(void **state)
             fs_router *router;
             if (src == dst)
                 continue;
-            assert_int_equal(fs_router_find(f.router, src, dst, &r, &f.err), FS_OK);
+            fs_status status = fs_router_find(f.router, src, dst, &r, &f.err);
             assert_int_equal(fs_router_new(f.topo, false, &router, &f.err), FS_OK);
-            assert_int_equal(fs_router_find(router, src, dst, &fresh, &f.err), FS_OK);
+            assert_int_equal(fs_router_find(router, src, dst, &fresh, &f.err), status);
+            fs_route none = {0}; /* NVSwitches have no way off their board */
+            r = status == FS_OK ? r : &none;
+            fresh = status == FS_OK ? fresh : &none;
             assert_int_equal(r->n_shares, fresh->n_shares);
             for (uint32_t i = 0; i < r->n_shares; i++) {
                 assert_int_equal(r->shares[i].resource, fresh->shares[i].resource);
                 assert_true(r->shares[i].coefficient == fresh->shares[i].coefficient);
             }
             assert_true(r->hops == fresh->hops && r->worst_class == fresh->worst_class);
-            near(r->latency_s, fresh->latency_s);
+            assert_true(r->latency_s == fresh->latency_s);
             fs_router_free(router);
         }
     }
