@@ -131,19 +131,25 @@ layers:
 	scripts/check-layers.sh
 
 # prove reads the TAP of cmocka, of the replays and of bats.
-PROVE := CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --merge
-test-plain:
-	$(PROVE) -j$(JOBS) -e '' $(sort $(TESTS))
-	$(PROVE) -e '' $(foreach f,$(FUZZERS),$(BUILD)/tests/fuzz/replay_$(f) :: tests/fuzz/corpus/$(f))
+# A locale with a decimal comma is made for the tests where the system has its sources.
+PROVE := CMOCKA_MESSAGE_OUTPUT=TAP LOCPATH=$(abspath build/locale) prove --timer --merge -e tests/tap.sh
+build/locale:
+	@mkdir -p $@
+	-localedef -i de_DE -f UTF-8 $@/de_DE.UTF-8
+
+test-plain: build/locale
+	$(PROVE) -j$(JOBS) $(sort $(TESTS))
+	for f in $(FUZZERS); do $(PROVE) $(BUILD)/tests/fuzz/replay_$$f :: tests/fuzz/corpus/$$f || exit 1; done
+	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/cli/run-errors.sh
 	FABSIM=$(abspath $(BUILD)/fabsim) bats tests/cli
 
 test-asan: export ASAN_OPTIONS = detect_leaks=1
 test-asan:
-	CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --merge -j$(JOBS) -e '' $(sort $(patsubst $(BUILD)/%,build-asan/%,$(UNIT_TESTS)))
+	$(PROVE) -j$(JOBS) $(sort $(patsubst $(BUILD)/%,build-asan/%,$(UNIT_TESTS)))
 	for f in $(FUZZERS); do build-asan/tests/fuzz/replay_$$f tests/fuzz/corpus/$$f >build-asan/replay-$$f.tap || exit 1; done
 
 determinism:
-	prove -e "" tests/determinism/run.sh
+	prove tests/determinism/run.sh
 
 .PHONY: bench
 bench: all

@@ -97,7 +97,7 @@ static void check_arena(void **state)
         size[i] = i % 500 == 499 ? 100000 + i * 1000 : i * 37 % 200;
         block[i] = fs_arena_alloc(arena, size[i], 1);
         assert_non_null(block[i]);
-        assert_int_equal((uintptr_t)block[i] % sizeof(max_align_t), 0);
+        assert_int_equal((uintptr_t)block[i] % _Alignof(max_align_t), 0);
         for (size_t k = 0; k < size[i]; k++)
             if (block[i][k] != 0)
                 fail_msg("block %zu is not zeroed", i);

@@ -266,18 +266,20 @@ static int leave_comma_locale(void **state)
     return setlocale(LC_ALL, "C") == NULL;
 }
 
+#define IN_COMMA_LOCALE(test)                                                             \
+    {                                                                                     \
+        #test " under a comma-decimal locale", test, enter_comma_locale, leave_comma_locale, NULL \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_numbers),     cmocka_unit_test(check_uint),    cmocka_unit_test(check_quantities),
-        cmocka_unit_test(check_sizes),       cmocka_unit_test(check_formats), cmocka_unit_test(check_exact),
-        cmocka_unit_test(check_suggestions),
+        cmocka_unit_test(check_numbers),     cmocka_unit_test(check_uint),
+        cmocka_unit_test(check_quantities),  cmocka_unit_test(check_sizes),
+        cmocka_unit_test(check_formats),     cmocka_unit_test(check_exact),
+        cmocka_unit_test(check_suggestions), IN_COMMA_LOCALE(check_numbers),
+        IN_COMMA_LOCALE(check_quantities),   IN_COMMA_LOCALE(check_sizes),
+        IN_COMMA_LOCALE(check_formats),      IN_COMMA_LOCALE(check_exact),
     };
-    const struct CMUnitTest in_comma_locale[] = {
-        cmocka_unit_test(check_numbers), cmocka_unit_test(check_quantities), cmocka_unit_test(check_sizes),
-        cmocka_unit_test(check_formats), cmocka_unit_test(check_exact),
-    };
-    int failed = cmocka_run_group_tests_name("num", tests, NULL, NULL);
-    return failed + cmocka_run_group_tests_name("num under a comma-decimal locale", in_comma_locale, enter_comma_locale,
-                                                leave_comma_locale);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
