@@ -1,8 +1,8 @@
 /* engine.c - the engine that the other stages see: fluid.c driven by SimGrid's loop, and beside it, for the backends cm02
  * and ns3, a network of SimGrid's own. See engine.h.
  *
- * SimGrid's loop cannot carry a status, so the first failure is kept here; from then on the model has nothing left to
- * happen, the loop ends, and fs_engine_run returns what was kept. */
+ * SimGrid's loop cannot carry a status, so the first failure is kept here, the model asks the bridge to stop, and
+ * fs_engine_run returns what was kept. */
 #include "engine/engine.h"
 
 #include "base/mem.h"
@@ -144,7 +144,7 @@ static double model_next(void *context)
 {
     fs_engine *engine = context;
     if (!going_on(engine))
-        return INFINITY;
+        return (double)NAN;
     fs_fluid_settle(engine->fluid, engine->calls);
     double next_s = fs_fluid_next(engine->fluid), load;
     if (engine->stock && next_s > fs_fluid_now(engine->fluid)) /* else something starts at this very time */

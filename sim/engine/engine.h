@@ -26,6 +26,10 @@ typedef enum fs_backend {
     FS_BACKEND_NS3     /* SimGrid's ns-3 binding, packets over TCP; small systems; checks sharing, not latency */
 } fs_backend;
 
+/* ns-3 reads this when it is loaded: a program that wants FS_BACKEND_NS3 must have been started with it (set it and execv). */
+#define FS_NS3_VARIABLE "NS_ATTRIBUTE_DEFAULT"
+#define FS_NS3_VALUE "ns3::TcpSocket::SndBufSize=2000000000"
+
 typedef struct fs_engine_def {
     fs_backend backend;
     uint32_t n_resources;

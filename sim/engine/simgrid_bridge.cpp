@@ -9,8 +9,7 @@
 #include "engine/bridge.h"
 #include "engine/stock_network.hpp"
 
-#include <simgrid/kernel/resource/Model.hpp>
-#include <simgrid/s4u.hpp>
+#include <simgrid/config.h>
 #include <simgrid/version.h>
 
 #include <cmath>
@@ -26,6 +25,8 @@
 #endif
 
 namespace {
+
+struct Stop {}; /* thrown through SimGrid's loop where a run has failed: flows under way would keep it going */
 
 class FluidModel : public simgrid::kernel::resource::Model {
 public:
@@ -46,6 +47,8 @@ public:
         if (!promised_)
             return -1.0;
         due_s_ = driver_->next(driver_->context);
+        if (std::isnan(due_s_))
+            throw Stop{};
         promised_delta_ = std::fmax(0.0, due_s_ - driver_->now(driver_->context));
         return std::isfinite(due_s_) ? promised_delta_ : -1.0;
     }
@@ -75,12 +78,6 @@ struct Process {
 };
 Process *process;
 
-void settings(fs_backend backend, std::vector<std::string> &arguments)
-{
-    arguments = {"fabsim", "--log=root.thresh:critical", "--cfg=debug/verbose-exit:no", "--cfg=debug/clean-atexit:no"};
-    fs_stock_settings(backend, arguments);
-}
-
 /* SimGrid takes over SIGINT, SIGSEGV and SIGBUS when it starts; fabsim keeps what its program had. */
 class KeepSignals {
 public:
@@ -106,8 +103,10 @@ constexpr int KeepSignals::signals_[3];
 void start_simgrid(fs_backend backend)
 {
     KeepSignals keep;
-    std::vector<std::string> arguments;
-    settings(backend, arguments);
+    std::vector<std::string> arguments = {"fabsim", "--log=root.thresh:critical", "--cfg=debug/verbose-exit:no",
+                                          "--cfg=debug/clean-atexit:no"};
+    for (const std::string &setting : fs_stock_settings(backend))
+        arguments.push_back(setting);
     std::vector<char *> argv;
     for (std::string &argument : arguments)
         argv.push_back(argument.data());
@@ -148,6 +147,10 @@ void fs_bridge_landed(uint32_t slot)
 
 fs_status fs_bridge_open(fs_backend backend, fs_err *err)
 {
+#if !SIMGRID_HAVE_NS3
+    if (backend == FS_BACKEND_NS3)
+        return fs_fail(err, FS_E_SIM, "this SimGrid was built without ns-3");
+#endif
     if (process == nullptr) /* fabric needs no stock network; it gets the one that does not preclude cm02 */
         return fs_bridge_guard(err, [backend] { start_simgrid(backend == FS_BACKEND_NS3 ? backend : FS_BACKEND_CM02); });
     if (backend == FS_BACKEND_FABRIC || backend == process->network)
@@ -159,7 +162,13 @@ fs_status fs_bridge_open(fs_backend backend, fs_err *err)
 fs_status fs_bridge_run(const fs_bridge_model *model, fs_err *err)
 {
     process->model->attach(model);
-    fs_status status = fs_bridge_guard(err, [] { process->engine->run(); });
+    fs_status status = fs_bridge_guard(err, [] {
+        try {
+            process->engine->run();
+        } catch (const Stop &) {
+            /* the caller knows why */
+        }
+    });
     process->model->attach(nullptr);
     return status;
 }
