@@ -82,9 +82,11 @@ $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/r
 # The fuzzer proper: the library built with coverage, linked with libFuzzer's main.
 .PHONY: fuzz fuzz-build
 FUZZ_SECONDS ?= 60
+# Small limits: else a few legal bytes ask for gigabytes.
+FUZZ_LIMITS  := -DFS_DEVICES_MAX=100000u -DFS_LINKS_MAX=200000u
 FUZZ_SAN     := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 fuzz-build:
-	$(MAKE) BUILD=build-fuzz CC=clang CXX=clang++ OPT="-O1 -g" SAN="$(FUZZ_SAN)" $(FUZZERS:%=build-fuzz/tests/fuzz/fuzz_%)
+	$(MAKE) -j$(JOBS) BUILD=build-fuzz CC=clang CXX=clang++ OPT="-O1 -g" SAN="$(FUZZ_SAN)" DEFINES="$(FUZZ_LIMITS)" $(FUZZERS:%=build-fuzz/tests/fuzz/fuzz_%)
 
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB)
 	$(CXX) $(subst fuzzer-no-link,fuzzer,$(SAN)) $(LDFLAGS) -o $@ $^ $(LDLIBS)
