@@ -198,6 +198,10 @@ static int on_string(void *context, const unsigned char *bytes, size_t length)
     fs_json *value = add_value(p, FS_JSON_STRING, start);
     if (value == NULL)
         return 0;
+    if (memchr(bytes, '\n', length) != NULL) { /* decoded in the text, it would count as a line when places are told */
+        value->u.string = fs_arena_strndup(p->doc->arena, (const char *)bytes, length);
+        return value->u.string != NULL ? 1 : stop(p, fs_fail_nomem(p->err));
+    }
     /* Decoded text is never longer than its literal, and yajl is done with the literal. */
     memmove(text + start + 1, bytes, length);
     text[start + 1 + length] = '\0';

@@ -258,6 +258,15 @@ static void bad_dependencies(void **state)
     bad_ops("{\"op\":\"delay\",\"duration_us\":1}, {\"op\":\"send\",\"to\":1,\"size_bytes\":3,\"id\":\"s\"}", 33, "rank 1 sends to itself: 's'");
 }
 
+/* Places are those of the file, whatever its strings hold. */
+static void escaped_line_feeds_are_no_lines(void **state)
+{
+    (void)state;
+    bad("{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"name\":\"a\\nb\",\"ranks\":2,\n\"programs\":[{\"ops\":[\n"
+        "{\"op\":\"barrier\",\"group\":\"world\",\"name\":\"\\n\\n\"},\n{\"op\":\"send\",\"to\":1,\"size_bytes\":1,\"name\":\"s\"}]}]}",
+        4, 1, "rank 1 sends to itself: 's'");
+}
+
 static void more_streams_than_there_may_be(void **state)
 {
     (void)state;
@@ -320,6 +329,7 @@ int main(void)
         cmocka_unit_test(bad_programs),
         cmocka_unit_test(bad_ops_of_all_kinds),
         cmocka_unit_test(bad_dependencies),
+        cmocka_unit_test(escaped_line_feeds_are_no_lines),
         cmocka_unit_test(more_streams_than_there_may_be),
         cmocka_unit_test(overrides_change_the_trace_and_its_hash),
         cmocka_unit_test(missing_files_are_io_errors),
