@@ -52,8 +52,8 @@ bool fs_json_bool(const fs_json *value);            /* only for FS_JSON_BOOL */
 FS_PRINTF(5, 6)
 fs_status fs_json_fail(const fs_json_doc *doc, const fs_json *value, bool at_key, fs_err *err, const char *format, ...);
 
-/* Where a value stands, for whoever keeps places (0, 0 for one that was set). Start with {.doc = doc}. Cheap when values come in the
- * order of the text: the cursor counts lines from the last value on, and starts over when it must go back. */
+/* Where a value stands, for whoever keeps places (0, 0 for one that was set). Start with {.doc = doc}. Cheap when
+ * values come in the order of the text: the cursor counts lines from the last value on, and starts over to go back. */
 typedef struct fs_json_cursor {
     const fs_json_doc *doc;
     uint32_t seen, lines, line_start; /* lines ended before `seen`, and where the last of them did */

@@ -11,9 +11,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static const char *const field_names[FS_FIELDS] = {
-    "op", "id", "name", "stream", "after", "duration_us", "duration_s", "flops", "bytes", "dtype", "phase", "group",
-    "size_bytes", "algo", "proto", "sm_share", "root", "to", "from", "shift", "tag"};
+static const char *const field_names[FS_FIELDS] = {"op",         "id",    "name",  "stream",   "after", "duration_us",
+                                                   "duration_s", "flops", "bytes", "dtype",    "phase", "group",
+                                                   "size_bytes", "algo",  "proto", "sm_share", "root",  "to",
+                                                   "from",       "shift", "tag"};
 
 #define BIT(field) (1u << (field))
 #define COMMON (BIT(FS_F_OP) | BIT(FS_F_ID) | BIT(FS_F_NAME) | BIT(FS_F_STREAM) | BIT(FS_F_AFTER) | BIT(FS_F_PHASE))
@@ -39,9 +40,9 @@ static const struct {
     {FS_OP_COLLECTIVE, FS_REDUCE, COLLECTIVE | BIT(FS_F_ROOT)},
     {FS_OP_COLLECTIVE, FS_BARRIER, COMMON | BIT(FS_F_GROUP)},
 };
-static const char *const op_names[COUNT(op_kinds)] = {
-    "compute", "delay", "send", "recv", "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce",
-    "barrier"};
+static const char *const op_names[COUNT(op_kinds)] = {"compute",    "delay",      "send",           "recv",
+                                                      "all_reduce", "all_gather", "reduce_scatter", "all_to_all",
+                                                      "broadcast",  "reduce",     "barrier"};
 
 /* ---- fields of an op -------------------------------------------------------------------------------------------- */
 
@@ -106,8 +107,9 @@ static fs_status group(fs_ops_reader *r, uint32_t *family)
             return FS_OK;
         }
     const char *near = fs_suggest(name, r->families, r->n_families);
-    return fs_json_fail(r->doc, r->field[FS_F_GROUP], false, r->err, near ? "unknown group '%.100s' (did you mean '%.100s'?)"
-                        : "unknown group '%.100s'", name, near);
+    return fs_json_fail(r->doc, r->field[FS_F_GROUP], false, r->err,
+                        near ? "unknown group '%.100s' (did you mean '%.100s'?)" : "unknown group '%.100s'", name,
+                        near);
 }
 
 static fs_status find_fields(fs_ops_reader *r)
@@ -169,8 +171,8 @@ fs_status fs_ops_collect_ids(fs_ops_reader *r, const fs_json *ops)
             continue;
         uint32_t *slot = id_slot(r, r->ids[index]);
         if (*slot != 0)
-            return fs_json_fail(r->doc, fs_json_get(op, "id"), false, r->err, "id '%.100s' is used twice in this program",
-                                r->ids[index]);
+            return fs_json_fail(r->doc, fs_json_get(op, "id"), false, r->err,
+                                "id '%.100s' is used twice in this program", r->ids[index]);
         *slot = index + 1;
     }
     return FS_OK;
@@ -187,8 +189,11 @@ static fs_status unknown_id(const fs_ops_reader *r, const fs_json *value)
         if (r->ids[i])
             known[n++] = r->ids[i];
     const char *near = fs_suggest(fs_json_string(value), known, n);
-    fs_status status = fs_json_fail(r->doc, value, false, r->err, near ? "no op of this program has id '%.100s' (did you mean "
-                                    "'%.100s'?)" : "no op of this program has id '%.100s'", fs_json_string(value), near);
+    fs_status status = fs_json_fail(r->doc, value, false, r->err,
+                                    near ? "no op of this program has id '%.100s' (did you mean "
+                                           "'%.100s'?)"
+                                         : "no op of this program has id '%.100s'",
+                                    fs_json_string(value), near);
     fs_free(known);
     return status;
 }
@@ -217,7 +222,8 @@ static fs_status read_duration(fs_ops_reader *r, double *seconds)
 {
     double us = -1;
     if (r->field[FS_F_DURATION_US] && r->field[FS_F_DURATION_S])
-        return fs_json_fail(r->doc, r->field[FS_F_DURATION_S], true, r->err, "either 'duration_us' or 'duration_s', not both");
+        return fs_json_fail(r->doc, r->field[FS_F_DURATION_S], true, r->err,
+                            "either 'duration_us' or 'duration_s', not both");
     if (r->field[FS_F_DURATION_US]) {
         fs_status status = quantity(r, FS_F_DURATION_US, true, FS_UNIT_NONE, FS_TRACE_SECONDS_MAX * 1e6, &us);
         if (status == FS_OK)
@@ -242,7 +248,8 @@ static fs_status read_compute(fs_ops_reader *r, fs_op *op)
     if (amount && op->duration_s >= 0)
         return fs_json_fail(r->doc, amount, true, r->err, "a compute op has a duration, or flops and bytes, not both");
     if (!amount && op->duration_s < 0)
-        return fs_json_fail(r->doc, r->op_json, false, r->err, "a compute op needs 'duration_us', or 'flops' and 'bytes'");
+        return fs_json_fail(r->doc, r->op_json, false, r->err,
+                            "a compute op needs 'duration_us', or 'flops' and 'bytes'");
     return FS_OK;
 }
 
@@ -276,8 +283,8 @@ static fs_status read_message(fs_ops_reader *r, fs_op *op)
     const fs_json *shift = r->field[FS_F_SHIFT];
     fs_status status = FS_OK;
     if ((r->field[to] != NULL) == (shift != NULL))
-        return fs_json_fail(r->doc, r->op_json, false, r->err, "%s needs either '%s', or 'group' and 'shift'", op_names[r->kind],
-                            field_names[to]);
+        return fs_json_fail(r->doc, r->op_json, false, r->err, "%s needs either '%s', or 'group' and 'shift'",
+                            op_names[r->kind], field_names[to]);
     if (shift) {
         double number = 0;
         status = fs_json_number_in(r->doc, r->op_json, "shift", true, -FS_RANKS_MAX, FS_RANKS_MAX, &number, r->err);
@@ -288,7 +295,8 @@ static fs_status read_message(fs_ops_reader *r, fs_op *op)
             status = group(r, &op->family);
     } else {
         if (r->field[FS_F_GROUP])
-            return fs_json_fail(r->doc, r->field[FS_F_GROUP], true, r->err, "'group' goes with 'shift', not with '%s'", field_names[to]);
+            return fs_json_fail(r->doc, r->field[FS_F_GROUP], true, r->err, "'group' goes with 'shift', not with '%s'",
+                                field_names[to]);
         status = unsigned_number(r, to, true, r->n_ranks - 1, &peer);
         op->peer = (int32_t)peer;
     }

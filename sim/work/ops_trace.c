@@ -1,5 +1,5 @@
-/* ops_trace.c - kind "ops": programs written out op by op (docs/FORMATS.md, Trace). Here: ranks, groups, programs, totals;
- * ops_fields.c reads the ops. Cost: O(values of the document). */
+/* ops_trace.c - kind "ops": programs written out op by op (docs/FORMATS.md, Trace). Here: ranks, groups, programs,
+ * totals; ops_fields.c reads the ops. Cost: O(values of the document). */
 #include "work/ops_reader.h"
 
 #include <stdio.h>
@@ -54,8 +54,10 @@ static fs_status read_rank_text(const fs_ops_reader *r, const fs_json *value, fs
             good = read_digits(&text, &last) && first <= last;
         }
         if (!good || (*text != ',' && *text != '\0'))
-            return fs_json_fail(r->doc, value, false, r->err, "'%.100s' is no set of ranks; expected \"all\", a list of ranks, or "
-                                "ranges such as \"0-3,6\"", fs_json_string(value));
+            return fs_json_fail(r->doc, value, false, r->err,
+                                "'%.100s' is no set of ranks; expected \"all\", a list of ranks, or "
+                                "ranges such as \"0-3,6\"",
+                                fs_json_string(value));
         more = *text++ == ',';
         for (uint64_t rank = first; rank <= last && status == FS_OK; rank++)
             status = push_rank(r, value, rank, ranks);
@@ -99,7 +101,8 @@ static fs_status read_sets(fs_ops_reader *r, const fs_json *value, const char *n
     const fs_json *first = fs_json_kind(value) == FS_JSON_ARRAY ? fs_json_first(value) : NULL;
     bool several = first && fs_json_kind(first) != FS_JSON_NUMBER;
     fs_status status = FS_PUSH(&begin, 0) ? FS_OK : fs_fail_nomem(r->err);
-    for (const fs_json *set = several ? first : value; set && status == FS_OK; set = several ? fs_json_next(set) : NULL) {
+    for (const fs_json *set = several ? first : value; set && status == FS_OK;
+         set = several ? fs_json_next(set) : NULL) {
         status = read_ranks(r, set, &ranks);
         if (status == FS_OK && FS_PUSH(&begin, ranks.count) == NULL)
             status = fs_fail_nomem(r->err);
@@ -128,7 +131,8 @@ static fs_status read_groups(fs_ops_reader *r, const fs_json *groups)
         else if (fs_json_kind(g) == FS_JSON_STRING || fs_json_kind(g) == FS_JSON_ARRAY)
             status = read_sets(r, g, fs_json_key(g), &id);
         else
-            status = fs_json_fail(r->doc, g, false, r->err, "expected \"all\", sets of ranks, or {\"size\": .., \"stride\": ..}");
+            status = fs_json_fail(r->doc, g, false, r->err,
+                                  "expected \"all\", sets of ranks, or {\"size\": .., \"stride\": ..}");
         status = fs_ops_blame(r, g, status);
         if (status == FS_OK && id > 0)
             r->families[r->n_families++] = fs_json_key(g);
@@ -141,7 +145,8 @@ static fs_status read_placement(fs_ops_reader *r, const fs_json *list)
     if (list == NULL)
         return FS_OK;
     if (fs_json_kind(list) != FS_JSON_ARRAY || fs_json_count(list) != r->n_ranks)
-        return fs_json_fail(r->doc, list, false, r->err, "expected a list of %u GPU numbers, one for each rank", r->n_ranks);
+        return fs_json_fail(r->doc, list, false, r->err, "expected a list of %u GPU numbers, one for each rank",
+                            r->n_ranks);
     double top = 0;
     for (const fs_json *v = fs_json_first(list); v; v = fs_json_next(v)) {
         double number = fs_json_kind(v) == FS_JSON_NUMBER ? fs_json_number(v) : -1;
@@ -155,7 +160,8 @@ static fs_status read_placement(fs_ops_reader *r, const fs_json *list)
     for (const fs_json *v = fs_json_first(list); v && status == FS_OK; v = fs_json_next(v), rank++) {
         uint32_t gpu = (uint32_t)fs_json_number(v);
         if (user[gpu] != 0)
-            status = fs_json_fail(r->doc, v, false, r->err, "ranks %u and %u are both placed on GPU %u", user[gpu] - 1, rank, gpu);
+            status = fs_json_fail(r->doc, v, false, r->err, "ranks %u and %u are both placed on GPU %u", user[gpu] - 1,
+                                  rank, gpu);
         else
             status = fs_work_place(r->b, rank, gpu, r->err);
         user[gpu] = rank + 1;
@@ -225,7 +231,8 @@ static fs_status read_memory(const fs_ops_reader *r, const fs_json *json, fs_mem
         return fs_json_fail(r->doc, json, false, r->err, "expected an object");
     fs_status status = fs_json_only(r->doc, json, keys, COUNT(keys), r->err);
     for (size_t i = 0; i < COUNT(keys) && status == FS_OK; i++)
-        status = fs_json_quantity_in(r->doc, json, keys[i], false, FS_UNIT_BYTES, 0, FS_TRACE_BYTES_MAX, out[i], r->err);
+        status =
+            fs_json_quantity_in(r->doc, json, keys[i], false, FS_UNIT_BYTES, 0, FS_TRACE_BYTES_MAX, out[i], r->err);
     return status;
 }
 
@@ -256,7 +263,8 @@ static fs_status read_totals(const fs_ops_reader *r, const fs_json *json)
 
 fs_status fs_trace_read_ops(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {"fabsim", "kind", "name", "note", "ranks", "placement", "groups", "programs", "totals"};
+    static const char *const keys[] = {"fabsim",    "kind",   "name",     "note",  "ranks",
+                                       "placement", "groups", "programs", "totals"};
     const fs_json *root = fs_json_root(doc), *programs = fs_json_get(root, "programs");
     fs_ops_reader r = {.doc = doc, .b = b, .err = err, .at = {.doc = doc}};
     uint64_t n_ranks = 0;
@@ -278,7 +286,8 @@ fs_status fs_trace_read_ops(const fs_json_doc *doc, fs_work_builder *b, fs_err *
     if (status == FS_OK)
         status = read_totals(&r, fs_json_get(root, "totals"));
     if (status == FS_OK && (fs_json_kind(programs) != FS_JSON_ARRAY || fs_json_count(programs) == 0))
-        status = fs_json_fail(doc, programs ? programs : root, false, err, "an ops trace needs 'programs', a list of at least one");
+        status = fs_json_fail(doc, programs ? programs : root, false, err,
+                              "an ops trace needs 'programs', a list of at least one");
     uint32_t number = 0;
     for (const fs_json *p = status == FS_OK ? fs_json_first(programs) : NULL; p && status == FS_OK; p = fs_json_next(p))
         status = read_program(&r, p, number++);

@@ -13,9 +13,9 @@
 
 enum {
     LAYERS_MAX = 100000,
-    WIDTH_MAX = 1 << 24,     /* hidden, ffn, vocab, seq */
-    BATCH_MAX = 1 << 24,     /* samples */
-    PASSES_MAX = 200000      /* layers x microbatches: some 20 million ops, 2 GB */
+    WIDTH_MAX = 1 << 24, /* hidden, ffn, vocab, seq */
+    BATCH_MAX = 1 << 24, /* samples */
+    PASSES_MAX = 200000  /* layers x microbatches: some 20 million ops, 2 GB */
 };
 
 typedef struct reader {
@@ -55,8 +55,8 @@ static void flag(reader *r, const char *key, bool *out)
         r->status = fs_json_bool_in(r->doc, r->object, key, false, out, r->err);
 }
 
-static uint32_t choice(reader *r, const fs_json *object, const char *key, bool required, const char *const *names, size_t count,
-                       uint32_t otherwise)
+static uint32_t choice(reader *r, const fs_json *object, const char *key, bool required, const char *const *names,
+                       size_t count, uint32_t otherwise)
 {
     uint32_t index = otherwise;
     if (r->status == FS_OK)
@@ -69,8 +69,8 @@ static void divides(reader *r, const char *key, uint32_t value, const char *what
 {
     const fs_json *place = fs_json_get(r->object, key);
     if (r->status == FS_OK && (of == 0 || value % of != 0))
-        r->status = fs_json_fail(r->doc, place ? place : r->object, false, r->err, "'%s' is %u, which is no multiple of %s, %u", key,
-                                 value, what, of);
+        r->status = fs_json_fail(r->doc, place ? place : r->object, false, r->err,
+                                 "'%s' is %u, which is no multiple of %s, %u", key, value, what, of);
 }
 
 static void read_parallel(reader *r, fs_training *t)
@@ -126,7 +126,8 @@ static void read_batch(reader *r, fs_training *t)
                                  "'global' is %u, which is no multiple of micro x dp, %llu", t->global_batch,
                                  (unsigned long long)replica);
     else if ((uint64_t)fs_training_microbatches(t) * t->model.layers > PASSES_MAX)
-        r->status = fs_json_fail(r->doc, r->object, false, r->err, "%u microbatches of %u layers; their product may be %d at most",
+        r->status = fs_json_fail(r->doc, r->object, false, r->err,
+                                 "%u microbatches of %u layers; their product may be %d at most",
                                  fs_training_microbatches(t), t->model.layers, PASSES_MAX);
 }
 
@@ -158,9 +159,10 @@ static fs_status set_note(fs_work_builder *b, const fs_training *t, fs_err *err)
         snprintf(size, sizeof size, "%.0fM", n / 1e6);
     else
         snprintf(size, sizeof size, "%llu.%lluB", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
-    snprintf(note, sizeof note, "%s parameters (%u layers, hidden %u, %u heads), TP %u x DP %u, batch %u x %u tokens, %s, %s kernels%s", size,
-             m->layers, m->hidden, m->heads, t->tp, t->dp, t->global_batch, m->seq, fs_dtype_names[t->precision], kernels[t->kernels],
-             t->recompute ? ", full recomputation" : "");
+    snprintf(note, sizeof note,
+             "%s parameters (%u layers, hidden %u, %u heads), TP %u x DP %u, batch %u x %u tokens, %s, %s kernels%s",
+             size, m->layers, m->hidden, m->heads, t->tp, t->dp, t->global_batch, m->seq, fs_dtype_names[t->precision],
+             kernels[t->kernels], t->recompute ? ", full recomputation" : "");
     return fs_work_set_note(b, note, err);
 }
 
@@ -193,8 +195,8 @@ static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
 
 fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {"fabsim", "kind", "name", "model", "parallel", "batch", "precision", "grad_dtype",
-                                       "recompute", "kernels", "optimizer", "overlap"};
+    static const char *const keys[] = {"fabsim",    "kind",       "name",      "model",   "parallel",  "batch",
+                                       "precision", "grad_dtype", "recompute", "kernels", "optimizer", "overlap"};
     fs_training t = {0};
     reader r = {.doc = doc, .err = err};
     r.status = fs_json_only(doc, fs_json_root(doc), keys, COUNT(keys), err);

@@ -2,11 +2,12 @@
  *
  * Each kernel is a compute op: a matrix product by its FLOPs and bytes, anything else by the bytes it reads and writes,
  * since it is bound by memory. A "pass" is one reading or writing of a tensor. `unfused` counts what PyTorch ran
- * in Megatron-LM's first release (2019): bias, scale, mask, softmax, dropout and residual were kernels of their own, and only GELU
- * and the layer norm were fused; `fused` has the later fused kernels (bias + GELU, scale + mask + softmax, bias + dropout
- * + residual, cross entropy, Adam); `flash` never writes attention scores (Dao et al. 2022). docs/MODEL.md lists the passes.
- * Tensor parallelism (Shoeybi et al. 2019, section 3): an all-reduce of the hidden states behind attention and behind the
- * MLP, forward (g) and backward (f), and again when a forward is recomputed; the embedding, the logits' gradient
+ * in Megatron-LM's first release (2019): bias, scale, mask, softmax, dropout and residual were kernels of their own,
+ * and only GELU and the layer norm were fused; `fused` has the later fused kernels (bias + GELU, scale + mask +
+ * softmax, bias + dropout + residual, cross entropy, Adam); `flash` never writes attention scores (Dao et al. 2022).
+ * docs/MODEL.md lists the passes.
+ * Tensor parallelism (Shoeybi et al. 2019, section 3): an all-reduce of the hidden states behind attention and behind
+ * the MLP, forward (g) and backward (f), and again when a forward is recomputed; the embedding, the logits' gradient
  * and the cross entropy have their own. The compute stream waits for each: nothing hides them.
  * Cost: about 100 ops per layer and microbatch. */
 #include "work/training_step.h"
@@ -19,8 +20,8 @@ typedef struct step {
     uint32_t program, tp_family, dp_family;
     uint16_t compute, tp_stream, dp_stream;
     uint8_t phase;
-    uint32_t last;      /* the last kernel */
-    uint32_t waits[2];  /* collectives that the next kernel waits for; never more than 2 between kernels */
+    uint32_t last;     /* the last kernel */
+    uint32_t waits[2]; /* collectives that the next kernel waits for; never more than 2 between kernels */
     uint32_t n_waits;
     uint32_t reduction; /* the last one of gradients: its stream keeps the earlier ones before it */
 
@@ -179,7 +180,8 @@ static void attention_backward(step *s)
     pass(s, "join heads grad", 2, s->P);
     if (s->t->kernels == FS_FLASH) {
         /* Five products for the forward's two; reads Q K V, output and its gradient, writes the gradients of Q K V. */
-        kernel(s, "flash attention grad", 10 * batch * seq * seq * s->head_width, 2 * (s->Q + s->P) * FS_ACTIVATION_BYTES);
+        kernel(s, "flash attention grad", 10 * batch * seq * seq * s->head_width,
+               2 * (s->Q + s->P) * FS_ACTIVATION_BYTES);
     } else {
         product_back(s, "context dgrad", "context vgrad", batch, seq, seq, s->head_width);
         pass(s, "attention dropout grad", 2.5, s->S);
@@ -216,8 +218,8 @@ static void embedding_forward(step *s)
     pass(s, "embedding dropout", 2.5, s->H);
 }
 
-/* Vocabulary-parallel: maximum, own logit and sum of exponentials are exchanged, 4 bytes a token each. Unfused works on a
- * copy in fp32: cast 3 passes, maximum 2, subtract 4, exponentials 4, their sum 2, divide 4. */
+/* Vocabulary-parallel: maximum, own logit and sum of exponentials are exchanged, 4 bytes a token each. Unfused works on
+ * a copy in fp32: cast 3 passes, maximum 2, subtract 4, exponentials 4, their sum 2, divide 4. */
 static void loss(step *s)
 {
     bool unfused = s->t->kernels == FS_UNFUSED;
@@ -254,7 +256,8 @@ static void embedding_backward(step *s)
 static void reduce_gradients(step *s, double parameters)
 {
     if (s->t->dp > 1)
-        s->reduction = all_reduce(s, "gradient all-reduce", s->dp_family, s->dp_stream, parameters * fs_training_grad_bytes(s->t));
+        s->reduction =
+            all_reduce(s, "gradient all-reduce", s->dp_family, s->dp_stream, parameters * fs_training_grad_bytes(s->t));
 }
 
 static void microbatch(step *s, bool last)
@@ -283,9 +286,10 @@ static void microbatch(step *s, bool last)
         reduce_gradients(s, t->overlap_grad_reduce ? all - t->model.layers * layer : all);
 }
 
-/* Adam in mixed precision, bytes per parameter; g = bytes of a gradient. Fused: norm of the gradients g; one kernel reads
- * gradient, master weight and moments (g + 12) and writes the latter and the weight in use (14). Unfused (Apex's FP16_Optimizer,
- * 2019): gradients to fp32 (g + 4), unscale 8, norm 4, clip 8, Adam 16 read + 12 written, weights back to fp16 (4 + 2). */
+/* Adam in mixed precision, bytes per parameter; g = bytes of a gradient. Fused: norm of the gradients g; one kernel
+ * reads gradient, master weight and moments (g + 12) and writes the latter and the weight in use (14). Unfused (Apex's
+ * FP16_Optimizer, 2019): gradients to fp32 (g + 4), unscale 8, norm 4, clip 8, Adam 16 read + 12 written, weights back
+ * to fp16 (4 + 2). */
 static void optimizer(step *s)
 {
     double n = fs_training_gpu_parameters(s->t), g = fs_training_grad_bytes(s->t);
@@ -325,7 +329,8 @@ static void measure(step *s)
     s->L = s->tokens * m->vocab / tp;
 }
 
-fs_status fs_training_emit(fs_work_builder *b, uint32_t program, const fs_training *t, uint32_t tp, uint32_t dp, fs_err *err)
+fs_status fs_training_emit(fs_work_builder *b, uint32_t program, const fs_training *t, uint32_t tp, uint32_t dp,
+                           fs_err *err)
 {
     step s = {.b = b, .t = t, .err = err, .program = program, .tp_family = tp, .dp_family = dp};
     measure(&s);

@@ -1,9 +1,9 @@
 /* transformer.c - see transformer.h. Closed forms, in doubles: counts go far beyond 2^32, and are exact below 2^53.
  *
- * FLOPs: D. Narayanan et al., "Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM", SC 2021,
- * appendix. Activations: V. Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models",
- * MLSys 2023 (arXiv 2205.05198), section 4. Both are widened to any ffn, gating and grouped-query attention, and give the
- * papers' expressions for ffn = 4 hidden, kv_heads = heads. */
+ * FLOPs: D. Narayanan et al., "Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM", SC
+ * 2021, appendix. Activations: V. Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models",
+ * MLSys 2023 (arXiv 2205.05198), section 4. Both are widened to any ffn, gating and grouped-query attention, and give
+ * the papers' expressions for ffn = 4 hidden, kv_heads = heads. */
 #include "work/transformer.h"
 
 /* fp32 master weight, first and second moment of Adam (Rajbhandari et al., "ZeRO", SC 2020, section 3.1). */
@@ -109,8 +109,9 @@ fs_memory fs_training_memory(const fs_training *t)
 {
     const fs_transformer *m = &t->model;
     double n = fs_training_gpu_parameters(t), tokens = (double)t->micro_batch * m->seq;
-    double layers = t->recompute ? 2 * tokens * m->hidden * m->layers + layer_activations(t) /* inputs, and one layer at work */
-                                 : m->layers * layer_activations(t);
+    double layers = t->recompute
+                        ? 2 * tokens * m->hidden * m->layers + layer_activations(t) /* inputs, and one layer at work */
+                        : m->layers * layer_activations(t);
     /* Dropout mask of the embedding, final norm, output layer, and logits in fp32. */
     double ends = tokens * (m->hidden + 4.0 * m->hidden + 4.0 * m->vocab / t->tp);
     return (fs_memory){.weights = FS_ACTIVATION_BYTES * n,

@@ -32,7 +32,8 @@ static fs_status check_head(const fs_json_doc *doc, uint32_t *kind, fs_err *err)
 {
     const fs_json *root = fs_json_root(doc), *version = fs_json_get(root, "fabsim");
     if (fs_json_kind(root) != FS_JSON_OBJECT || version == NULL)
-        return fs_json_fail(doc, root, false, err, "no fabsim trace: it starts with {\"fabsim\": \"trace/1\", \"kind\": ...");
+        return fs_json_fail(doc, root, false, err,
+                            "no fabsim trace: it starts with {\"fabsim\": \"trace/1\", \"kind\": ...");
     if (fs_json_kind(version) != FS_JSON_STRING || strcmp(fs_json_string(version), "trace/1") != 0)
         return fs_json_fail(doc, version, false, err, "unknown trace version, expected \"trace/1\"");
     return fs_json_enum_in(doc, root, "kind", true, kinds, sizeof kinds / sizeof *kinds, kind, err);
@@ -71,7 +72,8 @@ static fs_status finish(const char *path, fs_json_doc *doc, const fs_trace_overr
     return status;
 }
 
-fs_status fs_work_load(const char *path, const fs_trace_override *overrides, uint32_t n_overrides, fs_work **work, fs_err *err)
+fs_status fs_work_load(const char *path, const fs_trace_override *overrides, uint32_t n_overrides, fs_work **work,
+                       fs_err *err)
 {
     fs_json_doc *doc = NULL;
     fs_status status = fs_json_read(path, FS_E_TRACE, &doc, err);

@@ -172,14 +172,13 @@ fs_status fs_work_place(fs_work_builder *b, uint32_t rank, uint32_t gpu, fs_err 
 }
 
 /* A family with its arrays, all ranks in no group yet. */
-static fs_status new_family(fs_work_builder *b, const char *name, uint32_t n_groups, uint32_t n_members, fs_family *family,
-                            fs_err *err)
+static fs_status new_family(fs_work_builder *b, const char *name, uint32_t n_groups, uint32_t n_members,
+                            fs_family *family, fs_err *err)
 {
     for (uint32_t i = 0; i < b->families.count; i++)
         if (strcmp(b->families.data[i].name, name) == 0)
             return BAD(b, err, "group '%s' is defined twice", name);
-    if (b->families.count == FS_FAMILIES_MAX ||
-        ((uint64_t)b->families.count + 1) * b->n_ranks > FAMILY_RANKS_MAX)
+    if (b->families.count == FS_FAMILIES_MAX || ((uint64_t)b->families.count + 1) * b->n_ranks > FAMILY_RANKS_MAX)
         return BAD(b, err, "too many groups: at most %d, and at most %d counted once for each rank", FS_FAMILIES_MAX,
                    FAMILY_RANKS_MAX);
     uint32_t *group_of = fs_arena_alloc(b->arena, b->n_ranks, sizeof *group_of);
@@ -243,7 +242,8 @@ fs_status fs_work_family_explicit(fs_work_builder *b, const char *name, const ui
         if (begin[g] >= begin[g + 1])
             return BAD(b, err, "group '%s' has an empty set of ranks", name);
     if (n_groups == 0 || begin[n_groups] > b->n_ranks)
-        return BAD(b, err, n_groups == 0 ? "group '%s' has no ranks" : "group '%s' has more members than there are ranks",
+        return BAD(b, err,
+                   n_groups == 0 ? "group '%s' has no ranks" : "group '%s' has more members than there are ranks",
                    name);
     fs_status status = new_family(b, name, n_groups, begin[n_groups], &family, err);
     if (status != FS_OK)
@@ -399,8 +399,8 @@ fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, cons
 fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs_err *err)
 {
     if (rank >= b->n_ranks || program >= b->programs.count)
-        return BAD(b, err, "program %u on rank %u, but there are %u programs and %u ranks", program, rank, b->programs.count,
-                   b->n_ranks);
+        return BAD(b, err, "program %u on rank %u, but there are %u programs and %u ranks", program, rank,
+                   b->programs.count, b->n_ranks);
     if (b->program_of[rank] != FS_NONE)
         return BAD(b, err, "rank %u has two programs, '%s' and '%s'", rank, b->programs.data[b->program_of[rank]].name,
                    b->programs.data[program].name);

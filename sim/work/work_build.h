@@ -10,7 +10,7 @@
 
 #include "work/work.h"
 
-enum { FS_RANKS_MAX = 1 << 22, FS_FAMILIES_MAX = 256, FS_STREAMS_MAX = 1024 }; /* GPU numbers are below FS_RANKS_MAX too */
+enum { FS_RANKS_MAX = 1 << 22, FS_FAMILIES_MAX = 256, FS_STREAMS_MAX = 1024 }; /* GPU numbers are below FS_RANKS_MAX */
 
 typedef struct fs_work_builder fs_work_builder;
 
@@ -33,7 +33,8 @@ fs_op fs_op_default(fs_op_kind kind); /* every field at its neutral value */
 const char *fs_op_label(const fs_op *op); /* "send", "all_reduce": the name of an op that was given none */
 /* Room for n_ops ops: large programs should say so beforehand, growing leaves the smaller arrays in the arena. */
 FS_MUST_CHECK fs_status fs_work_reserve(fs_work_builder *b, uint32_t program, uint32_t n_ops, fs_err *err);
-/* Appends to the program; a name of FS_NONE becomes the op's label, and stream 0 of none "main"; deps are indices of ops of the same program, later ones allowed. */
+/* Appends to the program. A name of FS_NONE becomes the op's label; stream 0, where none is interned yet, "main". deps are
+ * indices of ops of the same program, later ones allowed. */
 FS_MUST_CHECK fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, const uint32_t *deps, uint32_t n_deps,
                                    uint32_t *index, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs_err *err);

@@ -46,14 +46,15 @@ static fs_status check_placement(const fs_work *work, fs_err *err)
 /* Where a walk through one program stands. */
 typedef struct walk {
     const fs_program *program;
-    uint32_t *before; /* (n_ops) the op before it on its stream, FS_NONE */
-    uint32_t *edge;   /* (n_ops) next edge to follow: 0 = stream order, then the deps; FS_NONE = done */
-    uint32_t *stack;  /* (n_ops) */
+    uint32_t *before;  /* (n_ops) the op before it on its stream, FS_NONE */
+    uint32_t *edge;    /* (n_ops) next edge to follow: 0 = stream order, then the deps; FS_NONE = done */
+    uint32_t *stack;   /* (n_ops) */
     uint8_t *on_stack; /* (n_ops) */
 } walk;
 
 /* Each op of ring[] waits for the next, the last for the first. Told from its first op in the program on. */
-static fs_status report_cycle(const fs_work *work, const fs_program *program, const uint32_t *ring, uint32_t n, fs_err *err)
+static fs_status report_cycle(const fs_work *work, const fs_program *program, const uint32_t *ring, uint32_t n,
+                              fs_err *err)
 {
     uint32_t first = 0;
     for (uint32_t i = 1; i < n; i++)
@@ -67,7 +68,8 @@ static fs_status report_cycle(const fs_work *work, const fs_program *program, co
         used += snprintf(text + used, sizeof text - (size_t)used, "%u more -> ", n - CYCLE_SHOWN);
     const fs_op *op = &program->ops[ring[first]];
     snprintf(text + used, sizeof text - (size_t)used, "'%.100s'", work->names[op->name]);
-    return fs_work_fail(work, op, err, "program '%.100s' has a cycle of ops that wait for each other: %s"
+    return fs_work_fail(work, op, err,
+                        "program '%.100s' has a cycle of ops that wait for each other: %s"
                         "\n-> reads 'waits for'; an op also waits for the one before it on its stream",
                         program->name, text);
 }

@@ -4,9 +4,9 @@
  * (receives) with one peer and tag. Series are interned by content, so that agreement is equality of two numbers and
  * nothing is done per (rank, op):
  *   collectives: all members of a group must run programs whose series on the family have equal content;
- *   send/recv:   for each (source, destination, tag), the sender's series must equal the receiver's. Where several series
- *                of a program turn out to be one channel (a shift of 1 and one of -1 in a group of two), the ops are
- *                gathered and compared one by one.
+ *   send/recv:   for each (source, destination, tag), the sender's series must equal the receiver's. Where several
+ *                series of a program turn out to be one channel (a shift of 1 and one of -1 in a group of two), the ops
+ *                are gathered and compared one by one.
  * Cost: O(ops + ranks x families + ranks x series of their programs), the last limited by CHANNEL_ENDS_MAX. */
 #include "base/mem.h"
 #include "base/num.h"
@@ -151,8 +151,8 @@ static bool rooted(const fs_op *op)
 /* Would two members of a group be content with each other's op? Sends meet receives, so the kind does not count. */
 static bool same_call(const fs_op *a, const fs_op *b)
 {
-    return a->coll == b->coll && !(a->size_bytes < b->size_bytes) && !(a->size_bytes > b->size_bytes) && a->algo == b->algo &&
-           a->proto == b->proto && (!rooted(a) || a->root == b->root);
+    return a->coll == b->coll && !(a->size_bytes < b->size_bytes) && !(a->size_bytes > b->size_bytes) &&
+           a->algo == b->algo && a->proto == b->proto && (!rooted(a) || a->root == b->root);
 }
 
 static uint64_t hash_content(const matcher *m, const series *s)
@@ -218,16 +218,18 @@ static const char *describe(const matcher *m, const fs_op *op, char *buffer, siz
 }
 
 /* a, b: series of ranks ra and rb, NULL where a rank's program has none. */
-static fs_status disagree(const matcher *m, const fs_family *family, uint32_t ra, const series *a, uint32_t rb, const series *b,
-                          fs_err *err)
+static fs_status disagree(const matcher *m, const fs_family *family, uint32_t ra, const series *a, uint32_t rb,
+                          const series *b, fs_err *err)
 {
     uint32_t i = 0, na = a ? a->count : 0, nb = b ? b->count : 0;
     while (i < na && i < nb && same_call(op_of(m, a, i), op_of(m, b, i)))
         i++;
     const fs_op *x = i < na ? op_of(m, a, i) : NULL, *y = i < nb ? op_of(m, b, i) : NULL;
     char left[256], right[256];
-    return fs_work_fail(m->work, y ? y : x, err, "ranks %u and %u of group '%.100s' disagree on their collective number %u there: "
-                        "rank %u %s, rank %u %s", ra, rb, family->name, i + 1, ra, describe(m, x, left, sizeof left), rb,
+    return fs_work_fail(m->work, y ? y : x, err,
+                        "ranks %u and %u of group '%.100s' disagree on their collective number %u there: "
+                        "rank %u %s, rank %u %s",
+                        ra, rb, family->name, i + 1, ra, describe(m, x, left, sizeof left), rb,
                         describe(m, y, right, sizeof right));
 }
 
@@ -247,8 +249,9 @@ static fs_status check_groups(const matcher *m, const fs_family *family, const u
         }
         const fs_op *op = sa ? op_of(m, sa, sa->largest_root) : NULL;
         if (op && rooted(op) && op->root >= size)
-            return fs_work_fail(m->work, op, err, "'%.100s' has root %u, but the group '%.100s' of rank %u has %u ranks",
-                                label(m, op), op->root, family->name, first, size);
+            return fs_work_fail(m->work, op, err,
+                                "'%.100s' has root %u, but the group '%.100s' of rank %u has %u ranks", label(m, op),
+                                op->root, family->name, first, size);
     }
     return FS_OK;
 }
@@ -266,8 +269,9 @@ static fs_status check_family(const matcher *m, uint32_t family, const uint32_t 
         uint32_t s = of_program[m->work->program_of[rank]];
         if (s != FS_NONE && f->group_of[rank] == FS_NONE) {
             const fs_op *op = op_of(m, &m->all.data[s], 0);
-            status = fs_work_fail(m->work, op, err, "'%.100s' uses group '%.100s', but rank %u, which runs it, is not in it",
-                                  label(m, op), f->name, rank);
+            status =
+                fs_work_fail(m->work, op, err, "'%.100s' uses group '%.100s', but rank %u, which runs it, is not in it",
+                             label(m, op), f->name, rank);
         }
     }
     for (uint32_t i = 0; i < n; i++)
@@ -285,7 +289,8 @@ static fs_status check_family(const matcher *m, uint32_t family, const uint32_t 
 static fs_status check_collectives(const matcher *m, fs_err *err)
 {
     uint32_t n_families = m->work->n_families, n_programs = m->work->n_programs;
-    uint32_t *begin = fs_zalloc((size_t)n_families + 2, sizeof *begin); /* buckets of series by family, shifted by one */
+    uint32_t *begin =
+        fs_zalloc((size_t)n_families + 2, sizeof *begin); /* buckets of series by family, shifted by one */
     uint32_t *list = fs_alloc(m->all.count, sizeof *list);
     uint32_t *of_program = fs_alloc(n_programs, sizeof *of_program);
     fs_status status = begin && list && of_program ? FS_OK : fs_fail_nomem(err);
@@ -378,8 +383,8 @@ static fs_status gather(const matcher *m, const channel *c, fs_op_kind side, uin
     return FS_OK;
 }
 
-static fs_status compare_sides(const matcher *m, const channel *c, const uint32_t *sends, uint32_t n_sends, const uint32_t *recvs,
-                               uint32_t n_recvs, fs_err *err)
+static fs_status compare_sides(const matcher *m, const channel *c, const uint32_t *sends, uint32_t n_sends,
+                               const uint32_t *recvs, uint32_t n_recvs, fs_err *err)
 {
     const fs_op *out = m->work->programs[m->work->program_of[c->src]].ops;
     const fs_op *in = m->work->programs[m->work->program_of[c->dst]].ops;
@@ -389,24 +394,28 @@ static fs_status compare_sides(const matcher *m, const channel *c, const uint32_
     if (i == n_sends && i == n_recvs)
         return FS_OK;
     if (i == n_recvs)
-        return fs_work_fail(m->work, &out[sends[i]], err, "rank %u sends '%.100s' to rank %u with tag %u, but rank %u has no "
-                            "receive for it (%u sends, %u receives)", c->src, label(m, &out[sends[i]]), c->dst, c->tag, c->dst,
-                            n_sends, n_recvs);
+        return fs_work_fail(m->work, &out[sends[i]], err,
+                            "rank %u sends '%.100s' to rank %u with tag %u, but rank %u has no "
+                            "receive for it (%u sends, %u receives)",
+                            c->src, label(m, &out[sends[i]]), c->dst, c->tag, c->dst, n_sends, n_recvs);
     if (i == n_sends)
-        return fs_work_fail(m->work, &in[recvs[i]], err, "rank %u receives '%.100s' from rank %u with tag %u, but rank %u has no "
-                            "send for it (%u sends, %u receives)", c->dst, label(m, &in[recvs[i]]), c->src, c->tag, c->src,
-                            n_sends, n_recvs);
+        return fs_work_fail(m->work, &in[recvs[i]], err,
+                            "rank %u receives '%.100s' from rank %u with tag %u, but rank %u has no "
+                            "send for it (%u sends, %u receives)",
+                            c->dst, label(m, &in[recvs[i]]), c->src, c->tag, c->src, n_sends, n_recvs);
     char sent[64], received[64];
-    return fs_work_fail(m->work, &in[recvs[i]], err, "rank %u sends %s B to rank %u ('%.100s', tag %u), but rank %u receives %s B "
-                        "('%.100s')", c->src, fs_format_exact(out[sends[i]].size_bytes, sent, sizeof sent), c->dst,
+    return fs_work_fail(m->work, &in[recvs[i]], err,
+                        "rank %u sends %s B to rank %u ('%.100s', tag %u), but rank %u receives %s B "
+                        "('%.100s')",
+                        c->src, fs_format_exact(out[sends[i]].size_bytes, sent, sizeof sent), c->dst,
                         label(m, &out[sends[i]]), c->tag, c->dst,
                         fs_format_exact(in[recvs[i]].size_bytes, received, sizeof received), label(m, &in[recvs[i]]));
 }
 
 static fs_status check_channel(const matcher *m, channel *c, fs_err *err)
 {
-    if (c->send == SETTLED || (c->send < SETTLED && c->recv < SETTLED &&
-                               m->all.data[c->send].content == m->all.data[c->recv].content))
+    if (c->send == SETTLED ||
+        (c->send < SETTLED && c->recv < SETTLED && m->all.data[c->send].content == m->all.data[c->recv].content))
         return FS_OK;
     uint32_t *sends = NULL, *recvs = NULL, n_sends, n_recvs;
     fs_status status = gather(m, c, FS_OP_SEND, &sends, &n_sends, err);
@@ -465,8 +474,8 @@ static fs_status check_pairs(const matcher *m, fs_err *err)
     if (ends == 0)
         return FS_OK;
     if (ends > CHANNEL_ENDS_MAX)
-        return fs_fail_at(err, FS_E_TRACE, m->work->path, 0, 0, "sends and receives form more than %u (rank, peer, tag) triples",
-                          CHANNEL_ENDS_MAX);
+        return fs_fail_at(err, FS_E_TRACE, m->work->path, 0, 0,
+                          "sends and receives form more than %u (rank, peer, tag) triples", CHANNEL_ENDS_MAX);
     channel_table table = {NULL, 16};
     while (table.n_slots < ends + ends / 4) /* matched ends share a slot: usually less than half full */
         table.n_slots *= 2;

@@ -1,7 +1,7 @@
 /* work_write.c - a work as an explicit ops trace (docs/FORMATS.md, Trace). See work.h.
  *
- * What is read back is the same work, but for places in the file and the numbering of streams and labels, which follows first
- * use. Groups of equal strides are written as such. Programs that no rank runs are left out. Durations are
+ * What is read back is the same work, but for places in the file and the numbering of streams and labels, which follows
+ * first use. Groups of equal strides are written as such. Programs that no rank runs are left out. Durations are
  * written in seconds, because microseconds would round. Cost: O(what is written), no memory. */
 #include "work/work.h"
 
@@ -77,7 +77,8 @@ static void write_family(fs_jsonw *w, const fs_work *work, const fs_family *f)
     fs_jsonw_end(w);
 }
 
-/* The ranks of a program, from *from on and around; usually the next program's first rank follows its predecessor's last. */
+/* The ranks of a program, from *from on and around; usually the next program's first rank follows its predecessor's
+ * last. */
 static void write_ranks(fs_jsonw *w, const fs_work *work, uint32_t program, uint32_t *from)
 {
     uint32_t wanted = work->programs[program].n_ranks;

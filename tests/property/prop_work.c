@@ -29,10 +29,10 @@ typedef struct plan {
     uint32_t op_stream[OPS_MAX], deps[OPS_MAX][2], n_deps[OPS_MAX];
 } plan;
 
-#define OK(call)                                                                             \
-    do {                                                                                     \
-        if ((call) != FS_OK)                                                                 \
-            fail_msg("seed %llu: %s: %s", (unsigned long long)seed, #call, err.text);        \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != FS_OK)                                                                                           \
+            fail_msg("seed %llu: %s: %s", (unsigned long long)seed, #call, err.text);                                  \
     } while (0)
 
 static double amount(fs_rng *rng)
@@ -147,7 +147,8 @@ static fs_status build(const plan *p, const uint32_t *new_rank, fs_work **work)
     assert_non_null(b);
     OK(fs_work_set_ranks(b, p->n_ranks, &err));
     OK(fs_work_set_note(b, "tab\there", &err));
-    fs_work_set_totals(b, &(fs_totals){.tokens = 0.1, .model_flops = 1e20 / 3, .dtype = FS_BF16, .memory = {.weights = 7}});
+    fs_work_set_totals(
+        b, &(fs_totals){.tokens = 0.1, .model_flops = 1e20 / 3, .dtype = FS_BF16, .memory = {.weights = 7}});
     build_families(b, p, new_rank);
     for (uint32_t i = 0; i < p->n_programs; i++) {
         uint32_t program;
@@ -231,7 +232,8 @@ static void equal_works(const fs_work *a, const fs_work *b)
     assert_int_equal(a->n_ranks, b->n_ranks);
     assert_int_equal(a->n_families, b->n_families);
     SAME_ARRAY(gpu_of, a->n_ranks);
-    SAME(totals.model_flops), SAME(totals.hardware_flops), SAME(totals.tokens), SAME(totals.samples), SAME(totals.dtype);
+    SAME(totals.model_flops), SAME(totals.hardware_flops), SAME(totals.tokens), SAME(totals.samples),
+        SAME(totals.dtype);
     SAME(totals.memory);
     for (uint32_t i = 0; i < a->n_families; i++)
         equal_families(&a->families[i], &b->families[i], a->n_ranks);

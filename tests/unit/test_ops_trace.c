@@ -40,18 +40,24 @@ static void every_kind_of_op(void **state)
     fs_work *w = good(
         "{\"fabsim\": \"trace/1\", \"kind\": \"ops\", \"name\": \"n\", \"note\": \"hello\", \"ranks\": 4,\n"
         " \"placement\": [3, 2, 1, 0],\n"
-        " \"groups\": {\"world\": \"all\", \"tp\": [[0, 1], [2, 3]], \"dp\": {\"size\": 2, \"stride\": 2}, \"some\": \"0-1,3\"},\n"
-        " \"totals\": {\"model_flops\": 1e15, \"tokens\": 8192, \"dtype\": \"bf16\", \"memory\": {\"weights\": \"1GB\"}},\n"
+        " \"groups\": {\"world\": \"all\", \"tp\": [[0, 1], [2, 3]], \"dp\": {\"size\": 2, \"stride\": 2}, \"some\": "
+        "\"0-1,3\"},\n"
+        " \"totals\": {\"model_flops\": 1e15, \"tokens\": 8192, \"dtype\": \"bf16\", \"memory\": {\"weights\": "
+        "\"1GB\"}},\n"
         " \"programs\": [{\"name\": \"p\", \"ranks\": [0, 1, 3], \"ops\": [\n"
-        "  {\"op\": \"compute\", \"id\": \"fwd\", \"name\": \"forward\", \"duration_us\": 100, \"stream\": \"compute\", \"phase\": \"forward\"},\n"
+        "  {\"op\": \"compute\", \"id\": \"fwd\", \"name\": \"forward\", \"duration_us\": 100, \"stream\": "
+        "\"compute\", \"phase\": \"forward\"},\n"
         "  {\"op\": \"compute\", \"flops\": \"2TFLOP\", \"bytes\": \"1GB\", \"dtype\": \"fp8\", \"after\": \"last\"},\n"
-        "  {\"op\": \"all_reduce\", \"group\": \"some\", \"size_bytes\": \"64MiB\", \"stream\": \"comm\", \"after\": [\"fwd\"], \"algo\": "
+        "  {\"op\": \"all_reduce\", \"group\": \"some\", \"size_bytes\": \"64MiB\", \"stream\": \"comm\", \"after\": "
+        "[\"fwd\"], \"algo\": "
         "\"ring\", \"proto\": \"LL128\", \"sm_share\": 0.25},\n"
         "  {\"op\": \"broadcast\", \"group\": \"some\", \"root\": 2, \"size_bytes\": 5, \"stream\": \"comm\"},\n"
         "  {\"op\": \"barrier\", \"group\": \"some\", \"stream\": \"comm\"},\n"
         "  {\"op\": \"delay\", \"duration_s\": 0.5, \"stream\": \"comm\"},\n"
-        "  {\"op\": \"send\", \"group\": \"some\", \"shift\": 1, \"size_bytes\": 9, \"tag\": 4294967295, \"stream\": \"s\"},\n"
-        "  {\"op\": \"recv\", \"group\": \"some\", \"shift\": -1, \"size_bytes\": 9, \"tag\": 4294967295, \"stream\": \"r\"},\n"
+        "  {\"op\": \"send\", \"group\": \"some\", \"shift\": 1, \"size_bytes\": 9, \"tag\": 4294967295, \"stream\": "
+        "\"s\"},\n"
+        "  {\"op\": \"recv\", \"group\": \"some\", \"shift\": -1, \"size_bytes\": 9, \"tag\": 4294967295, \"stream\": "
+        "\"r\"},\n"
         "  {\"op\": \"all_gather\", \"group\": \"some\", \"size_bytes\": 5, \"stream\": \"comm\"},\n"
         "  {\"op\": \"reduce_scatter\", \"group\": \"some\", \"size_bytes\": 5, \"stream\": \"comm\"},\n"
         "  {\"op\": \"all_to_all\", \"group\": \"some\", \"size_bytes\": 5, \"stream\": \"comm\"},\n"
@@ -98,8 +104,9 @@ static void every_kind_of_op(void **state)
 static void defaults(void **state)
 {
     (void)state;
-    fs_work *w = good("{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":3,\"programs\":[{\"ops\":[{\"op\":\"all_reduce\",\"group\":"
-                      "\"world\",\"size_bytes\":8}]}]}");
+    fs_work *w = good(
+        "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":3,\"programs\":[{\"ops\":[{\"op\":\"all_reduce\",\"group\":"
+        "\"world\",\"size_bytes\":8}]}]}");
     assert_string_equal(w->programs[0].name, "program 0");
     assert_int_equal(w->programs[0].n_ranks, 3);
     assert_int_equal(op(w, 0)->algo, FS_ALGO_AUTO);
@@ -116,7 +123,8 @@ static void bad(const char *json, uint32_t line, uint32_t column, const char *me
     assert_int_equal(parse(json, &work), FS_E_TRACE);
     assert_null(work);
     if (strcmp(err.text, message) != 0 || err.line != line || err.column != column)
-        fail_msg("\n  for: %s\nfound: %u:%u: %s\n  not: %u:%u: %s", json, err.line, err.column, err.text, line, column, message);
+        fail_msg("\n  for: %s\nfound: %u:%u: %s\n  not: %u:%u: %s", json, err.line, err.column, err.text, line, column,
+                 message);
     assert_string_equal(err.file, "t.json");
 }
 
@@ -132,7 +140,8 @@ static void bad_body(const char *body, uint32_t column, const char *message)
 static void bad_ops(const char *ops, uint32_t column, const char *message)
 {
     char json[4096];
-    snprintf(json, sizeof json, "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":2,\n\"programs\":[{\"ops\":[\n%s]}]}", ops);
+    snprintf(json, sizeof json,
+             "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":2,\n\"programs\":[{\"ops\":[\n%s]}]}", ops);
     bad(json, 3, column, message);
 }
 
@@ -149,8 +158,10 @@ static void bad_heads(void **state)
     bad_body("\"programs\":[]", 12, "an ops trace needs 'programs', a list of at least one");
     bad("{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1000000000}", 1, 42,
         "'ranks' is 1000000000, expected an integer from 1 to 4194304");
-    bad("{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":0}", 1, 42, "'ranks' is 0, expected an integer from 1 to 4194304");
-    bad("{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1.5}", 1, 42, "'ranks' is 1.5, expected an integer from 1 to 4194304");
+    bad("{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":0}", 1, 42,
+        "'ranks' is 0, expected an integer from 1 to 4194304");
+    bad("{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1.5}", 1, 42,
+        "'ranks' is 1.5, expected an integer from 1 to 4194304");
     bad_body("\"name\":7", 8, "'name' is 7, expected a string");
     bad_body("\"totals\":7", 10, "expected an object");
     bad_body("\"totals\":{\"memory\":7}", 20, "expected an object");
@@ -180,14 +191,19 @@ static void bad_groups(void **state)
     bad_body("\"groups\":{\"a\":[[0],5]}", 20, "expected a set of ranks: \"all\", a list, or \"0-3,6\"");
     bad_body("\"groups\":{\"a\":[0,\"1\"]}", 18, "expected a rank: 0, 1, 2, ...");
     bad_body("\"groups\":{\"a\":[0.5]}", 16, "expected a rank: 0, 1, 2, ...");
-    bad_body("\"groups\":{\"a\":\"0-\"}", 15, "'0-' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
-    bad_body("\"groups\":{\"a\":\"1-0\"}", 15, "'1-0' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
-    bad_body("\"groups\":{\"a\":\"0,\"}", 15, "'0,' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
-    bad_body("\"groups\":{\"a\":\"\"}", 15, "'' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
+    bad_body("\"groups\":{\"a\":\"0-\"}", 15,
+             "'0-' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
+    bad_body("\"groups\":{\"a\":\"1-0\"}", 15,
+             "'1-0' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
+    bad_body("\"groups\":{\"a\":\"0,\"}", 15,
+             "'0,' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
+    bad_body("\"groups\":{\"a\":\"\"}", 15,
+             "'' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
     bad_body("\"groups\":{\"a\":\"0-9999999999\"}", 15,
              "'0-9999999999' is no set of ranks; expected \"all\", a list of ranks, or ranges such as \"0-3,6\"");
     bad_body("\"groups\":{\"a\":\"0-999999999\"}", 15, "rank 2, but there are 2 ranks");
-    bad_body("\"groups\":{\"a\":{\"size\":2,\"stride\":2}}", 15, "group 'a': size 2 x stride 2 does not divide 2 ranks");
+    bad_body("\"groups\":{\"a\":{\"size\":2,\"stride\":2}}", 15,
+             "group 'a': size 2 x stride 2 does not divide 2 ranks");
     bad_body("\"groups\":{\"a\":{\"stride\":2}}", 15, "missing key 'size'");
     bad_body("\"groups\":{\"a\":{\"sise\":2}}", 16, "unknown key 'sise' (did you mean 'size'?)");
     bad_body("\"groups\":{\"world\":[0]}", 19, "group 'world' is defined twice");
@@ -202,7 +218,8 @@ static void bad_programs(void **state)
     bad_body("\"programs\":[{\"opps\":[]}]", 14, "unknown key 'opps' (did you mean 'ops'?)");
     bad_body("\"programs\":[{\"ranks\":[],\"ops\":[]}]", 22, "a program that no rank runs");
     bad_body("\"programs\":[{\"ranks\":[0,0],\"ops\":[]}]", 22, "rank 0 has two programs, 'program 0' and 'program 0'");
-    bad_body("\"programs\":[{\"ops\":[]},{\"name\":\"b\",\"ops\":[]}]", 24, "rank 0 has two programs, 'program 0' and 'b'");
+    bad_body("\"programs\":[{\"ops\":[]},{\"name\":\"b\",\"ops\":[]}]", 24,
+             "rank 0 has two programs, 'program 0' and 'b'");
 }
 
 static void bad_ops_of_all_kinds(void **state)
@@ -216,30 +233,42 @@ static void bad_ops_of_all_kinds(void **state)
     bad_ops("{\"op\":\"delay\"}", 1, "a delay needs 'duration_us'");
     bad_ops("{\"op\":\"delay\",\"duration_us\":-1}", 29, "'duration_us' is -1, expected a value from 0 to 1e+15");
     bad_ops("{\"op\":\"delay\",\"duration_us\":1e16}", 29, "'duration_us' is 1e+16, expected a value from 0 to 1e+15");
-    bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"duration_s\":1}", 31, "either 'duration_us' or 'duration_s', not both");
+    bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"duration_s\":1}", 31,
+            "either 'duration_us' or 'duration_s', not both");
     bad_ops("{\"op\":\"compute\"}", 1, "a compute op needs 'duration_us', or 'flops' and 'bytes'");
-    bad_ops("{\"op\":\"compute\",\"duration_us\":1,\"flops\":1}", 33, "a compute op has a duration, or flops and bytes, not both");
-    bad_ops("{\"op\":\"compute\",\"flops\":\"1GB\"}", 25, "'flops': expected an amount of work such as 10GFLOP, found '1GB' with unknown unit 'GB'");
+    bad_ops("{\"op\":\"compute\",\"duration_us\":1,\"flops\":1}", 33,
+            "a compute op has a duration, or flops and bytes, not both");
+    bad_ops("{\"op\":\"compute\",\"flops\":\"1GB\"}", 25,
+            "'flops': expected an amount of work such as 10GFLOP, found '1GB' with unknown unit 'GB'");
     bad_ops("{\"op\":\"compute\",\"flops\":1,\"dtype\":\"fp61\"}", 35, "unknown dtype 'fp61' (did you mean 'fp64'?)");
-    bad_ops("{\"op\":\"compute\",\"flops\":1,\"phase\":\"forwards\"}", 35, "unknown phase 'forwards' (did you mean 'forward'?)");
+    bad_ops("{\"op\":\"compute\",\"flops\":1,\"phase\":\"forwards\"}", 35,
+            "unknown phase 'forwards' (did you mean 'forward'?)");
     bad_ops("{\"op\":\"barrier\"}", 1, "barrier needs a 'group'");
     bad_ops("{\"op\":\"barrier\",\"group\":\"wrold\"}", 25, "unknown group 'wrold' (did you mean 'world'?)");
     bad_ops("{\"op\":\"barrier\",\"group\":\"xyz\"}", 25, "unknown group 'xyz'");
     bad_ops("{\"op\":\"barrier\",\"group\":\"\"}", 25, "'group' is empty");
     bad_ops("{\"op\":\"barrier\",\"group\":5}", 25, "'group' is 5, expected a string");
     bad_ops("{\"op\":\"reduce\",\"group\":\"world\"}", 1, "missing key 'size_bytes'");
-    bad_ops("{\"op\":\"reduce\",\"group\":\"world\",\"size_bytes\":1e19}", 45, "'size_bytes' is 1e+19, expected a value from 0 to 1e+18 bytes");
-    bad_ops("{\"op\":\"reduce\",\"group\":\"world\",\"size_bytes\":1,\"root\":2}", 54, "'root' is 2, expected an integer from 0 to 1");
-    bad_ops("{\"op\":\"reduce\",\"group\":\"world\",\"size_bytes\":1,\"algo\":\"rings\"}", 54, "unknown algo 'rings' (did you mean 'ring'?)");
-    bad_ops("{\"op\":\"reduce\",\"group\":\"world\",\"size_bytes\":1,\"sm_share\":1}", 58, "'sm_share' is 1, expected a number from 0 to 0.9999");
+    bad_ops("{\"op\":\"reduce\",\"group\":\"world\",\"size_bytes\":1e19}", 45,
+            "'size_bytes' is 1e+19, expected a value from 0 to 1e+18 bytes");
+    bad_ops("{\"op\":\"reduce\",\"group\":\"world\",\"size_bytes\":1,\"root\":2}", 54,
+            "'root' is 2, expected an integer from 0 to 1");
+    bad_ops("{\"op\":\"reduce\",\"group\":\"world\",\"size_bytes\":1,\"algo\":\"rings\"}", 54,
+            "unknown algo 'rings' (did you mean 'ring'?)");
+    bad_ops("{\"op\":\"reduce\",\"group\":\"world\",\"size_bytes\":1,\"sm_share\":1}", 58,
+            "'sm_share' is 1, expected a number from 0 to 0.9999");
     bad_ops("{\"op\":\"send\",\"size_bytes\":1}", 1, "send needs either 'to', or 'group' and 'shift'");
-    bad_ops("{\"op\":\"recv\",\"size_bytes\":1,\"from\":1,\"shift\":1}", 1, "recv needs either 'from', or 'group' and 'shift'");
+    bad_ops("{\"op\":\"recv\",\"size_bytes\":1,\"from\":1,\"shift\":1}", 1,
+            "recv needs either 'from', or 'group' and 'shift'");
     bad_ops("{\"op\":\"recv\",\"size_bytes\":1,\"to\":1}", 29, "unknown key 'to'");
-    bad_ops("{\"op\":\"recv\",\"size_bytes\":1,\"from\":1,\"group\":\"world\"}", 38, "'group' goes with 'shift', not with 'from'");
+    bad_ops("{\"op\":\"recv\",\"size_bytes\":1,\"from\":1,\"group\":\"world\"}", 38,
+            "'group' goes with 'shift', not with 'from'");
     bad_ops("{\"op\":\"send\",\"size_bytes\":1,\"shift\":1}", 1, "send needs a 'group'");
-    bad_ops("{\"op\":\"send\",\"size_bytes\":1,\"group\":\"world\",\"shift\":0.5}", 53, "'shift' is a whole number of positions in the group");
+    bad_ops("{\"op\":\"send\",\"size_bytes\":1,\"group\":\"world\",\"shift\":0.5}", 53,
+            "'shift' is a whole number of positions in the group");
     bad_ops("{\"op\":\"send\",\"size_bytes\":1,\"to\":2}", 34, "'to' is 2, expected an integer from 0 to 1");
-    bad_ops("{\"op\":\"send\",\"size_bytes\":1,\"to\":1,\"tag\":-1}", 42, "'tag' is -1, expected an integer from 0 to 4294967295");
+    bad_ops("{\"op\":\"send\",\"size_bytes\":1,\"to\":1,\"tag\":-1}", 42,
+            "'tag' is -1, expected an integer from 0 to 4294967295");
 }
 
 static void bad_dependencies(void **state)
@@ -247,15 +276,20 @@ static void bad_dependencies(void **state)
     (void)state;
     bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"id\":\"a\"},{\"op\":\"delay\",\"duration_us\":1,\"id\":\"a\"}", 76,
             "id 'a' is used twice in this program");
-    bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"id\":\"first\"},{\"op\":\"delay\",\"duration_us\":1,\"after\":\"frist\"}", 83,
-            "no op of this program has id 'frist' (did you mean 'first'?)");
+    bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"id\":\"first\"},{\"op\":\"delay\",\"duration_us\":1,\"after\":"
+            "\"frist\"}",
+            83, "no op of this program has id 'frist' (did you mean 'first'?)");
     bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"after\":[\"x\"]}", 40, "no op of this program has id 'x'");
-    bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"after\":[7]}", 40, "'after' takes the id of an op, or a list of them");
+    bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"after\":[7]}", 40,
+            "'after' takes the id of an op, or a list of them");
     bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"id\":\"\"}", 36, "'id' is empty");
-    bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"id\":\"a\",\"after\":\"b\"},{\"op\":\"delay\",\"duration_us\":1,\"id\":\"b\"}", 1,
+    bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"id\":\"a\",\"after\":\"b\"},{\"op\":\"delay\",\"duration_us\":1,"
+            "\"id\":\"b\"}",
+            1,
             "program 'program 0' has a cycle of ops that wait for each other: 'a' -> 'b' -> 'a'"
             "\n-> reads 'waits for'; an op also waits for the one before it on its stream");
-    bad_ops("{\"op\":\"delay\",\"duration_us\":1}, {\"op\":\"send\",\"to\":1,\"size_bytes\":3,\"id\":\"s\"}", 33, "rank 1 sends to itself: 's'");
+    bad_ops("{\"op\":\"delay\",\"duration_us\":1}, {\"op\":\"send\",\"to\":1,\"size_bytes\":3,\"id\":\"s\"}", 33,
+            "rank 1 sends to itself: 's'");
 }
 
 /* Places are those of the file, whatever its strings hold. */
@@ -263,7 +297,8 @@ static void escaped_line_feeds_are_no_lines(void **state)
 {
     (void)state;
     bad("{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"name\":\"a\\nb\",\"ranks\":2,\n\"programs\":[{\"ops\":[\n"
-        "{\"op\":\"barrier\",\"group\":\"world\",\"name\":\"\\n\\n\"},\n{\"op\":\"send\",\"to\":1,\"size_bytes\":1,\"name\":\"s\"}]}]}",
+        "{\"op\":\"barrier\",\"group\":\"world\",\"name\":\"\\n\\n\"},\n{\"op\":\"send\",\"to\":1,\"size_bytes\":1,"
+        "\"name\":\"s\"}]}]}",
         4, 1, "rank 1 sends to itself: 's'");
 }
 
@@ -271,9 +306,11 @@ static void more_streams_than_there_may_be(void **state)
 {
     (void)state;
     static char json[200000];
-    int n = snprintf(json, sizeof json, "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1,\"programs\":[{\"ops\":[\n");
+    int n =
+        snprintf(json, sizeof json, "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1,\"programs\":[{\"ops\":[\n");
     for (int i = 0; i <= 1024; i++)
-        n += snprintf(json + n, sizeof json - (size_t)n, "%s{\"op\":\"delay\",\"duration_us\":1,\"stream\":\"s%d\"}\n", i ? "," : "", i);
+        n += snprintf(json + n, sizeof json - (size_t)n, "%s{\"op\":\"delay\",\"duration_us\":1,\"stream\":\"s%d\"}\n",
+                      i ? "," : "", i);
     snprintf(json + n, sizeof json - (size_t)n, "]}]}");
     bad(json, 1026, 41, "more than 1024 streams");
 }
@@ -281,7 +318,9 @@ static void more_streams_than_there_may_be(void **state)
 static void overrides_change_the_trace_and_its_hash(void **state)
 {
     (void)state;
-    const char *json = "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":2,\"programs\":[{\"ops\":[{\"op\":\"delay\",\"duration_us\":1}]}]}";
+    const char *json =
+        "{\"fabsim\":\"trace/"
+        "1\",\"kind\":\"ops\",\"ranks\":2,\"programs\":[{\"ops\":[{\"op\":\"delay\",\"duration_us\":1}]}]}";
     fs_trace_override twice = {"programs.0.ops.0.duration_us", "2"}, none = {"programs.0.ops.7.duration_us", "2"};
     fs_work *a = good(json), *b = NULL;
     assert_int_equal(fs_work_parse("t.json", json, strlen(json), &twice, 1, &b, &err), FS_OK);
@@ -302,9 +341,11 @@ static void missing_files_are_io_errors(void **state)
 static void every_failed_allocation_is_clean(void **state)
 {
     (void)state;
-    const char *json = "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":2,\"placement\":[1,0],\"groups\":{\"g\":[[0,1]],\"h\":\"0\"},\"programs\":["
-                       "{\"ops\":[{\"op\":\"delay\",\"duration_us\":1,\"id\":\"x\",\"after\":\"y\"},"
-                       "{\"op\":\"all_reduce\",\"group\":\"g\",\"size_bytes\":1,\"id\":\"y\",\"stream\":\"b\"}]}]}";
+    const char *json =
+        "{\"fabsim\":\"trace/"
+        "1\",\"kind\":\"ops\",\"ranks\":2,\"placement\":[1,0],\"groups\":{\"g\":[[0,1]],\"h\":\"0\"},\"programs\":["
+        "{\"ops\":[{\"op\":\"delay\",\"duration_us\":1,\"id\":\"x\",\"after\":\"y\"},"
+        "{\"op\":\"all_reduce\",\"group\":\"g\",\"size_bytes\":1,\"id\":\"y\",\"stream\":\"b\"}]}]}";
     uint64_t before = fs_mem_live();
     fs_status status = FS_E_NOMEM;
     for (uint64_t n = 1; status != FS_OK; n++) {

@@ -38,11 +38,11 @@ static void parameter_counts_as_published(void **state)
     static const struct {
         uint32_t layers, hidden, heads, seq;
         double billions;
-    } models[] = {{24, 2304, 24, 2048, 1.7},     {30, 3072, 32, 2048, 3.6},      {36, 4096, 32, 2048, 7.5},
-                  {40, 6144, 48, 2048, 18.4},    {48, 8192, 64, 2048, 39.1},     {60, 10240, 80, 2048, 76.1},
-                  {80, 12288, 96, 2048, 145.6},  {96, 16384, 128, 2048, 310.1},  {105, 20480, 128, 2048, 529.6},
-                  {128, 25600, 160, 2048, 1008}, {40, 1536, 16, 1024, 1.2},      {54, 1920, 20, 1024, 2.5},
-                  {64, 2304, 24, 1024, 4.2},     {72, 3072, 32, 1024, 8.3},      {96, 12288, 96, 2048, 174.6}};
+    } models[] = {{24, 2304, 24, 2048, 1.7},     {30, 3072, 32, 2048, 3.6},     {36, 4096, 32, 2048, 7.5},
+                  {40, 6144, 48, 2048, 18.4},    {48, 8192, 64, 2048, 39.1},    {60, 10240, 80, 2048, 76.1},
+                  {80, 12288, 96, 2048, 145.6},  {96, 16384, 128, 2048, 310.1}, {105, 20480, 128, 2048, 529.6},
+                  {128, 25600, 160, 2048, 1008}, {40, 1536, 16, 1024, 1.2},     {54, 1920, 20, 1024, 2.5},
+                  {64, 2304, 24, 1024, 4.2},     {72, 3072, 32, 1024, 8.3},     {96, 12288, 96, 2048, 174.6}};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         fs_training t = gpt(models[i].layers, models[i].hidden, models[i].heads, models[i].seq, 1);
         close_to(round(fs_transformer_parameters(&t.model) / 1e8) / 10, models[i].billions, 1e-12);
@@ -89,7 +89,8 @@ static void memory_as_published(void **state)
     close_to(m.activations, 48 * s * b * h * (10 + 24.0 / 8 + 5 * a * s / (h * 8)) + ends, 1e-14);
     close_to(m.weights + m.gradients + m.optimizer, 16 * n, 1e-14);
     t.recompute = true;
-    close_to(fs_training_memory(&t).activations, 48 * 2 * s * b * h + s * b * h * (10 + 24.0 / 8 + 5 * a * s / (h * 8)) + ends, 1e-14);
+    close_to(fs_training_memory(&t).activations,
+             48 * 2 * s * b * h + s * b * h * (10 + 24.0 / 8 + 5 * a * s / (h * 8)) + ends, 1e-14);
     t.recompute = false;
     t.kernels = FS_FLASH;
     t.grad_dtype = FS_FP32;
@@ -98,7 +99,7 @@ static void memory_as_published(void **state)
     close_to(m.weights + m.gradients + m.optimizer, 18 * n, 1e-14);
 }
 
-/* ---- the step ----------------------------------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------------------------------------- */
 
 static fs_work *load(const char *json)
 {
@@ -141,10 +142,12 @@ static tally count(const fs_work *w)
 static void tensor_parallel_all_reduces(void **state)
 {
     (void)state;
-    fs_work *w = load(HEAD MODEL ",\"parallel\":{\"tp\":4},\"batch\":{\"global\":4,\"micro\":2},\"recompute\":\"full\"}");
+    fs_work *w =
+        load(HEAD MODEL ",\"parallel\":{\"tp\":4},\"batch\":{\"global\":4,\"micro\":2},\"recompute\":\"full\"}");
     tally sum = count(w);
     double hidden = 2 * 32 * 64 * 2; /* micro x seq x hidden, fp16 */
-    /* Each of two microbatches: per layer 2 forward, 2 recomputed, 2 backward; embedding, logits' gradient, 3 of the loss. */
+    /* Each of two microbatches: per layer 2 forward, 2 recomputed, 2 backward; embedding, logits' gradient, 3 of the
+     * loss. */
     assert_int_equal(sum.n_tp, 2 * (4 * 6 + 2 + 3) + 1);
     close_to(sum.tp_bytes, 2 * ((4 * 6 + 2) * hidden + 3 * 4 * 2 * 32) + 4, 1e-15);
     assert_int_equal(sum.n_dp, 0);
@@ -153,8 +156,9 @@ static void tensor_parallel_all_reduces(void **state)
     assert_int_equal(w->families[1].n_groups, 1);
     close_to(w->totals.tokens, 4 * 32, 0);
     close_to(w->totals.samples, 4, 0);
-    assert_string_equal(w->note, "0M parameters (4 layers, hidden 64, 4 heads), TP 4 x DP 1, batch 4 x 32 tokens, fp16, fused kernels, "
-                                 "full recomputation");
+    assert_string_equal(
+        w->note, "0M parameters (4 layers, hidden 64, 4 heads), TP 4 x DP 1, batch 4 x 32 tokens, fp16, fused kernels, "
+                 "full recomputation");
     fs_work_free(w);
 }
 
@@ -165,9 +169,12 @@ static void flops_of_the_ops_are_the_totals(void **state)
     for (size_t k = 0; k < 3; k++)
         for (size_t r = 0; r < 2; r++) {
             char json[512];
-            snprintf(json, sizeof json, HEAD "\"model\":{\"layers\":3,\"hidden\":96,\"heads\":8,\"kv_heads\":2,\"ffn\":160,\"vocab\":640,"
-                     "\"seq\":48,\"gated\":true},\"parallel\":{\"tp\":2,\"dp\":3},\"batch\":{\"global\":12,\"micro\":2},\"kernels\":\"%s\","
-                     "\"recompute\":\"%s\"}", kernels[k], recompute[r]);
+            snprintf(json, sizeof json,
+                     HEAD "\"model\":{\"layers\":3,\"hidden\":96,\"heads\":8,\"kv_heads\":2,\"ffn\":160,\"vocab\":640,"
+                          "\"seq\":48,\"gated\":true},\"parallel\":{\"tp\":2,\"dp\":3},\"batch\":{\"global\":12,"
+                          "\"micro\":2},\"kernels\":\"%s\","
+                          "\"recompute\":\"%s\"}",
+                     kernels[k], recompute[r]);
             fs_work *w = load(json);
             close_to(count(w).flops * 6, w->totals.hardware_flops, 1e-12);
             fs_work_free(w);
@@ -182,8 +189,11 @@ static void gradients_are_reduced_once(void **state)
     double bytes = 4 * fs_training_gpu_parameters(&t);
     for (int overlap = 0; overlap < 2; overlap++) {
         char json[512];
-        snprintf(json, sizeof json, HEAD MODEL ",\"parallel\":{\"tp\":2,\"dp\":4},\"batch\":{\"global\":16,\"micro\":2},\"grad_dtype\":\"fp32\","
-                 "\"overlap\":{\"grad_reduce\":%s}}", overlap ? "true" : "false");
+        snprintf(json, sizeof json,
+                 HEAD MODEL
+                 ",\"parallel\":{\"tp\":2,\"dp\":4},\"batch\":{\"global\":16,\"micro\":2},\"grad_dtype\":\"fp32\","
+                 "\"overlap\":{\"grad_reduce\":%s}}",
+                 overlap ? "true" : "false");
         fs_work *w = load(json);
         tally sum = count(w);
         assert_int_equal(sum.n_dp, overlap ? 5 : 1);
@@ -237,7 +247,7 @@ static void one_gpu_needs_no_network(void **state)
     assert_true(n_kernels[0] > n_kernels[1] && n_kernels[1] > n_kernels[2]);
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------------------------- */
 
 /* The body stands on line 2. */
 static void bad(const char *body, uint32_t column, const char *message)
@@ -248,7 +258,8 @@ static void bad(const char *body, uint32_t column, const char *message)
     assert_int_equal(fs_work_parse("t.json", json, strlen(json), NULL, 0, &work, &err), FS_E_TRACE);
     assert_null(work);
     if (strcmp(err.text, message) != 0 || err.column != column || err.line != (column == 1 ? 1 : 2))
-        fail_msg("\n  for: %s\nfound: %u:%u: %s\n  not: 2:%u: %s", json, err.line, err.column, err.text, column, message);
+        fail_msg("\n  for: %s\nfound: %u:%u: %s\n  not: 2:%u: %s", json, err.line, err.column, err.text, column,
+                 message);
 }
 
 static void bad_training_traces(void **state)
@@ -261,14 +272,17 @@ static void bad_training_traces(void **state)
     bad("\"model\":{\"layer\":4}", 10, "unknown key 'layer' (did you mean 'layers'?)");
     bad("\"model\":{\"layers\":0}", 19, "'layers' is 0, expected an integer from 1 to 100000");
     bad("\"model\":{\"layers\":1e9}", 19, "'layers' is 1000000000, expected an integer from 1 to 100000");
-    bad("\"model\":{\"layers\":4,\"hidden\":63,\"heads\":4,\"vocab\":512,\"seq\":32}", 30, "'hidden' is 63, which is no multiple of heads, 4");
+    bad("\"model\":{\"layers\":4,\"hidden\":63,\"heads\":4,\"vocab\":512,\"seq\":32}", 30,
+        "'hidden' is 63, which is no multiple of heads, 4");
     bad("\"model\":{\"layers\":4,\"hidden\":64,\"heads\":4,\"kv_heads\":3,\"vocab\":512,\"seq\":32}", 41,
         "'heads' is 4, which is no multiple of kv_heads, 3");
     bad("\"parallel\":{\"tp\":3}," MODEL, 61, "'heads' is 4, which is no multiple of tp, 3");
-    bad("\"parallel\":{\"tp\":4},\"model\":{\"layers\":4,\"hidden\":64,\"heads\":4,\"kv_heads\":2,\"vocab\":512,\"seq\":32}", 74,
-        "'kv_heads' is 2, which is no multiple of tp, 4");
-    bad("\"parallel\":{\"tp\":4},\"model\":{\"layers\":4,\"hidden\":64,\"heads\":4,\"ffn\":90,\"vocab\":512,\"seq\":32}", 69,
-        "'ffn' is 90, which is no multiple of tp, 4");
+    bad("\"parallel\":{\"tp\":4},\"model\":{\"layers\":4,\"hidden\":64,\"heads\":4,\"kv_heads\":2,\"vocab\":512,"
+        "\"seq\":32}",
+        74, "'kv_heads' is 2, which is no multiple of tp, 4");
+    bad("\"parallel\":{\"tp\":4},\"model\":{\"layers\":4,\"hidden\":64,\"heads\":4,\"ffn\":90,\"vocab\":512,\"seq\":"
+        "32}",
+        69, "'ffn' is 90, which is no multiple of tp, 4");
     bad("\"parallel\":{\"tp\":4},\"model\":{\"layers\":4,\"hidden\":64,\"heads\":4,\"vocab\":510,\"seq\":32}", 71,
         "'vocab' is 510, which is no multiple of tp, 4");
     bad("\"parallel\":{\"tp\":4194304,\"dp\":2}", 12, "tp x dp is 8388608 ranks, expected at most 4194304");
@@ -277,19 +291,25 @@ static void bad_training_traces(void **state)
     bad(MODEL ",\"batch\":{\"global\":3,\"micro\":2}", 83, "'global' is 3, which is no multiple of micro x dp, 2");
     bad(MODEL ",\"batch\":{\"global\":100000,\"micro\":1}", 73,
         "100000 microbatches of 4 layers; their product may be 200000 at most");
-    bad(MODEL ",\"batch\":{\"global\":2},\"precision\":\"fp61\"", 98, "unknown precision 'fp61' (did you mean 'fp16'?)");
-    bad(MODEL ",\"batch\":{\"global\":2},\"recompute\":\"fulll\"", 98, "unknown recompute 'fulll' (did you mean 'full'?)");
-    bad(MODEL ",\"batch\":{\"global\":2},\"kernels\":\"fussed\"", 96, "unknown kernels 'fussed' (did you mean 'fused'?)");
-    bad(MODEL ",\"batch\":{\"global\":2},\"optimizer\":\"adan\"", 98, "unknown optimizer 'adan' (did you mean 'adam'?)");
-    bad(MODEL ",\"batch\":{\"global\":2},\"overlap\":{\"grad_reduce\":1}", 111, "'grad_reduce' is 1, expected true or false");
+    bad(MODEL ",\"batch\":{\"global\":2},\"precision\":\"fp61\"", 98,
+        "unknown precision 'fp61' (did you mean 'fp16'?)");
+    bad(MODEL ",\"batch\":{\"global\":2},\"recompute\":\"fulll\"", 98,
+        "unknown recompute 'fulll' (did you mean 'full'?)");
+    bad(MODEL ",\"batch\":{\"global\":2},\"kernels\":\"fussed\"", 96,
+        "unknown kernels 'fussed' (did you mean 'fused'?)");
+    bad(MODEL ",\"batch\":{\"global\":2},\"optimizer\":\"adan\"", 98,
+        "unknown optimizer 'adan' (did you mean 'adam'?)");
+    bad(MODEL ",\"batch\":{\"global\":2},\"overlap\":{\"grad_reduce\":1}", 111,
+        "'grad_reduce' is 1, expected true or false");
     bad(MODEL ",\"batch\":{\"global\":2},\"overlap\":{\"reduce\":true}", 97, "unknown key 'reduce'");
 }
 
 static void every_failed_allocation_is_clean(void **state)
 {
     (void)state;
-    const char *json = HEAD "\"model\":{\"layers\":1,\"hidden\":8,\"heads\":2,\"vocab\":8,\"seq\":2},\"parallel\":{\"tp\":2,\"dp\":2},"
-                            "\"batch\":{\"global\":2}}";
+    const char *json =
+        HEAD "\"model\":{\"layers\":1,\"hidden\":8,\"heads\":2,\"vocab\":8,\"seq\":2},\"parallel\":{\"tp\":2,\"dp\":2},"
+             "\"batch\":{\"global\":2}}";
     uint64_t before = fs_mem_live();
     fs_status status = FS_E_NOMEM;
     for (uint64_t n = 1; status != FS_OK; n++) {

@@ -15,10 +15,10 @@
 static fs_err err;
 
 #define OK(call) assert_int_equal(call, FS_OK)
-#define BAD(call, message)                    \
-    do {                                      \
-        assert_int_equal(call, FS_E_TRACE);   \
-        assert_string_equal(err.text, message); \
+#define BAD(call, message)                                                                                             \
+    do {                                                                                                               \
+        assert_int_equal(call, FS_E_TRACE);                                                                            \
+        assert_string_equal(err.text, message);                                                                        \
     } while (0)
 
 static fs_work_builder *builder(uint32_t n_ranks)
@@ -174,12 +174,14 @@ static void the_builder_refuses(void **state)
     BAD(fs_work_place(b, 0, FS_RANKS_MAX, &err), "GPU number 4194304, expected 0 to 4194303");
     BAD(fs_work_family_strided(b, "f", 3, 1, &id, &err), "group 'f': size 3 x stride 1 does not divide 4 ranks");
     BAD(fs_work_family_strided(b, "f", 0, 1, &id, &err), "group 'f': size 0 x stride 1 does not divide 4 ranks");
-    BAD(fs_work_family_strided(b, "f", 4, UINT32_C(1) << 31, &id, &err), "group 'f': size 4 x stride 2147483648 does not divide 4 ranks");
+    BAD(fs_work_family_strided(b, "f", 4, UINT32_C(1) << 31, &id, &err),
+        "group 'f': size 4 x stride 2147483648 does not divide 4 ranks");
     OK(fs_work_family_strided(b, "world", 4, 1, &id, &err));
     assert_int_equal(id, 0);
     BAD(fs_work_family_strided(b, "world", 2, 1, &id, &err), "group 'world' is defined twice");
     uint32_t begin[] = {0, 2, 4}, ranks[] = {0, 1, 1, 2}, far[] = {0, 1, 2, 4}, hole[] = {0, 0, 2}, many[] = {0, 5};
-    BAD(fs_work_family_explicit(b, "f", begin, 2, ranks, &id, &err), "group 'f' holds rank 1 twice; its sets must be disjoint");
+    BAD(fs_work_family_explicit(b, "f", begin, 2, ranks, &id, &err),
+        "group 'f' holds rank 1 twice; its sets must be disjoint");
     BAD(fs_work_family_explicit(b, "f", begin, 2, far, &id, &err), "group 'f' names rank 4, but there are 4 ranks");
     BAD(fs_work_family_explicit(b, "f", hole, 2, ranks, &id, &err), "group 'f' has an empty set of ranks");
     BAD(fs_work_family_explicit(b, "f", begin, 0, ranks, &id, &err), "group 'f' has no ranks");
@@ -270,7 +272,8 @@ static void cycles_are_named_from_their_first_op(void **state)
     add(b, p, delay, "n0", (uint32_t[]){9}, 1);
     for (uint32_t i = 1; i < 10; i++)
         add(b, p, delay, "n", NULL, 0);
-    BAD(freeze(b), "program 'p' has a cycle of ops that wait for each other: 'n0' -> 'n' -> 'n' -> 'n' -> 'n' -> 'n' -> 4 more -> 'n0'"
+    BAD(freeze(b), "program 'p' has a cycle of ops that wait for each other: 'n0' -> 'n' -> 'n' -> 'n' -> 'n' -> 'n' "
+                   "-> 4 more -> 'n0'"
                    "\n-> reads 'waits for'; an op also waits for the one before it on its stream");
 }
 
@@ -503,7 +506,8 @@ static void kernels_by_roofline(void **state)
     assert_true(fabs(fs_gpu_kernel_s(&gpu, 1e12, 1e9, FS_FP16, false) - (2e-2 + 1e-6)) < 1e-15);
     assert_true(fabs(fs_gpu_kernel_s(&gpu, 1e9, 1e9, FS_FP16, false) - (1.25e-3 + 1e-6)) < 1e-15);
     assert_true(fabs(fs_gpu_kernel_s(&gpu, 0, 0, FS_FP16, false) - (1e-6)) < 1e-18);
-    assert_true(fabs(fs_gpu_kernel_s(&gpu, 0, 8e11, FS_FP8, false) - (1 + 1e-6)) < 1e-12); /* no FLOPs: no peak needed */
+    assert_true(fabs(fs_gpu_kernel_s(&gpu, 0, 8e11, FS_FP8, false) - (1 + 1e-6)) <
+                1e-12); /* no FLOPs: no peak needed */
     assert_true(fs_gpu_kernel_s(&gpu, 1, 0, FS_FP8, false) < 0);
     gpu.mem_Bps = 0;
     assert_true(fs_gpu_kernel_s(&gpu, 1, 1, FS_FP16, false) < 0);
