@@ -45,7 +45,8 @@ static const double ll128_efficiency = 0.92;           /* 120/128 = 0.9375, less
 static const double tree_ll_slowdown = 3.8;            /* of the tree with LL against Simple */
 static const double tree_ll128_one_node = 7.0 / 9.0;
 static const double nvls_efficiency_hopper = 0.85, nvls_efficiency_blackwell = 0.74;
-/* One sixth of the time of an NVLS all_reduce goes to its stages' hand-over: NCCL 2.18 to 2.27, src/graph/tuning.cc. */
+/* One sixth of the time of an NVLS all_reduce goes to its stages' hand-over: NCCL 2.25.1, src/graph/tuning.cc line 292; 2.30.7
+ * counts channels instead, (c - 1)/c. */
 static const double nvls_all_reduce_ratio = 5.0 / 6.0;
 
 /* Rings between nodes pay more latency once the chunks are full ("plateau effect of ring"). */

@@ -1,0 +1,128 @@
+load helper
+
+ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce.json" "$@"; }
+
+@test "help names every command and option" {
+    run fabsim --help
+    [ "$status" -eq 0 ]
+    for word in coll topo import --json --csv --timeline --set --cost --lowering --network --seed --quiet --dump-ops; do
+        [[ "$output" == *"$word"* ]]
+    done
+    for command in coll topo import; do
+        run fabsim $command --help
+        [ "$status" -eq 0 ]
+        [[ "$output" == usage:\ fabsim\ $command* ]]
+    done
+}
+
+@test "version" {
+    run fabsim --version
+    [ "$status" -eq 0 ]
+    [[ "$output" =~ ^fabsim\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+}
+
+@test "the man page and the completion know every option" {
+    for option in $(fabsim --help | grep -oE '^  (-., |    )--[a-z-]+' | grep -oE '\-\-[a-z-]+'); do
+        [ "$option" = --help ] || sed 's/\\//g' "$root/docs/man/fabsim.1" | grep -q -e "$option"
+        grep -q -e "$option" "$root/scripts/completion/fabsim.bash"
+    done
+    for command in coll topo import; do
+        for option in $(fabsim $command --help | grep -oE '^  (-., |    )--[a-z-]+' | grep -oE '\-\-[a-z-]+'); do
+            grep -q -e "$option" "$root/scripts/completion/fabsim.bash"
+        done
+    done
+}
+
+@test "the summary says step time, bottleneck and units, without colour in a pipe" {
+    run ring
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"Step time          15.7 ms"* ]]
+    [[ "$output" == *"exposed world"* ]]
+    [[ "$output" == *"ring x6"* ]]
+    [[ "$output" == *"gpu0 -> gpu"* ]]
+    [[ "$output" != *$'\033'* ]]
+}
+
+@test "colour on a terminal, none with NO_COLOR" {
+    coloured=$(TERM=xterm script -qec "$FABSIM $root/topologies/dgx1-v100.xml $root/workloads/ring-allreduce.json" /dev/null)
+    [[ "$coloured" == *$'\033[1m'* ]]
+    plain=$(TERM=xterm NO_COLOR=1 script -qec "$FABSIM $root/topologies/dgx1-v100.xml $root/workloads/ring-allreduce.json" /dev/null)
+    [[ "$plain" != *$'\033[1m'* ]]
+}
+
+@test "result JSON: breakdown sums to the step, no link above its capacity" {
+    ring --json r.json --quiet
+    [ "$(value r.json '["schema_version"]')" = 1 ]
+    holds 'abs(sum(row["seconds"] for row in d["breakdown"]) - d["step_time_s"]) <= 1e-9 * d["step_time_s"]' r.json
+    holds 'all(row["peak_utilization"] <= 1 + 1e-9 for row in d["links"] + d["tiers"])' r.json
+    holds 'len(d["links"]) == 20' r.json
+}
+
+@test "--json - is the result and nothing else" {
+    ring --json - >r.json
+    holds 'd["step_time_s"] > 0' r.json
+}
+
+@test "--quiet prints nothing" {
+    run ring --quiet
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
+}
+
+@test "--csv writes four tables" {
+    ring --quiet --csv tables
+    [ "$(head -1 tables/links.csv)" = "link,source,destination,tier,bytes,mean_utilization,peak_utilization,busy_s" ]
+    [ "$(wc -l <tables/links.csv)" -eq 33 ] # 32 NVLinks carry bytes: 16 connections, both ways
+    for name in breakdown tiers comms; do [ "$(wc -l <tables/$name.csv)" -ge 2 ]; done
+}
+
+@test "--set overrides trace and topology" {
+    ring --quiet --json a.json --cost ideal
+    ring --quiet --json b.json --cost ideal --set programs.0.ops.0.size_bytes=2GiB
+    ring --quiet --json c.json --cost ideal --set topo:nvlink2-mesh.bandwidth=50GB/s
+    python3 - <<'PY'
+import json
+a, b, c = (json.load(open(f"{x}.json"))["step_time_s"] for x in "abc")
+assert abs(b / a - 2) < 0.01 and abs(c / a - 0.5) < 0.01, (a, b, c)
+PY
+}
+
+@test "--timeline opens as JSON, plain and compressed, with equal content" {
+    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --timeline t.json
+    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --timeline t.json.gz
+    gunzip t.json.gz -c | cmp - t.json
+    holds 'len([e for e in d["traceEvents"] if e["ph"] == "X"]) > 8' t.json
+}
+
+@test "--dump-ops gives a trace with the same answer" {
+    fabsim "$root/topologies/dgx2h.xml" "$root/workloads/megatron-2.5b-tp2.json" --dump-ops ops.json
+    fabsim "$root/topologies/dgx2h.xml" ops.json --quiet --json b.json
+    fabsim "$root/topologies/dgx2h.xml" "$root/workloads/megatron-2.5b-tp2.json" --quiet --json a.json
+    [ "$(value a.json '["step_time_s"]')" = "$(value b.json '["step_time_s"]')" ]
+}
+
+@test "every lowering and network gives an answer" {
+    for lowering in coupled flows messages; do
+        fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce.json" --cost ideal --quiet --lowering $lowering --json fabric-$lowering.json
+        fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce.json" --cost ideal --quiet --lowering $lowering --network cm02 --json cm02-$lowering.json
+    done
+    python3 - <<'PY'
+import json
+times = [json.load(open(f"{n}-{l}.json"))["step_time_s"] for n in ("fabric", "cm02") for l in ("coupled", "flows", "messages")]
+assert max(times) / min(times) < 1.001, times
+PY
+}
+
+@test "a compressed trace reads like a plain one" {
+    gzip -c "$root/workloads/ring-allreduce.json" >ring.json.gz
+    fabsim "$root/topologies/dgx1-v100.xml" ring.json.gz --quiet --json r.json
+    [ "$(value r.json '["step_time_s"]')" = "$(ring --json - --quiet | python3 -c 'import json, sys; print(json.load(sys.stdin)["step_time_s"])')" ]
+}
+
+@test "every shipped trace runs on a topology that is large enough" {
+    for trace in "$root"/workloads/*.json; do
+        case $trace in *schema*) continue ;; esac
+        fabsim "$root/topologies/dgx2h.xml" "$trace" --quiet --json r.json
+        holds 'd["step_time_s"] > 0' r.json
+    done
+}

@@ -1,0 +1,110 @@
+load helper
+
+@test "topo describes every shipped topology; its explicit form reads back identical" {
+    for file in "$root"/topologies/*.xml; do
+        fabsim topo "$file" >description
+        grep -q "Every GPU reaches every other." description
+        fabsim topo "$file" --expand >explicit.xml
+        fabsim topo explicit.xml --expand | cmp - explicit.xml
+        fabsim topo "$file" --json >a.json
+        fabsim topo explicit.xml --json >b.json
+        cmp <(grep -v '"file"' a.json) <(grep -v '"file"' b.json)
+    done
+}
+
+@test "explicit XML satisfies the schema" {
+    for file in "$root"/topologies/*.xml; do
+        fabsim topo "$file" --expand >explicit.xml
+        xmllint --nonet --noout --schema "$root/topologies/fabsim-topology.xsd" explicit.xml
+    done
+}
+
+@test "topo --dot is a graph" {
+    fabsim topo "$root/topologies/dgx1-v100.xml" --dot >graph.dot
+    [[ "$(head -c 7 graph.dot)" =~ ^(di)?graph ]]
+    [ "$(tail -1 graph.dot)" = "}" ]
+}
+
+@test "coll prints the columns of nccl-tests" {
+    run fabsim coll "$root/topologies/dgx-h100.xml" --op all_gather --min 1M --max 4M
+    [ "$status" -eq 0 ]
+    [[ "${lines[1]}" == *"size (B)"*"time (us)"*"algbw (GB/s)"*"busbw (GB/s)"*"algo"* ]]
+    [ "${#lines[@]}" -eq 5 ]
+}
+
+@test "coll --json and --csv agree; busbw follows from time" {
+    fabsim coll "$root/topologies/dgx-a100.xml" --json --min 1K --max 1G >t.json
+    fabsim coll "$root/topologies/dgx-a100.xml" --csv --min 1K --max 1G >t.csv
+    python3 - <<'PY'
+import csv, json
+rows = json.load(open("t.json"))["rows"]
+lines = list(csv.DictReader(open("t.csv")))
+assert len(rows) == len(lines) == 21
+for a, b in zip(rows, lines):
+    assert a["time_us"] == float(b["time_us"]) and a["algo"] == b["algo"]
+    algbw = a["size_bytes"] / a["time_us"] / 1e3
+    assert abs(a["algbw_GBps"] / algbw - 1) < 1e-9 and abs(a["busbw_GBps"] / (algbw * 2 * 7 / 8) - 1) < 1e-9
+times = [row["time_us"] for row in rows]
+assert times == sorted(times), "a larger message is never faster"
+PY
+}
+
+@test "coll: every operation on every topology keeps below the hardware" {
+    # GB/s: what one GPU can send at bare rate; NVLS counts twice, its bytes are half of what busbw assumes
+    while read -r name limit; do
+        for op in all_reduce all_gather reduce_scatter all_to_all broadcast reduce sendrecv; do
+            fabsim coll "$root/topologies/$name.xml" --op $op --min 1G --max 1G --json >t.json
+            holds "0 < d['rows'][0]['busbw_GBps'] <= $limit * (2 if d['rows'][0]['algo'] == 'nvls' else 1)" t.json
+        done
+    done <<'EOF'
+dgx1-p100 80
+dgx1-v100 150
+dgx2h 150
+dgx-a100 300
+dgx-h100 450
+hgx-b200 900
+gb200-nvl72 900
+v100-pcie 15.75
+dgx-h100-x2 450
+EOF
+}
+
+@test "import: both fixtures become boards that run" {
+    for node in "$root"/tests/fixtures/hwloc/*.xml; do
+        fabsim import hwloc "$node" -o board.xml
+        fabsim topo board.xml | grep -q "Every GPU reaches every other."
+        fabsim coll board.xml --min 1G --max 1G --json >t.json
+        holds 'd["rows"][0]["busbw_GBps"] > 10' t.json
+    done
+}
+
+@test "import: the third version of hwloc's XML gets a way out" {
+    sed 's/version="2.0"/version="3.0"/' "$root"/tests/fixtures/hwloc/mesh-8-p100.xml >v3.xml
+    run fabsim import hwloc v3.xml -o board.xml
+    [ "$status" -eq 3 ]
+    [[ "$output" == *lstopo* ]]
+    [ ! -e board.xml ]
+}
+
+@test "import --this-machine works or says why not" {
+    run fabsim import hwloc --this-machine
+    [ "$status" -eq 0 ] || { [ "$status" -eq 3 ] && [[ "$output" == *GPU* ]]; }
+}
+
+@test "make install puts everything in its place, and what is there runs" {
+    make -s -C "$root" install BUILD="$(dirname "$FABSIM")" DESTDIR="$PWD/to" PREFIX=/usr
+    [ -f to/usr/share/man/man1/fabsim.1 ]
+    [ -f to/usr/share/bash-completion/completions/fabsim ]
+    to/usr/bin/fabsim to/usr/share/fabsim/topologies/dgx-h100.xml to/usr/share/fabsim/workloads/dp8.json --quiet
+    make -s -C "$root" uninstall DESTDIR="$PWD/to" PREFIX=/usr
+    [ -z "$(find to -type f)" ]
+}
+
+@test "completion offers commands, options and values" {
+    source "$root/scripts/completion/fabsim.bash"
+    complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _fabsim; echo "${COMPREPLY[*]}"; }
+    [[ "$(complete_words fabsim to)" == *topo* ]]
+    [[ "$(complete_words fabsim coll x.xml --al)" == --algo ]]
+    [[ "$(complete_words fabsim coll x.xml --algo nv)" == nvls ]]
+    [[ "$(complete_words fabsim x.xml y.json --lowering m)" == messages ]]
+}
