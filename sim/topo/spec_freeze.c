@@ -1,13 +1,14 @@
 /* spec_freeze.c - turn a spec into the constant topology. See spec.h, topo.h.
  *
- * Steps: check the whole; keep the parts, link types and tiers that something uses, in the order of declaration (tiers:
- * of first use), so that a library of parts leaves no trace; number devices by kind and NICs by node; write out
- * two links per connection; index links by source with a counting sort; hash the content.
- * Cost: O(devices + links) time, one arena. */
+ * Steps: check the whole; keep the parts, link types and tiers that something uses, in the order of declaration (tiers: of
+ * their types), so that a library of parts leaves no trace; number devices by kind and NICs by node; sort the connections
+ * by what they join, so that the order of their declaration changes no result, and write out two links for each; index
+ * links by source with a counting sort; hash the content. Cost: O(devices + links log links) time, one arena. */
 #include "topo/spec_in.h"
 
 #include "base/rng.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct freezer {
@@ -80,19 +81,19 @@ static void number_used(freezer *f)
     fill_none(f->tier_of, spec->tier_names.count);
     for (uint32_t i = 0; i < spec->devices.count; i++)
         f->part_of[spec->devices.data[i].part] = 0;
-    for (uint32_t i = 0; i < spec->links.count; i++) {
-        uint32_t type = spec->links.data[i].type;
-        f->type_of[type] = 0;
-        uint32_t *tier = &f->tier_of[spec->types.data[type].tier];
-        if (*tier == FS_NONE)
-            *tier = topo->n_tiers++;
-    }
+    for (uint32_t i = 0; i < spec->links.count; i++)
+        f->type_of[spec->links.data[i].type] = 0;
     for (uint32_t i = 0; i < spec->parts.count; i++)
         if (f->part_of[i] != FS_NONE)
             f->part_of[i] = topo->n_parts++;
-    for (uint32_t i = 0; i < spec->types.count; i++)
-        if (f->type_of[i] != FS_NONE)
-            f->type_of[i] = topo->n_link_types++;
+    for (uint32_t i = 0; i < spec->types.count; i++) {
+        if (f->type_of[i] == FS_NONE)
+            continue;
+        f->type_of[i] = topo->n_link_types++;
+        uint32_t *tier = &f->tier_of[spec->types.data[i].tier];
+        if (*tier == FS_NONE)
+            *tier = topo->n_tiers++;
+    }
 }
 
 static bool copy_parts(freezer *f)
@@ -190,25 +191,58 @@ static fs_link make_link(const fs_topo *topo, uint32_t src, uint32_t dst, uint32
     };
 }
 
-static bool copy_links(freezer *f)
+typedef struct connection {
+    uint32_t low, high, type, lanes; /* low < high: device ids */
+} connection;
+
+/* A total order but for equal connections, which are exchangeable. */
+static int compare_connections(const void *left, const void *right)
+{
+    const connection *a = left, *b = right;
+    if (a->low != b->low)
+        return a->low < b->low ? -1 : 1;
+    if (a->high != b->high)
+        return a->high < b->high ? -1 : 1;
+    if (a->type != b->type)
+        return a->type < b->type ? -1 : 1;
+    return (a->lanes > b->lanes) - (a->lanes < b->lanes);
+}
+
+/* (spec->links.count), freed by the caller; NULL when out of memory. */
+static connection *sorted_connections(const freezer *f)
 {
     const fs_spec *spec = f->spec;
+    connection *sorted = fs_alloc(spec->links.count, sizeof *sorted);
+    for (uint32_t i = 0; sorted && i < spec->links.count; i++) {
+        const fs_spec_link_row *row = &spec->links.data[i];
+        bool rising = row->from < row->to;
+        sorted[i] = (connection){rising ? row->from : row->to, rising ? row->to : row->from, f->type_of[row->type], row->lanes};
+    }
+    if (sorted)
+        qsort(sorted, spec->links.count, sizeof *sorted, compare_connections);
+    return sorted;
+}
+
+static bool copy_links(freezer *f)
+{
     fs_topo *topo = f->topo;
-    topo->n_links = spec->links.count * 2;
+    uint32_t n = f->spec->links.count;
+    topo->n_links = n * 2;
     fs_link *links = fs_arena_alloc(topo->arena, topo->n_links, sizeof *links);
     uint32_t *begin = fs_arena_alloc(topo->arena, (size_t)topo->n_devices + 1, sizeof *begin);
     uint32_t *out = fs_arena_alloc(topo->arena, topo->n_links, sizeof *out);
     uint32_t *next = f->scratch;
-    if (!links || !begin || !out)
+    connection *sorted = links && begin && out ? sorted_connections(f) : NULL;
+    if (sorted == NULL)
         return false;
-    for (uint32_t i = 0; i < spec->links.count; i++) {
-        const fs_spec_link_row *row = &spec->links.data[i];
-        uint32_t type = f->type_of[row->type];
-        links[2 * i] = make_link(topo, row->from, row->to, type, row->lanes);
-        links[2 * i + 1] = make_link(topo, row->to, row->from, type, row->lanes);
-        begin[row->from + 1]++;
-        begin[row->to + 1]++;
+    for (uint32_t i = 0; i < n; i++) {
+        const connection *c = &sorted[i];
+        links[2 * i] = make_link(topo, c->low, c->high, c->type, c->lanes);
+        links[2 * i + 1] = make_link(topo, c->high, c->low, c->type, c->lanes);
+        begin[c->low + 1]++;
+        begin[c->high + 1]++;
     }
+    fs_free(sorted);
     for (uint32_t d = 0; d < topo->n_devices; d++) {
         begin[d + 1] += begin[d];
         next[d] = begin[d];

@@ -87,7 +87,7 @@ typedef struct fs_topo {
     uint32_t n_parts, n_link_types, n_tiers, n_devices, n_links, n_gpus, n_nodes;
     const fs_part *parts;           /* (n_parts) */
     const fs_link_type *link_types; /* (n_link_types) */
-    const fs_tier *tiers;           /* (n_tiers), in order of first use */
+    const fs_tier *tiers;           /* (n_tiers), in the order of their link types */
     const fs_device *devices;       /* (n_devices) */
     const fs_link *links;           /* (n_links), even: see above */
     const uint32_t *gpus;           /* (n_gpus) device ids; GPU number -> device */

@@ -51,7 +51,7 @@ build() { # build DIRECTORY CC CXX OPT
 for name in "${!cases[@]}"; do run build/fabsim "$name" "$scratch/$name"; done
 compare build/fabsim "again"
 compare "setarch -R build/fabsim" "no address randomisation"
-for cc in gcc clang; do
+for cc in ${COMPILERS-gcc clang}; do
     cxx=$([ $cc = gcc ] && echo g++ || echo clang++)
     for opt in -O0 -O3; do
         build "build-det$opt-$cc" $cc $cxx $opt
