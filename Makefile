@@ -144,6 +144,8 @@ test-plain: build/locale
 	for f in $(FUZZERS); do $(PROVE) $(BUILD)/tests/fuzz/replay_$$f :: tests/fuzz/corpus/$$f || exit 1; done
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/cli/run-errors.sh
 	FABSIM=$(abspath $(BUILD)/fabsim) bats tests/cli
+	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/golden/run.py
+	FABSIM=$(abspath $(BUILD)/fabsim) scripts/validate.py --check
 
 test-asan: export ASAN_OPTIONS = detect_leaks=1
 test-asan:
@@ -152,6 +154,10 @@ test-asan:
 
 determinism:
 	prove tests/determinism/run.sh
+
+.PHONY: validate
+validate: all
+	scripts/validate.py
 
 .PHONY: bench
 bench: all
@@ -187,5 +193,6 @@ help:
 	@echo "make            build build/fabsim"
 	@echo "make install    PREFIX=/usr/local DESTDIR="
 	@echo "make bench      measure speed, print counters"
+	@echo "make validate   measured beside simulated, into docs/VALIDATION.md"
 	@echo "make fuzz       fuzz the XML and the JSON reader, FUZZ_SECONDS=60 each"
 	@echo "make format tidy clean"

@@ -126,3 +126,17 @@ PY
         holds 'd["step_time_s"] > 0' r.json
     done
 }
+
+@test "the README shows what fabsim prints" {
+    cd "$root"
+    fabsim topologies/dgx2h.xml workloads/megatron-8.3b-tp8.json | grep -v 'of wall time' >"$BATS_TEST_TMPDIR/now"
+    sed -n '/^```$/,/^```$/p' README.md | sed '1d;$d' | grep -v 'of wall time' >"$BATS_TEST_TMPDIR/then"
+    diff -u "$BATS_TEST_TMPDIR/then" "$BATS_TEST_TMPDIR/now"
+}
+
+@test "the examples of the README work" {
+    cd "$root"
+    sed -n '/^```sh$/,/^```$/p' README.md | grep '^build/fabsim' | grep -v 'node.xml' | sed "s#^build/fabsim#$FABSIM#; s#--timeline step.json#--timeline $BATS_TEST_TMPDIR/step.json#" >"$BATS_TEST_TMPDIR/examples"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/examples")" -ge 4 ]
+    bash -e "$BATS_TEST_TMPDIR/examples" >/dev/null
+}
