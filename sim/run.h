@@ -10,13 +10,13 @@ typedef struct fs_run_options {
     fs_lowering_mode lowering;
     fs_cost cost;
     uint64_t seed;
-    uint64_t max_events; /* 0 = none */
+    uint64_t max_events;  /* 0 = none */
     const char *timeline; /* path of a Chrome trace, NULL = none */
 } fs_run_options;
 
 fs_run_options fs_run_default(void);
 
-FS_MUST_CHECK fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options *options, fs_result *result,
-                               fs_err *err);
+FS_MUST_CHECK fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
+                               fs_result *result, fs_err *err);
 
 #endif

@@ -62,7 +62,7 @@ typedef struct fs_plan {
     fs_algo algo;               /* what auto chose */
     fs_proto proto;
     uint32_t channels;
-    double estimate_s;          /* the modelled time without other traffic; what auto compares */
+    double estimate_s; /* the modelled time without other traffic; what auto compares */
 } fs_plan;
 
 typedef struct fs_coll_request {
@@ -88,7 +88,8 @@ FS_MUST_CHECK fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, 
 void fs_lowering_free(fs_lowering *lowering);
 
 /* FS_E_TRACE where the algorithm cannot do the collective here (text says why and what can). */
-FS_MUST_CHECK fs_status fs_lower(fs_lowering *lowering, const fs_coll_request *request, const fs_plan **plan, fs_err *err);
+FS_MUST_CHECK fs_status fs_lower(fs_lowering *lowering, const fs_coll_request *request, const fs_plan **plan,
+                                 fs_err *err);
 
 /* Capacity of a link under a cost model, B/s: bandwidth_Bps (ideal) or effective_Bps (nccl). */
 double fs_link_capacity(const fs_topo *topo, uint32_t link, fs_cost cost);

@@ -86,8 +86,8 @@ static fs_status to_nic(fs_neighbourhood *hood, uint32_t gpu, uint32_t nic, path
     return FS_OK;
 }
 
-static fs_status make_path(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic, uint32_t dst_gpu,
-                           path *p, bool *found, fs_err *err)
+static fs_status make_path(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic,
+                           uint32_t dst_gpu, path *p, bool *found, fs_err *err)
 {
     p->n = 0;
     fs_status status = to_nic(hood, src_gpu, src_nic, p, found, err);

@@ -1,11 +1,11 @@
 /* direct.c - every pair at once; see algorithms.h.
  *
- * all_to_all: each rank sends S/n to each of the n - 1 others; all_gather: its S/n to all; reduce_scatter: to each the S/n
- * that is its. So in all three every ordered pair carries S/n. send/recv: one pair, all of S.
+ * all_to_all: each rank sends S/n to each of the n - 1 others; all_gather: its S/n to all; reduce_scatter: to each the
+ * S/n that is its. So in all three every ordered pair carries S/n. send/recv: one pair, all of S.
  *
  * Coupled: one transfer for all pairs of one class of route (NVLink, PCIe, network, ...), at most five, O(links) in
- * total. Max-min fair sharing gives all pairs of an all-to-all the same rate until the most loaded link is full, and that
- * link's pairs keep that rate to the end; so the end of the whole, max over links of load / capacity, is the
+ * total. Max-min fair sharing gives all pairs of an all-to-all the same rate until the most loaded link is full, and
+ * that link's pairs keep that rate to the end; so the end of the whole, max over links of load / capacity, is the
  * same for single flows, one transfer per source, or one in all. What differs is when the others let go of their links.
  * One in all would hold NVLink for as long as the network takes; one per source costs n rows of O(links) each and gains
  * nothing where ranks are alike. By class, pairs within a node end when they would as flows, and cost stays O(links).
@@ -70,7 +70,8 @@ static fs_status emit_class(const fs_algo_run *run, const pairs *p, uint32_t cla
 fs_status fs_direct_emit(const fs_algo_run *run, fs_err *err)
 {
     uint32_t n = run->group->n;
-    double count = run->kind == FS_SENDRECV ? 1.0 : (double)n * (n - 1), share = run->kind == FS_SENDRECV ? 1.0 : 1.0 / n;
+    double count = run->kind == FS_SENDRECV ? 1.0 : (double)n * (n - 1),
+           share = run->kind == FS_SENDRECV ? 1.0 : 1.0 / n;
     fs_status status = FS_OK;
     if (run->b->mode != FS_LOWER_COUPLED)
         status = fs_shape_check_moves(run->kind, FS_ALGO_DIRECT, n, count, err);

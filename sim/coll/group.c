@@ -1,8 +1,8 @@
 /* group.c - see group.h. Domains by union-find over boards and NVLinks; rails by the nearest NICs.
  *
- * A NIC serves the group where it is among the nearest NICs of one of its GPUs (fewest hops over the least slow class of
- * link). Each such NIC is given one GPU to enter by: of the GPUs next to it the one with the fewest NICs so far, so two
- * GPUs and two NICs behind one PCIe switch pair up as NCCL pairs them. */
+ * A NIC serves the group where it is among the nearest NICs of one of its GPUs (fewest hops over the least slow class
+ * of link). Each such NIC is given one GPU to enter by: of the GPUs next to it the one with the fewest NICs so far, so
+ * two GPUs and two NICs behind one PCIe switch pair up as NCCL pairs them. */
 #include "coll/group.h"
 
 #include <string.h>
@@ -79,7 +79,8 @@ static fs_status list_nics(fs_neighbourhood *hood, fs_err *err)
     return FS_OK;
 }
 
-fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_router *router, fs_arena *arena, fs_err *err)
+fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_router *router, fs_arena *arena,
+                                fs_err *err)
 {
     *hood = (fs_neighbourhood){.topo = topo, .router = router, .arena = arena};
     hood->domain_of_device = fs_zalloc(topo->n_devices, sizeof *hood->domain_of_device);
@@ -170,7 +171,8 @@ uint32_t fs_assign_rails(const fs_near_nics *near, fs_rail *rails)
     }
 }
 
-static fs_status find_rails_of(fs_neighbourhood *hood, const fs_group *group, fs_domain *domain, fs_near_nics *near, fs_err *err)
+static fs_status find_rails_of(fs_neighbourhood *hood, const fs_group *group, fs_domain *domain, fs_near_nics *near,
+                               fs_err *err)
 {
     near->count = 0;
     for (uint32_t i = 0; i < domain->n; i++) {

@@ -24,19 +24,19 @@ typedef struct fs_domain {
 
 /* One ring over the whole group. */
 typedef struct fs_channel {
-    const uint32_t *order;        /* (n) positions in the group */
-    const fs_route *const *next;  /* (n) order[i] -> order[(i + 1) % n] */
-    double share;                 /* of the bytes; the channels' sum to 1 */
+    const uint32_t *order;       /* (n) positions in the group */
+    const fs_route *const *next; /* (n) order[i] -> order[(i + 1) % n] */
+    double share;                /* of the bytes; the channels' sum to 1 */
 } fs_channel;
 
 typedef struct fs_group {
     uint32_t n;
-    const uint32_t *gpus;     /* (n) device ids */
+    const uint32_t *gpus;      /* (n) device ids */
     const uint32_t *domain_of; /* (n) index in domains[] */
     uint32_t n_domains;
-    fs_domain *domains;       /* (n_domains) by first member */
-    uint32_t n_rails;         /* that every domain has; 0 where the network is not reached through NICs. With channels */
-    uint32_t n_channels;      /* 0: not searched yet */
+    fs_domain *domains;  /* (n_domains) by first member */
+    uint32_t n_rails;    /* that every domain has; 0 where the network is not reached through NICs. With channels */
+    uint32_t n_channels; /* 0: not searched yet */
     const fs_channel *channels;
 } fs_group;
 
@@ -51,15 +51,16 @@ typedef struct fs_neighbourhood {
     uint32_t *host_of_nic;      /* (n_devices) the GPU that a NIC is given on its full board; FS_NONE: not asked yet */
     uint32_t *stamp_of_device;  /* (n_devices) scratch: the last group that named the device */
     uint32_t stamp;
-    uint32_t *index_of_device;  /* (n_devices) scratch */
+    uint32_t *index_of_device; /* (n_devices) scratch */
 } fs_neighbourhood;
 
-FS_MUST_CHECK fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_router *router, fs_arena *arena,
-                                              fs_err *err);
+FS_MUST_CHECK fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_router *router,
+                                              fs_arena *arena, fs_err *err);
 void fs_neighbourhood_free(fs_neighbourhood *hood);
 
 /* FS_E_TRACE where a device is no GPU or is named twice. */
-FS_MUST_CHECK fs_status fs_group_new(fs_neighbourhood *hood, const uint32_t *gpus, uint32_t n, fs_group **group, fs_err *err);
+FS_MUST_CHECK fs_status fs_group_new(fs_neighbourhood *hood, const uint32_t *gpus, uint32_t n, fs_group **group,
+                                     fs_err *err);
 
 /* Fill the domains' rails. */
 FS_MUST_CHECK fs_status fs_group_find_rails(fs_neighbourhood *hood, fs_group *group, fs_err *err);
@@ -80,7 +81,8 @@ typedef struct fs_near_nic {
 typedef FS_VEC(fs_near_nic) fs_near_nics;
 
 /* All nearest NICs of one GPU among those of its board, appended with the name `as` for the GPU. */
-FS_MUST_CHECK fs_status fs_nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t as, fs_near_nics *near, fs_err *err);
+FS_MUST_CHECK fs_status fs_nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t as, fs_near_nics *near,
+                                        fs_err *err);
 /* The distinct NICs of near[], by device id, each with its GPUs. rails has room for near->count. */
 uint32_t fs_assign_rails(const fs_near_nics *near, fs_rail *rails);
 /* A device's board; devices of none share the number n_nodes. */
@@ -90,7 +92,7 @@ uint32_t fs_board_of(const fs_topo *topo, uint32_t device);
 FS_MUST_CHECK fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic,
                                        uint32_t dst_gpu, const fs_route **route, fs_err *err);
 /* The same as NCCL sends point to point: on the rails of the destination. Any two GPUs. */
-FS_MUST_CHECK fs_status fs_group_pair(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t dst_gpu, const fs_route **route,
-                                      fs_err *err);
+FS_MUST_CHECK fs_status fs_group_pair(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t dst_gpu,
+                                      const fs_route **route, fs_err *err);
 
 #endif

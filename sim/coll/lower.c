@@ -4,8 +4,8 @@
  *   shape  an algorithm on a group: patterns and shares (shape.c)    per (group, kind, algorithm, root)
  *   plan   a shape times a size, with the protocol's cost            per (group, kind, algorithm, protocol, root, size)
  *
- * `auto` estimates every candidate and keeps the fastest; ties go to the first in the table below. Estimating needs shapes
- * but builds no plan. A request whose plan is known costs a hash of the group: O(n). */
+ * `auto` estimates every candidate and keeps the fastest; ties go to the first in the table below. Estimating needs
+ * shapes but builds no plan. A request whose plan is known costs a hash of the group: O(n). */
 #include "coll/algorithms.h"
 #include "coll/nccl_cost.h"
 
@@ -91,8 +91,8 @@ double fs_busbw_factor(fs_coll_kind kind, uint32_t n)
     return kind == FS_ALL_GATHER || kind == FS_REDUCE_SCATTER || kind == FS_ALL_TO_ALL ? others : 1.0;
 }
 
-fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_table *patterns, fs_lowering_options options,
-                          fs_lowering **out, fs_err *err)
+fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_table *patterns,
+                          fs_lowering_options options, fs_lowering **out, fs_err *err)
 {
     fs_lowering *low = fs_zalloc(1, sizeof *low);
     if (low == NULL)
@@ -208,8 +208,8 @@ static fs_status build_shape(fs_lowering *low, fs_group *group, fs_coll_kind kin
 }
 
 /* *shape = NULL where the algorithm cannot do it here and quiet is set; else that is an error. */
-static fs_status find_shape(fs_lowering *low, uint32_t group, fs_coll_kind kind, fs_algo algo, uint32_t root, bool quiet,
-                            const fs_shape **out, fs_err *err)
+static fs_status find_shape(fs_lowering *low, uint32_t group, fs_coll_kind kind, fs_algo algo, uint32_t root,
+                            bool quiet, const fs_shape **out, fs_err *err)
 {
     known_group *known = &low->groups.data[group];
     for (uint32_t i = 0; i < known->shapes.count; i++) {
@@ -248,10 +248,16 @@ static fs_arch arch_of(const fs_topo *topo, uint32_t gpu)
 
 static fs_nccl_run run_of(const fs_lowering *low, const fs_group *group, fs_coll_kind kind, const choice *c)
 {
-    return (fs_nccl_run){.kind = kind, .algo = c->shape->algo, .proto = c->proto,
-                         .arch = arch_of(low->hood.topo, group->gpus[0]), .n = group->n, .n_nodes = group->n_domains,
-                         .channels = c->shape->channels, .intra_class = c->shape->intra_class,
-                         .size_bytes = c->size_bytes, .stream_s = c->size_bytes * c->shape->stream_s_per_B};
+    return (fs_nccl_run){.kind = kind,
+                         .algo = c->shape->algo,
+                         .proto = c->proto,
+                         .arch = arch_of(low->hood.topo, group->gpus[0]),
+                         .n = group->n,
+                         .n_nodes = group->n_domains,
+                         .channels = c->shape->channels,
+                         .intra_class = c->shape->intra_class,
+                         .size_bytes = c->size_bytes,
+                         .stream_s = c->size_bytes * c->shape->stream_s_per_B};
 }
 
 /* Fill in c->time and c->estimate_s. False where the protocol does not exist for it. */
@@ -349,8 +355,14 @@ static fs_status make_plan(fs_lowering *low, const choice *c, const fs_plan **ou
     for (uint32_t i = 0; i < shape->n_moves; i++)
         moves[i] = (fs_move){shape->moves[i].pattern, shape->moves[i].share * c->size_bytes * c->time.wire,
                              move_latency(low, c, i)};
-    *plan = (fs_plan){.n_moves = shape->n_moves, .moves = moves, .succ_begin = shape->succ_begin, .succ = shape->succ,
-                      .n_pred = shape->n_pred, .algo = shape->algo, .proto = c->proto, .channels = shape->channels,
+    *plan = (fs_plan){.n_moves = shape->n_moves,
+                      .moves = moves,
+                      .succ_begin = shape->succ_begin,
+                      .succ = shape->succ,
+                      .n_pred = shape->n_pred,
+                      .algo = shape->algo,
+                      .proto = c->proto,
+                      .channels = shape->channels,
                       .estimate_s = c->estimate_s};
     *out = plan;
     return FS_OK;
@@ -399,9 +411,11 @@ static fs_status check_request(const fs_coll_request *request, fs_err *err)
     if (request->n == 0)
         return fs_fail(err, FS_E_TRACE, "%s over a group of no ranks", name);
     if (!isfinite(request->size_bytes) || request->size_bytes < 0.0)
-        return fs_fail(err, FS_E_TRACE, "%s of %g bytes; expected a finite size of at least 0", name, request->size_bytes);
+        return fs_fail(err, FS_E_TRACE, "%s of %g bytes; expected a finite size of at least 0", name,
+                       request->size_bytes);
     if (request->root >= request->n && (request->kind == FS_BROADCAST || request->kind == FS_REDUCE))
-        return fs_fail(err, FS_E_TRACE, "root %u of %s is outside its group of %u ranks", request->root, name, request->n);
+        return fs_fail(err, FS_E_TRACE, "root %u of %s is outside its group of %u ranks", request->root, name,
+                       request->n);
     if (request->kind == FS_SENDRECV && request->n != 2)
         return fs_fail(err, FS_E_TRACE, "sendrecv is between two ranks; its group has %u", request->n);
     const ability *able = &abilities[request->kind];
@@ -421,8 +435,8 @@ fs_status fs_lower(fs_lowering *low, const fs_coll_request *request, const fs_pl
         status = grow_plans(low, err);
     if (status != FS_OK)
         return status;
-    plan_key key = {request->size_bytes + 0.0 /* -0 is 0 */, group, request->root, request->kind, request->algo,
-                    request->proto, 0};
+    plan_key key = {
+        request->size_bytes + 0.0 /* -0 is 0 */, group, request->root, request->kind, request->algo, request->proto, 0};
     plan_slot *slot = find_plan(low->plans, low->n_plan_slots, &key);
     if (slot->plan != NULL) {
         *out = slot->plan;

@@ -18,8 +18,7 @@ enum { LL, LL128, SIMPLE, COLUMNS };
 #define GBPS 1e9
 
 /* baseLatency, us. */
-static const double base_us[ROWS][COLUMNS] = {
-    [TREE] = {6.8, 14.0, 8.4}, [RING] = {6.6, 14.0, 8.4}, [NVLS] = {0, 0, 0}};
+static const double base_us[ROWS][COLUMNS] = {[TREE] = {6.8, 14.0, 8.4}, [RING] = {6.6, 14.0, 8.4}, [NVLS] = {0, 0, 0}};
 
 /* hwLatency, us per step. */
 static const double hop_us[HARDWARE][ROWS][COLUMNS] = {
@@ -28,8 +27,9 @@ static const double hop_us[HARDWARE][ROWS][COLUMNS] = {
     [NET] = {[TREE] = {5.0, 8.5, 14}, [RING] = {2.7, 4.0, 14.0}, [NVLS] = {0, 0, 18}}};
 
 /* llMaxBw, GB/s of bus bandwidth: by architecture on one node; on 2 and on more nodes the row of Intel hosts. */
-static const double ll_max_one_node[] = {[FS_ARCH_NONE] = 39, [FS_PASCAL] = 39, [FS_VOLTA] = 39, [FS_TURING] = 39,
-                                         [FS_AMPERE] = 87.7, [FS_HOPPER] = 141, [FS_BLACKWELL] = 282, [FS_RUBIN] = 282};
+static const double ll_max_one_node[] = {
+    [FS_ARCH_NONE] = 39, [FS_PASCAL] = 39,  [FS_VOLTA] = 39,      [FS_TURING] = 39,
+    [FS_AMPERE] = 87.7,  [FS_HOPPER] = 141, [FS_BLACKWELL] = 282, [FS_RUBIN] = 282};
 static const double ll_max_two_nodes = 39, ll_max_more_nodes = 20.4;
 
 /* treeCorrection: factor on the bandwidth at 64 B, 128 B, ... 512 MiB. */
@@ -40,24 +40,26 @@ static const double tree_correction[COLUMNS][CORRECTIONS] = {
     [SIMPLE] = {.9, .9, .9, .9, .9, .9, .9, .8, .7, .6, .6, .5, .5, .5, .5, .6, .7, .8, .7, .7, .8, .9, .9, .9}};
 
 /* Share of the links' rate that an algorithm or protocol reaches. */
-static const double tree_efficiency = 0.92;            /* waiting where the tree branches */
-static const double ll128_efficiency = 0.92;           /* 120/128 = 0.9375, less what is seen */
-static const double tree_ll_slowdown = 3.8;            /* of the tree with LL against Simple */
+static const double tree_efficiency = 0.92;  /* waiting where the tree branches */
+static const double ll128_efficiency = 0.92; /* 120/128 = 0.9375, less what is seen */
+static const double tree_ll_slowdown = 3.8;  /* of the tree with LL against Simple */
 static const double tree_ll128_one_node = 7.0 / 9.0;
 static const double nvls_efficiency_hopper = 0.85, nvls_efficiency_blackwell = 0.74;
-/* One sixth of the time of an NVLS all_reduce goes to its stages' hand-over: NCCL 2.25.1, src/graph/tuning.cc line 292; 2.30.7
- * counts channels instead, (c - 1)/c. */
+/* One sixth of the time of an NVLS all_reduce goes to its stages' hand-over: NCCL 2.25.1, src/graph/tuning.cc line 292;
+ * 2.30.7 counts channels instead, (c - 1)/c. */
 static const double nvls_all_reduce_ratio = 5.0 / 6.0;
 
 /* Rings between nodes pay more latency once the chunks are full ("plateau effect of ring"). */
 static const double plateau_before_ampere = 1.9, plateau = 1.4;
-static const double plateau_bytes = 64;                /* per channel and rank */
-static const double ll_between_nodes = 1.8;            /* NCCL 2.8 to 2.30: LL steps in a node of several */
+static const double plateau_bytes = 64;     /* per channel and rank */
+static const double ll_between_nodes = 1.8; /* NCCL 2.8 to 2.30: LL steps in a node of several */
 static const double net_overhead_us = 1.0, net_overhead_simple = 3.0; /* Intel host; times 3 for Simple */
 
 static uint32_t hardware_of(uint32_t link_class)
 {
-    return link_class == FS_CLASS_NET ? NET : link_class == FS_CLASS_NVLINK || link_class == FS_CLASS_C2C ? NVLINK : PCI;
+    return link_class == FS_CLASS_NET                                    ? NET
+           : link_class == FS_CLASS_NVLINK || link_class == FS_CLASS_C2C ? NVLINK
+                                                                         : PCI;
 }
 
 /* Sends and all-to-alls are not in NCCL's table: they take the ring's latency for one step. */
@@ -143,7 +145,9 @@ static double latency_us(const fs_nccl_run *run)
 
 static double ll_max(const fs_nccl_run *run)
 {
-    double GBps = run->n_nodes == 1 ? ll_max_one_node[run->arch] : run->n_nodes == 2 ? ll_max_two_nodes : ll_max_more_nodes;
+    double GBps = run->n_nodes == 1   ? ll_max_one_node[run->arch]
+                  : run->n_nodes == 2 ? ll_max_two_nodes
+                                      : ll_max_more_nodes;
     return GBps * GBPS;
 }
 
@@ -173,7 +177,8 @@ static double ring_seconds(const fs_nccl_run *run)
 {
     double turns = run->kind == FS_ALL_REDUCE ? 2.0 : 1.0;
     if (run->proto == FS_PROTO_LL)
-        return fmax(run->stream_s * fs_nccl_wire(FS_PROTO_LL), turns * run->size_bytes * (run->n - 1) / run->n / ll_max(run));
+        return fmax(run->stream_s * fs_nccl_wire(FS_PROTO_LL),
+                    turns * run->size_bytes * (run->n - 1) / run->n / ll_max(run));
     return run->proto == FS_PROTO_LL128 ? run->stream_s / ll128_efficiency : run->stream_s;
 }
 
@@ -186,6 +191,6 @@ fs_nccl_time fs_nccl_cost(const fs_nccl_run *run)
         seconds = nvls_seconds(run);
     else if (run->algo != FS_ALGO_DIRECT)
         seconds = ring_seconds(run);
-    return (fs_nccl_time){.wire = wire, .latency_s = latency_us(run) * US,
-                          .wait_s = fmax(0.0, seconds - wire * run->stream_s)};
+    return (fs_nccl_time){
+        .wire = wire, .latency_s = latency_us(run) * US, .wait_s = fmax(0.0, seconds - wire * run->stream_s)};
 }

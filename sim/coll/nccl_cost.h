@@ -10,14 +10,14 @@
 /* A collective about to run. */
 typedef struct fs_nccl_run {
     fs_coll_kind kind;
-    fs_algo algo;   /* not auto */
-    fs_proto proto; /* not auto */
-    fs_arch arch;   /* of the GPUs */
-    uint32_t n, n_nodes;  /* ranks; scale-up domains */
+    fs_algo algo;        /* not auto */
+    fs_proto proto;      /* not auto */
+    fs_arch arch;        /* of the GPUs */
+    uint32_t n, n_nodes; /* ranks; scale-up domains */
     uint32_t channels;
     uint32_t intra_class; /* slowest fs_link_class inside a domain */
     double size_bytes;
-    double stream_s;      /* the payload's time at the links' full rate */
+    double stream_s; /* the payload's time at the links' full rate */
 } fs_nccl_run;
 
 typedef struct fs_nccl_time {

@@ -1,8 +1,8 @@
 /* nvls.c - multicast and reduction in the NVSwitch (NVLink SHARP); see algorithms.h.
  *
  * Two instructions (PTX ISA, multimem): multimem.ld_reduce makes the switch read one address from all n GPUs, add, and
- * give the sum to the one that asked; multimem.st makes it write one value to all n GPUs. Both include the GPU that asks.
- * With S the size and each rank in charge of a slice of S/n, the links of one GPU carry:
+ * give the sum to the one that asked; multimem.st makes it write one value to all n GPUs. Both include the GPU that
+ * asks. With S the size and each rank in charge of a slice of S/n, the links of one GPU carry:
  *
  *                            GPU -> switches               switches -> GPU
  *   reduce_scatter           S    its part of all slices   S/n  its slice's sum
@@ -26,7 +26,7 @@ typedef struct nvls {
     uint32_t *switches; /* (n_switches) device ids */
     double *fraction;   /* (n_switches) of the bytes; sums to 1 */
     FS_VEC(fs_share) up, down;
-    uint32_t *begin; /* (n + 1) shares of each GPU in up and down */
+    uint32_t *begin;  /* (n + 1) shares of each GPU in up and down */
     double latency_s; /* up and down */
 } nvls;
 
@@ -81,8 +81,9 @@ static fs_status find_switches(const fs_algo_run *run, nvls *v, fs_err *err)
         total += least;
     }
     if (v->n_switches == 0)
-        return fs_fail(err, FS_E_TRACE,
-                       "nvls needs all GPUs of the group on the same NVSwitches with multicast; ring and tree do without");
+        return fs_fail(
+            err, FS_E_TRACE,
+            "nvls needs all GPUs of the group on the same NVSwitches with multicast; ring and tree do without");
     for (uint32_t i = 0; i < v->n_switches; i++)
         v->fraction[i] /= total;
     return FS_OK;
@@ -140,7 +141,8 @@ static fs_status add_slice(const fs_algo_run *run, const nvls *v, uint32_t r, bo
     return status;
 }
 
-static fs_status emit_slice(const fs_algo_run *run, const nvls *v, uint32_t r, double share, bool load, bool store, fs_err *err)
+static fs_status emit_slice(const fs_algo_run *run, const nvls *v, uint32_t r, double share, bool load, bool store,
+                            fs_err *err)
 {
     double latency = (load && store ? 2.0 : 1.0) * v->latency_s;
     uint32_t loaded = FS_NONE, stored = FS_NONE;

@@ -84,7 +84,8 @@ fs_status fs_ring_emit(const fs_algo_run *run, fs_err *err)
     uint32_t n = run->group->n, steps = run->kind == FS_ALL_REDUCE ? 2 * (n - 1) : n - 1;
     bool messages = run->b->mode == FS_LOWER_MESSAGES;
     if (status == FS_OK && run->b->mode != FS_LOWER_COUPLED)
-        status = fs_shape_check_moves(run->kind, FS_ALGO_RING, n, (double)run->b->channels * n * (messages ? steps : 1), err);
+        status = fs_shape_check_moves(run->kind, FS_ALGO_RING, n, (double)run->b->channels * n * (messages ? steps : 1),
+                                      err);
     for (uint32_t c = 0; c < run->group->n_channels && status == FS_OK; c++)
         status = (messages ? ring_messages : ring_channel)(run, &run->group->channels[c], steps, err);
     return status;

@@ -8,18 +8,18 @@
  *   else (PCIe)      one ring: from each GPU to the nearest that is left. In a tree, nearest first finishes each PCIe
  *                    switch and each socket before it leaves it, so every uplink and each direction of a link between
  *                    sockets is crossed once: the best a ring can do.
- * Several domains: one ring per rail c, as NCCL lays them. It enters domains 0, 2, 4, ... at the GPU of rail c and leaves
- *   them at that of rail c ^ 1; in domains 1, 3, 5, ... the other way round. So each edge between domains stays on one
- *   rail and thus in one leaf; only where the number of domains is odd does the closing edge change rails, or, where
- *   rails never meet, leave by the other rail's NIC. Within a
- *   domain the ring walks as above, from the GPU of the one rail to that of the other.
+ * Several domains: one ring per rail c, as NCCL lays them. It enters domains 0, 2, 4, ... at the GPU of rail c and
+ *   leaves them at that of rail c ^ 1; in domains 1, 3, 5, ... the other way round. So each edge between domains stays
+ *   on one rail and thus in one leaf; only where the number of domains is odd does the closing edge change rails, or,
+ *   where rails never meet, leave by the other rail's NIC. Within a domain the ring walks as above, from the GPU of the
+ *   one rail to that of the other.
  * Cost: O(rings x ranks) routes; PCIe domains O(n^2) routes; the mesh search has a fixed budget. */
 #include "coll/group.h"
 #include "coll/mesh_rings.h"
 
 #include <math.h>
 
-/* ---- walks through one domain ------------------------------------------------------------------------------------- */
+/* ---- walks through one domain ------------------------------------------------------------------------------------ */
 
 /* The first NVSwitch that a GPU hangs on, or FS_NONE: GPUs of one board agree on it. */
 static uint32_t switch_of(const fs_topo *topo, uint32_t gpu)
@@ -27,8 +27,8 @@ static uint32_t switch_of(const fs_topo *topo, uint32_t gpu)
     uint32_t best = FS_NONE;
     for (uint32_t k = topo->out_begin[gpu]; k < topo->out_begin[gpu + 1]; k++) {
         const fs_link *link = &topo->links[topo->out_links[k]];
-        if (topo->devices[link->dst].kind == FS_DEVICE_NVSWITCH && topo->link_types[link->type].class_ == FS_CLASS_NVLINK &&
-            link->dst < best)
+        if (topo->devices[link->dst].kind == FS_DEVICE_NVSWITCH &&
+            topo->link_types[link->type].class_ == FS_CLASS_NVLINK && link->dst < best)
             best = link->dst;
     }
     return best;
@@ -71,8 +71,8 @@ static bool is_switched(const fs_topo *topo, const fs_group *group, const fs_dom
 }
 
 /* Members by board, the board of `first` first, `last` at the end. */
-static void walk_switched(const fs_topo *topo, const fs_group *group, const fs_domain *domain, uint32_t first, uint32_t last,
-                          uint32_t *order)
+static void walk_switched(const fs_topo *topo, const fs_group *group, const fs_domain *domain, uint32_t first,
+                          uint32_t last, uint32_t *order)
 {
     uint32_t n = 0, board = switch_of(topo, group->gpus[first]);
     uint32_t wanted = domain->n - (last != FS_NONE && last != first);
@@ -99,8 +99,8 @@ static void walk_switched(const fs_topo *topo, const fs_group *group, const fs_d
 }
 
 /* Along NVLinks that still have lanes, else along any. Takes the lanes of the path. */
-static bool walk_mesh(const fs_domain *domain, const uint32_t *lanes, uint32_t first, uint32_t last, uint32_t *lanes_left,
-                      uint32_t *order)
+static bool walk_mesh(const fs_domain *domain, const uint32_t *lanes, uint32_t first, uint32_t last,
+                      uint32_t *lanes_left, uint32_t *order)
 {
     uint8_t path[FS_MESH_MAX];
     uint32_t n = domain->n, from = FS_NONE, to = FS_NONE;
@@ -133,7 +133,8 @@ static fs_status walk_nearest(fs_neighbourhood *hood, const fs_group *group, con
             if (hood->stamp_of_device[group->gpus[member]] == stamp || (member == last && n + 1 < domain->n))
                 continue;
             const fs_route *route;
-            fs_status status = fs_router_find(hood->router, group->gpus[order[n - 1]], group->gpus[member], &route, err);
+            fs_status status =
+                fs_router_find(hood->router, group->gpus[order[n - 1]], group->gpus[member], &route, err);
             if (status != FS_OK)
                 return status;
             uint32_t far = route->worst_class << 16 | (route->hops < UINT16_MAX ? route->hops : UINT16_MAX);
@@ -146,8 +147,8 @@ static fs_status walk_nearest(fs_neighbourhood *hood, const fs_group *group, con
     return FS_OK;
 }
 
-fs_status fs_group_walk(fs_neighbourhood *hood, const fs_group *group, uint32_t domain_index, uint32_t first, uint32_t last,
-                        uint32_t *lanes_left, uint32_t *order, fs_err *err)
+fs_status fs_group_walk(fs_neighbourhood *hood, const fs_group *group, uint32_t domain_index, uint32_t first,
+                        uint32_t last, uint32_t *lanes_left, uint32_t *order, fs_err *err)
 {
     const fs_domain *domain = &group->domains[domain_index];
     uint32_t lanes[FS_MESH_MAX * FS_MESH_MAX];
@@ -160,7 +161,7 @@ fs_status fs_group_walk(fs_neighbourhood *hood, const fs_group *group, uint32_t 
     return walk_nearest(hood, group, domain, first, last, order, err);
 }
 
-/* ---- channels ----------------------------------------------------------------------------------------------------- */
+/* ---- channels ---------------------------------------------------------------------------------------------------- */
 
 /* Where a ring enters or leaves a domain. */
 typedef struct port {
@@ -176,7 +177,8 @@ static fs_status new_channels(fs_neighbourhood *hood, const fs_group *group, uin
 }
 
 /* Fill channel->next. ports[2d], ports[2d + 1]: where the ring enters and leaves domain d; NULL for one domain. */
-static fs_status connect(fs_neighbourhood *hood, const fs_group *group, fs_channel *channel, const port *ports, fs_err *err)
+static fs_status connect(fs_neighbourhood *hood, const fs_group *group, fs_channel *channel, const port *ports,
+                         fs_err *err)
 {
     uint32_t n = group->n;
     const fs_route **next = fs_arena_alloc(hood->arena, n, sizeof(fs_route *));

@@ -85,7 +85,8 @@ fs_status fs_shape_edge(fs_shape_builder *b, const fs_route *route, double share
     return status;
 }
 
-fs_status fs_shape_message_end(fs_shape_builder *b, double share, double latency_s, uint32_t class_, uint32_t *id, fs_err *err)
+fs_status fs_shape_message_end(fs_shape_builder *b, double share, double latency_s, uint32_t class_, uint32_t *id,
+                               fs_err *err)
 {
     uint32_t pattern = 0;
     fs_status status = take_row(b, share, &pattern, err);
@@ -112,7 +113,8 @@ fs_status fs_shape_check_moves(fs_coll_kind kind, fs_algo algo, uint32_t n, doub
 {
     if (moves <= FS_MOVES_MAX)
         return FS_OK;
-    return fs_fail(err, FS_E_TRACE, "%s of %u ranks by '%s' is %.0f transfers, more than the %d of one plan; lower it coupled",
+    return fs_fail(err, FS_E_TRACE,
+                   "%s of %u ranks by '%s' is %.0f transfers, more than the %d of one plan; lower it coupled",
                    fs_coll_names[kind], n, fs_algo_names[algo], moves, FS_MOVES_MAX);
 }
 
@@ -148,8 +150,12 @@ fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, const fs_shape **out, 
         return fs_fail_nomem(err);
     if (n > 0)
         memcpy(moves, b->moves.data, n * sizeof *moves);
-    *shape = (fs_shape){.algo = algo, .n_moves = n, .moves = moves, .channels = b->channels,
-                        .intra_class = b->intra_class, .latency_s = b->latency_s};
+    *shape = (fs_shape){.algo = algo,
+                        .n_moves = n,
+                        .moves = moves,
+                        .channels = b->channels,
+                        .intra_class = b->intra_class,
+                        .latency_s = b->latency_s};
     for (uint32_t i = 0; i < b->load_links.count; i++) {
         uint32_t link = b->load_links.data[i];
         shape->stream_s_per_B = fmax(shape->stream_s_per_B, b->load[link] / fs_link_capacity(b->topo, link, b->cost));

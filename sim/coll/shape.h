@@ -23,9 +23,9 @@ typedef struct fs_shape {
     const uint32_t *succ;       /* (succ_begin[n_moves]) */
     const uint32_t *n_pred;     /* (n_moves) */
     uint32_t channels;
-    uint32_t intra_class;   /* slowest fs_link_class between GPUs of one domain */
-    double latency_s;       /* wire latency of the whole algorithm */
-    double stream_s_per_B;  /* fluid bound: max over links of sum(coefficient x share) / capacity */
+    uint32_t intra_class;  /* slowest fs_link_class between GPUs of one domain */
+    double latency_s;      /* wire latency of the whole algorithm */
+    double stream_s_per_B; /* fluid bound: max over links of sum(coefficient x share) / capacity */
 } fs_shape;
 
 typedef struct fs_arc {
@@ -38,8 +38,8 @@ typedef struct fs_shape_builder {
     fs_arena *arena; /* shapes live here */
     fs_cost cost;
     fs_lowering_mode mode;
-    double *row;  /* (n_links) scratch, zero between rows */
-    double *load; /* (n_links) sum of coefficient x share so far */
+    double *row;                 /* (n_links) scratch, zero between rows */
+    double *load;                /* (n_links) sum of coefficient x share so far */
     FS_VEC(uint32_t) row_links;  /* where row is not zero */
     FS_VEC(uint32_t) load_links; /* where load is not zero */
     FS_VEC(fs_share) shares;
@@ -58,16 +58,19 @@ void fs_shape_begin(fs_shape_builder *b);
 FS_MUST_CHECK fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, const fs_shape **shape, fs_err *err);
 
 /* An edge, or any row of shares, into the transfer that is being put together; the same, `times` over. */
-FS_MUST_CHECK fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, double times, fs_err *err);
+FS_MUST_CHECK fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, double times,
+                                     fs_err *err);
 /* The transfer is complete: one move whose edges each carry `share`. Nothing added: no move,
  * but the latency counts: the slow twin's estimate. */
 FS_MUST_CHECK fs_status fs_shape_move_end(fs_shape_builder *b, double share, double latency_s, fs_err *err);
 /* An edge of a pipelined algorithm: joins the transfer (coupled), or is one of its own (flows). */
-FS_MUST_CHECK fs_status fs_shape_edge(fs_shape_builder *b, const fs_route *route, double share, double latency_s, fs_err *err);
+FS_MUST_CHECK fs_status fs_shape_edge(fs_shape_builder *b, const fs_route *route, double share, double latency_s,
+                                      fs_err *err);
 /* A message of the slow twin: what was added, or one route; and the order among messages. */
-FS_MUST_CHECK fs_status fs_shape_message_end(fs_shape_builder *b, double share, double latency_s, uint32_t class_, uint32_t *id,
-                                             fs_err *err);
-FS_MUST_CHECK fs_status fs_shape_message(fs_shape_builder *b, const fs_route *route, double share, uint32_t *id, fs_err *err);
+FS_MUST_CHECK fs_status fs_shape_message_end(fs_shape_builder *b, double share, double latency_s, uint32_t class_,
+                                             uint32_t *id, fs_err *err);
+FS_MUST_CHECK fs_status fs_shape_message(fs_shape_builder *b, const fs_route *route, double share, uint32_t *id,
+                                         fs_err *err);
 FS_MUST_CHECK fs_status fs_shape_after(fs_shape_builder *b, uint32_t later, uint32_t earlier, fs_err *err);
 /* FS_E_TRACE where a plan of so many moves would be too large. */
 FS_MUST_CHECK fs_status fs_shape_check_moves(fs_coll_kind kind, fs_algo algo, uint32_t n, double moves, fs_err *err);

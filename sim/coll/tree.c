@@ -1,7 +1,7 @@
 /* tree.c - chains inside a domain, a double binary tree over domains: all_reduce as NCCL does it; see algorithms.h.
  *
- * Per channel (rail) and domain a chain starts at the head, the GPU of the rail. Bytes are reduced along the chain to the
- * head, up a binary tree of heads to the root, and broadcast the same way back, pipelined: every edge carries its
+ * Per channel (rail) and domain a chain starts at the head, the GPU of the rail. Bytes are reduced along the chain to
+ * the head, up a binary tree of heads to the root, and broadcast the same way back, pipelined: every edge carries its
  * bytes once up and once down. Two trees carry half of the bytes each; a domain that is inside the one is a leaf of
  * the other, so each domain's NIC sends and receives about 2 B however many domains there are (P. Sanders, J. Speck,
  * J. L. Traff, "Two-tree algorithms for full bandwidth broadcast, reduction and scan", Parallel Computing 35, 2009).
@@ -77,8 +77,8 @@ static fs_status walk_all(const fs_algo_run *run, uint32_t c, tree *t, fs_err *e
     return status;
 }
 
-static fs_status route_pair(const fs_algo_run *run, uint32_t child, uint32_t child_nic, uint32_t parent, uint32_t parent_nic,
-                            tree *t, fs_err *err)
+static fs_status route_pair(const fs_algo_run *run, uint32_t child, uint32_t child_nic, uint32_t parent,
+                            uint32_t parent_nic, tree *t, fs_err *err)
 {
     const uint32_t *gpus = run->group->gpus;
     t->parent[child] = parent;
@@ -141,8 +141,8 @@ static fs_status emit(const fs_algo_run *run, const tree *t, double share, fs_er
 
 /* One chunk: up[i] waits for the children's up, down[i] for the parent's down (at the root: for all that came up); both
  * for the chunk before on their edge. */
-static fs_status emit_chunk(const fs_algo_run *run, const tree *t, double share, bool first, uint32_t *up, uint32_t *down,
-                            uint32_t *last_up, uint32_t *last_down, fs_err *err)
+static fs_status emit_chunk(const fs_algo_run *run, const tree *t, double share, bool first, uint32_t *up,
+                            uint32_t *down, uint32_t *last_up, uint32_t *last_down, fs_err *err)
 {
     uint32_t n = run->group->n, root = t->root;
     fs_status status = FS_OK;
@@ -196,8 +196,9 @@ fs_status fs_tree_emit(const fs_algo_run *run, fs_err *err)
     uint32_t trees = group->n_domains > 1 ? 2 : 1;
     run->b->channels = group->n_channels;
     if (run->b->mode != FS_LOWER_COUPLED)
-        status = fs_shape_check_moves(run->kind, FS_ALGO_TREE, group->n,
-                                      2.0 * trees * group->n_channels * (group->n - 1) * (messages ? FS_CHUNKS : 1), err);
+        status =
+            fs_shape_check_moves(run->kind, FS_ALGO_TREE, group->n,
+                                 2.0 * trees * group->n_channels * (group->n - 1) * (messages ? FS_CHUNKS : 1), err);
     tree t = {0};
     if (status == FS_OK)
         status = new_tree(group, &t, err);

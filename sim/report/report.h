@@ -8,8 +8,8 @@
 /* The summary for a person: step time, where it went, communication, tiers, busiest links. */
 FS_MUST_CHECK fs_status fs_report_text(const fs_result *result, fs_style style, fs_out *out, fs_err *err);
 
-/* Result JSON (docs/FORMATS.md, "Result"). arguments: the command line, for the record. No clock, address or environment
- * goes into it but for the two members wall_s and peak_memory_bytes, which `stable` leaves out. */
+/* Result JSON (docs/FORMATS.md, "Result"). arguments: the command line, for the record. No clock, address or
+ * environment goes into it but for the two members wall_s and peak_memory_bytes, which `stable` leaves out. */
 typedef struct fs_report_meta {
     const char *version;
     const char *command; /* as typed, in one string */

@@ -104,7 +104,10 @@ fs_status fs_report_csv(const fs_result *result, const char *directory, fs_err *
     static const struct {
         const char *name;
         void (*write)(const fs_result *, fs_out *);
-    } files[] = {{"breakdown.csv", write_breakdown}, {"tiers.csv", write_tiers}, {"links.csv", write_links}, {"comms.csv", write_comms}};
+    } files[] = {{"breakdown.csv", write_breakdown},
+                 {"tiers.csv", write_tiers},
+                 {"links.csv", write_links},
+                 {"comms.csv", write_comms}};
     if (mkdir(directory, 0777) != 0 && errno != EEXIST)
         return fs_fail(err, FS_E_IO, "cannot make directory '%s': %s", directory, strerror(errno));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {

@@ -57,8 +57,7 @@ static void write_headline(const fs_result *r, fs_jsonw *w)
     known_number(w, "tokens_per_s", r->tokens_per_s);
     known_number(w, "tokens_per_s_per_gpu", r->tokens_per_s_per_gpu);
     known_number(w, "energy_j", r->energy_j);
-    known_number(w, "tokens_per_s_per_mw",
-                 r->energy_j > 0 ? r->work->totals.tokens / (r->energy_j * 1e-6) : 0);
+    known_number(w, "tokens_per_s_per_mw", r->energy_j > 0 ? r->work->totals.tokens / (r->energy_j * 1e-6) : 0);
     fs_memory m = r->work->totals.memory;
     double total = m.weights + m.gradients + m.optimizer + m.activations;
     if (total <= 0) {

@@ -93,8 +93,8 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
     fs_out_puts(out, "\n");
     fs_print_bold(out, style, "Communication");
     fs_out_puts(out, " (times from the last arrival to the end)\n");
-    static const char *const heading[] = {"group", "operation", "size",  "ranks", "count",
-                                          "algo",  "protocol",  "time",  "algbw", "busbw"};
+    static const char *const heading[] = {"group", "operation", "size", "ranks", "count",
+                                          "algo",  "protocol",  "time", "algbw", "busbw"};
     for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
         fs_table_cell(table, "%s", heading[i]);
     for (uint32_t i = 0; i < r->n_comms && i < ROWS_MAX; i++) {
@@ -130,9 +130,8 @@ static void tier_cells(const fs_result *r, const fs_tier_row *row, fs_table *tab
     fs_table_cell(table, "%s", fs_format_bytes(row->bytes, bytes, sizeof bytes));
     fs_table_cell(table, "%.1f %%", 100 * row->mean_utilization);
     fs_table_cell(table, "%.1f %%", 100 * row->peak_utilization);
-    fs_table_cell(table, "%s", row->busiest_link == FS_NONE
-                                   ? "-"
-                                   : fs_link_name(r->topo, row->busiest_link, name, sizeof name));
+    fs_table_cell(table, "%s",
+                  row->busiest_link == FS_NONE ? "-" : fs_link_name(r->topo, row->busiest_link, name, sizeof name));
 }
 
 static fs_status print_tiers(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
@@ -188,8 +187,7 @@ static void print_foot(const fs_result *r, fs_out *out)
 {
     char ops[TEXT], events[TEXT], wall[TEXT], memory[TEXT];
     fs_out_printf(out, "\n%s ops in %s events; simulated in %s of wall time, peak memory %s\n",
-                  fs_format_count(r->ops, ops, sizeof ops),
-                  fs_format_count(r->counters.events, events, sizeof events),
+                  fs_format_count(r->ops, ops, sizeof ops), fs_format_count(r->counters.events, events, sizeof events),
                   fs_format_seconds(r->wall_s, wall, sizeof wall),
                   fs_format_bytes((double)r->peak_memory_bytes, memory, sizeof memory));
 }

@@ -35,12 +35,12 @@ typedef struct fs_comm_row {
     const char *family; /* "tp"; "p2p" for sends without one */
     const char *what;   /* "all_reduce" */
     double size_bytes;
-    uint32_t ranks;     /* members of the group */
-    uint64_t count;     /* per rank */
+    uint32_t ranks; /* members of the group */
+    uint64_t count; /* per rank */
     fs_algo algo;
     fs_proto proto;
     uint32_t channels;
-    double mean_s;      /* from the time that all are there to the end */
+    double mean_s; /* from the time that all are there to the end */
     double algbw_Bps, busbw_Bps;
 } fs_comm_row;
 
@@ -52,8 +52,8 @@ typedef struct fs_result {
     double step_time_s;
     double tflops_per_gpu, mfu, hfu; /* 0 = not known. tflops counts hardware FLOPs, mfu / hfu are fractions of peak */
     double tokens_per_s, tokens_per_s_per_gpu;
-    double gpu_mem_bytes;  /* capacity of the smallest GPU used */
-    double energy_j;       /* GPUs at their rated power for the whole step: an upper bound; 0 = not known */
+    double gpu_mem_bytes; /* capacity of the smallest GPU used */
+    double energy_j;      /* GPUs at their rated power for the whole step: an upper bound; 0 = not known */
     uint32_t n_breakdown, n_tiers, n_links, n_comms;
     fs_breakdown_row *breakdown; /* sorted by precedence: compute first, idle last */
     fs_tier_row *tiers;          /* (topo->n_tiers) */
@@ -62,7 +62,7 @@ typedef struct fs_result {
     uint32_t rank_classes, link_classes;
     uint64_t ranks, ops;
     fs_engine_counters counters;
-    uint64_t peak_memory_bytes;  /* of the process */
+    uint64_t peak_memory_bytes; /* of the process */
     double wall_s;
     struct fs_arena *arena; /* owns the arrays and their names; NULL where the caller does */
 } fs_result;

@@ -92,7 +92,7 @@ static void write_sort_index(fs_timeline *t, uint32_t pid, uint64_t tid, const c
     fs_out_printf(t->out, ",\"name\":\"%s\",\"args\":{\"sort_index\":%llu}}", what, (unsigned long long)index);
 }
 
-/* ---- processes and threads: from 1, since 0 means the idle task to some viewers ----------------------------------- */
+/* ---- processes and threads: from 1, since 0 means the idle task to some viewers ---------------------------------- */
 
 static uint32_t process_of(uint32_t rank)
 {

@@ -31,7 +31,7 @@ FS_MUST_CHECK fs_status fs_router_new(const fs_topo *topo, bool single_path, fs_
 void fs_router_free(fs_router *router);
 
 /* The route between two different devices; owned by the router. FS_E_TOPOLOGY naming both where there is none. */
-FS_MUST_CHECK fs_status fs_router_find(fs_router *router, uint32_t src_device, uint32_t dst_device, const fs_route **route,
-                                       fs_err *err);
+FS_MUST_CHECK fs_status fs_router_find(fs_router *router, uint32_t src_device, uint32_t dst_device,
+                                       const fs_route **route, fs_err *err);
 
 #endif

@@ -4,9 +4,9 @@
  *   1. scale-up: NVLink among GPUs and NVSwitches, one per hop. With gpu_forwarding, where that fails, two NVLink hops
  *      with any GPU between: one intermediate GPU, as NCCL's PATH_NVB does;
  *   2. the board: everything but the network, for devices of one board;
- *   3. everything. A network hop costs 1, a hop inside a board 4096, a hop between CPUs 5 x 4096: traffic leaves through
- *      the nearest NICs and enters through the nearest, and between them takes the fewest hops. The price of a wrong
- *      NIC (crossing sockets) is thus never paid to save a switch hop, as NCCL prefers it; and a CPU-CPU link is
+ *   3. everything. A network hop costs 1, a hop inside a board 4096, a hop between CPUs 5 x 4096: traffic leaves
+ *      through the nearest NICs and enters through the nearest, and between them takes the fewest hops. The price of a
+ *      wrong NIC (crossing sockets) is thus never paid to save a switch hop, as NCCL prefers it; and a CPU-CPU link is
  *      avoided where up to four PCIe hops do the same.
  * GPUs end paths and, but for forwarding, never lie on them. A NIC passes traffic between its board and the network,
  * never from one network link to another or from PCIe to PCIe.
@@ -30,10 +30,10 @@
 
 enum {
     COST_NET = 1,
-    COST_BOARD = 4096,          /* above any number of network hops on a minimal path */
+    COST_BOARD = 4096, /* above any number of network hops on a minimal path */
     COST_CPU = 5 * COST_BOARD,
-    FORWARD_HOPS = 2,           /* one GPU between two NVLinks */
-    FIRST_SLOTS = 64            /* of the route table; a power of two */
+    FORWARD_HOPS = 2, /* one GPU between two NVLinks */
+    FIRST_SLOTS = 64  /* of the route table; a power of two */
 };
 
 typedef struct slot {
@@ -50,7 +50,7 @@ typedef enum network { SCALE_UP, FORWARDED, BOARD, EVERYTHING, NETWORKS } networ
 
 /* What a search knows of a device; valid where stamp is the search's. */
 typedef struct mark {
-    uint64_t cost;   /* to the destination */
+    uint64_t cost; /* to the destination */
     uint32_t stamp;
     bool settled;
     bool by_net;     /* NICs: the way to the destination begins with a network link */
@@ -68,7 +68,7 @@ struct fs_router {
     uint32_t n_slots, n_used;
     mark *marks; /* (n_devices) */
     uint32_t stamp;
-    uint32_t dst;    /* of the search in marks, heap and order, which may go on; FS_NONE: none */
+    uint32_t dst; /* of the search in marks, heap and order, which may go on; FS_NONE: none */
     network net;
     FS_VEC(item) heap;
     FS_VEC(uint32_t) order; /* settled devices, nearest to the destination first */
@@ -358,7 +358,8 @@ static int by_resource(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static fs_status make_route(fs_router *router, network net, uint32_t src, uint32_t dst, const fs_route **out, fs_err *err)
+static fs_status make_route(fs_router *router, network net, uint32_t src, uint32_t dst, const fs_route **out,
+                            fs_err *err)
 {
     const fs_topo *topo = router->topo;
     measure(router, net, dst);
@@ -370,8 +371,12 @@ static fs_status make_route(fs_router *router, network net, uint32_t src, uint32
     fs_share *shares = fs_arena_alloc(router->arena, n, sizeof *shares);
     if (route == NULL || shares == NULL)
         return fs_fail_nomem(err);
-    *route = (fs_route){.n_shares = n, .shares = shares, .latency_s = router->marks[src].latency,
-                        .bandwidth_Bps = INFINITY, .effective_Bps = INFINITY, .hops = router->marks[src].hops,
+    *route = (fs_route){.n_shares = n,
+                        .shares = shares,
+                        .latency_s = router->marks[src].latency,
+                        .bandwidth_Bps = INFINITY,
+                        .effective_Bps = INFINITY,
+                        .hops = router->marks[src].hops,
                         .worst_class = FS_CLASS_NVLINK};
     for (uint32_t i = 0; i < n; i++) {
         shares[i] = router->shares.data[i];

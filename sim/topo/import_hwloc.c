@@ -60,8 +60,8 @@ fs_status fs_hw_add_device(fs_hw_board *board, fs_device_kind kind, hwloc_obj_t 
     return FS_OK;
 }
 
-fs_status fs_hw_add_link(fs_hw_board *board, uint32_t from, uint32_t to, const char *type, uint32_t lanes, const char *note,
-                         fs_err *err)
+fs_status fs_hw_add_link(fs_hw_board *board, uint32_t from, uint32_t to, const char *type, uint32_t lanes,
+                         const char *note, fs_err *err)
 {
     fs_hw_link link = {.from = from, .to = to, .lanes = lanes};
     snprintf(link.type, sizeof link.type, "%s", type);
@@ -109,8 +109,9 @@ static fs_status check_root(const char *path, xmlDocPtr doc, fs_err *err)
     const xmlNode *root = xmlDocGetRootElement(doc);
     const uint32_t line = root ? (uint32_t)xmlGetLineNo(root) : 0;
     if (doc->intSubset && doc->intSubset->children)
-        return fs_fail_at(err, FS_E_TOPOLOGY, path, line, 0, "this file declares entities or elements of its own, which no "
-                                                             "export of lstopo does");
+        return fs_fail_at(err, FS_E_TOPOLOGY, path, line, 0,
+                          "this file declares entities or elements of its own, which no "
+                          "export of lstopo does");
     if (!root || strcmp((const char *)root->name, "topology") != 0)
         return fs_fail_at(err, FS_E_TOPOLOGY, path, line, 0,
                           "the root element is <%.40s>, expected <topology>, as 'lstopo --of xml' writes it",
@@ -184,7 +185,8 @@ static fs_status load(fs_hw_board *board, const char *text, size_t length, fs_er
         board->topology = NULL;
         return refuse(board, ENOMEM, err);
     }
-    /* Everything below a bridge stays: switch ports matter here, and NVSwitches are PCI devices of no important class. */
+    /* Everything below a bridge stays: switch ports matter here, and NVSwitches are PCI devices of no important
+     * class. */
     hwloc_topology_set_io_types_filter(board->topology, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_flags(board->topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     if (text && hwloc_topology_set_xmlbuffer(board->topology, text, (int)length + 1) != 0)

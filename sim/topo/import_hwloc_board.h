@@ -13,16 +13,16 @@
 #include <stdbool.h>
 
 enum {
-    FS_HW_NAME_MAX = 64,      /* a device, part or link type name */
-    FS_HW_NOTE_MAX = 256,     /* one remark */
+    FS_HW_NAME_MAX = 64,        /* a device, part or link type name */
+    FS_HW_NOTE_MAX = 256,       /* one remark */
     FS_HW_ENDPOINTS_MAX = 1024, /* GPUs, and NICs, of one node: 16 is what a big one has */
-    FS_HW_PCIE_DEPTH_MAX = 32 /* bridges above one device; 256 buses bound it in PCIe itself */
+    FS_HW_PCIE_DEPTH_MAX = 32   /* bridges above one device; 256 buses bound it in PCIe itself */
 };
 
 typedef struct fs_hw_device {
     fs_device_kind kind;
-    hwloc_obj_t obj;          /* PCI device, package, or the upstream port of a PCIe switch; NULL: made up */
-    uint32_t number;          /* among its kind: the N of "gpuN" */
+    hwloc_obj_t obj; /* PCI device, package, or the upstream port of a PCIe switch; NULL: made up */
+    uint32_t number; /* among its kind: the N of "gpuN" */
     char part[FS_HW_NAME_MAX];
     char note[FS_HW_NOTE_MAX]; /* becomes the source attribute */
 } fs_hw_device;
@@ -101,7 +101,8 @@ extern const uint32_t fs_hw_n_shipped_parts;
 FS_MUST_CHECK fs_status fs_hw_parts_open(fs_hw_parts **parts, fs_err *err);
 void fs_hw_parts_close(fs_hw_parts *parts);
 /* An attribute of a part or link type, owned by `parts`; NULL where there is none. `element` NULL: of any kind. */
-const char *fs_hw_part_attribute(const fs_hw_parts *parts, const char *element, const char *name, const char *attribute);
+const char *fs_hw_part_attribute(const fs_hw_parts *parts, const char *element, const char *name,
+                                 const char *attribute);
 /* FS_E_USAGE with a suggestion where `name` is no shipped part of that element. */
 FS_MUST_CHECK fs_status fs_hw_part_check(const fs_hw_parts *parts, const char *element, const char *name, fs_err *err);
 /* Write the element of that name as it stands in its file. */

@@ -1,8 +1,8 @@
 /* import_hwloc_models.c - what hwloc does not know: models and ids against the parts that ship.
  *
- * GPU model names are those that NVML reports. PCI ids: the PCI ID Repository (pci.ids). Rates and counts of NVLinks: NVIDIA's
- * architecture whitepapers and hwloc's topology-nvml.c, which counts 20 GB/s for version 1 and 25 GB/s from version 2 on.
- * Tables are searched from the top; a new part is one line here beside its entry in topologies/parts. */
+ * GPU model names are those that NVML reports. PCI ids: the PCI ID Repository (pci.ids). Rates and counts of NVLinks:
+ * NVIDIA's architecture whitepapers and hwloc's topology-nvml.c, which counts 20 GB/s for version 1 and 25 GB/s from
+ * version 2 on. Tables are searched from the top; a new part is one line here beside its entry in topologies/parts. */
 #include "topo/import_hwloc_board.h"
 
 #include <stdlib.h>

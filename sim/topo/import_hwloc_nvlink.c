@@ -5,11 +5,11 @@
  * halves. In this order:
  *   1. objects become nodes of a graph; the PCI functions of one NVSwitch are one node;
  *   2. MB/s become lanes: whole numbers of NVLinks, or the file is refused;
- *   3. a matrix that was closed transitively (`lstopo --distances-transform transitive-closure`) gives GPU pairs more NVLinks
- *      than a GPU has, or direct ones beside those to a switch: each group of such GPUs gets one switch;
+ *   3. a matrix that was closed transitively (`lstopo --distances-transform transitive-closure`) gives GPU pairs more
+ *      NVLinks than a GPU has, or direct ones beside those to a switch: each group of such GPUs gets one switch;
  *   4. NVSwitch ports that were listed as objects of their own (each with one GPU) are merged into one switch;
- *   5. two equal halves are joined by trunks, k-th switch to k-th switch, with as many lanes as the switch has to GPUs: so
- *      are the two baseboards of a DGX-2 and of a 16-GPU HGX A100 wired (NVIDIA, DGX-2 whitepaper).
+ *   5. two equal halves are joined by trunks, k-th switch to k-th switch, with as many lanes as the switch has to GPUs:
+ *      so are the two baseboards of a DGX-2 and of a 16-GPU HGX A100 wired (NVIDIA, DGX-2 whitepaper).
  *
  * Cost: O(objects^2), objects at most NVLINK_OBJECTS_MAX. */
 #include "topo/import_hwloc_pcie.h"
@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum {
-    NVLINK_OBJECTS_MAX = 1024,  /* a DGX-2 has 28 */
+    NVLINK_OBJECTS_MAX = 1024,    /* a DGX-2 has 28 */
     NVLINK_MBPS_MAX = 1000000000, /* beyond any machine; keeps sums in range */
     PCI_VENDOR_NVIDIA_ID = 0x10de,
     PCI_BASE_BRIDGE = 0x06 /* an NVSwitch calls itself an "other bridge", 0680 */
@@ -39,7 +39,10 @@ typedef struct graph {
     uint64_t *weight; /* (stride x stride), symmetric: MB/s, lanes after to_lanes */
 } graph;
 
-static uint64_t *at(const graph *g, uint32_t a, uint32_t b) { return &g->weight[(size_t)a * g->stride + b]; }
+static uint64_t *at(const graph *g, uint32_t a, uint32_t b)
+{
+    return &g->weight[(size_t)a * g->stride + b];
+}
 
 static void set(const graph *g, uint32_t a, uint32_t b, uint64_t value)
 {
@@ -50,7 +53,8 @@ static void set(const graph *g, uint32_t a, uint32_t b, uint64_t value)
 static const fs_hw_gpu_arch *arch_of(const graph *g, uint32_t gpu)
 {
     const fs_hw_parts *parts = g->board->parts;
-    return fs_hw_gpu_arch_of(fs_hw_part_attribute(parts, "gpu", g->board->devices.data[g->nodes[gpu].device].part, "arch"));
+    return fs_hw_gpu_arch_of(
+        fs_hw_part_attribute(parts, "gpu", g->board->devices.data[g->nodes[gpu].device].part, "arch"));
 }
 
 static char *node_name(const graph *g, uint32_t i, char *buffer, size_t size)
@@ -97,7 +101,8 @@ static uint32_t node_of(graph *g, hwloc_obj_t obj)
     }
     for (uint32_t i = 0; i < g->n; i++) {
         const node *old = &g->nodes[i];
-        if (old->kind == found.kind && (found.kind == FS_DEVICE_NVSWITCH ? same_chip(old->obj, obj) : old->device == found.device))
+        if (old->kind == found.kind &&
+            (found.kind == FS_DEVICE_NVSWITCH ? same_chip(old->obj, obj) : old->device == found.device))
             return i;
     }
     g->nodes[g->n] = found;
@@ -108,8 +113,8 @@ static fs_status read_matrix(graph *g, const struct hwloc_distances_s *matrix, f
 {
     const uint32_t n = matrix->nbobjs;
     if (n > NVLINK_OBJECTS_MAX)
-        return fs_fail_at(err, FS_E_TOPOLOGY, g->board->path, 0, 0, "NVLinkBandwidth is a matrix of %u objects, more than %d", n,
-                          NVLINK_OBJECTS_MAX);
+        return fs_fail_at(err, FS_E_TOPOLOGY, g->board->path, 0, 0,
+                          "NVLinkBandwidth is a matrix of %u objects, more than %d", n, NVLINK_OBJECTS_MAX);
     g->stride = n + n / 2 + 1; /* one switch may be made up for two objects */
     g->nodes = fs_zalloc(g->stride, sizeof *g->nodes);
     g->weight = fs_zalloc((size_t)g->stride * g->stride, sizeof *g->weight);
@@ -143,7 +148,9 @@ static const char *type_between(const graph *g, uint32_t a, uint32_t b)
     }
     const uint32_t gpu = g->nodes[a].kind == FS_DEVICE_GPU ? a : b, peer = gpu == a ? b : a;
     const fs_hw_gpu_arch *arch = arch_of(g, gpu);
-    return g->nodes[peer].kind == FS_DEVICE_NVSWITCH ? arch->switched : g->nodes[peer].kind == FS_DEVICE_CPU ? arch->to_cpu : arch->direct;
+    return g->nodes[peer].kind == FS_DEVICE_NVSWITCH ? arch->switched
+           : g->nodes[peer].kind == FS_DEVICE_CPU    ? arch->to_cpu
+                                                     : arch->direct;
 }
 
 static fs_status lanes_of(const graph *g, uint32_t a, uint32_t b, uint64_t MBps, uint64_t *lanes, fs_err *err)
@@ -151,7 +158,8 @@ static fs_status lanes_of(const graph *g, uint32_t a, uint32_t b, uint64_t MBps,
     char from[FS_HW_NAME_MAX], to[FS_HW_NAME_MAX];
     const uint32_t gpu = g->nodes[a].kind == FS_DEVICE_GPU ? a : b;
     if (g->nodes[gpu].kind != FS_DEVICE_GPU)
-        return fs_fail_at(err, FS_E_TOPOLOGY, g->board->path, 0, 0, "NVLinkBandwidth joins %s and %s, neither of which is a GPU",
+        return fs_fail_at(err, FS_E_TOPOLOGY, g->board->path, 0, 0,
+                          "NVLinkBandwidth joins %s and %s, neither of which is a GPU",
                           node_name(g, a, from, sizeof from), node_name(g, b, to, sizeof to));
     const fs_hw_gpu_arch *arch = arch_of(g, gpu);
     if (!type_between(g, a, b))
@@ -240,7 +248,8 @@ static fs_status open_group(graph *g, uint32_t group, uint64_t *lanes, fs_err *e
         lanes[a] = 0;
         if (g->nodes[a].group != group || g->nodes[a].kind != FS_DEVICE_GPU)
             continue;
-        const uint64_t direct = lanes_to(g, a, FS_DEVICE_GPU, &peers), switched = lanes_to(g, a, FS_DEVICE_NVSWITCH, &switches);
+        const uint64_t direct = lanes_to(g, a, FS_DEVICE_GPU, &peers),
+                       switched = lanes_to(g, a, FS_DEVICE_NVSWITCH, &switches);
         const fs_hw_gpu_arch *arch = arch_of(g, a);
         for (uint32_t b = 0; b < g->n; b++) {
             if (g->nodes[b].kind != FS_DEVICE_GPU)
@@ -250,18 +259,21 @@ static fs_status open_group(graph *g, uint32_t group, uint64_t *lanes, fs_err *e
             else if (*at(g, a, b) > lanes[a])
                 lanes[a] = *at(g, a, b);
         }
-        if (switched > 0 ? switched > arch->nvlinks : direct > arch->nvlinks && (!arch->switched || lanes[a] > arch->nvlinks))
+        if (switched > 0 ? switched > arch->nvlinks
+                         : direct > arch->nvlinks && (!arch->switched || lanes[a] > arch->nvlinks))
             return fs_fail_at(err, FS_E_TOPOLOGY, g->board->path, 0, 0,
                               "NVLinkBandwidth gives %s %llu NVLinks, but part '%s' has at most %u",
-                              node_name(g, a, name, sizeof name), (unsigned long long)(switched > 0 ? switched : direct),
+                              node_name(g, a, name, sizeof name),
+                              (unsigned long long)(switched > 0 ? switched : direct),
                               g->board->devices.data[g->nodes[a].device].part, arch->nvlinks);
         closed |= switched == 0 && direct > arch->nvlinks;
     }
     if (!closed)
         return FS_OK;
     replace_by_switch(g, group, lanes);
-    return fs_hw_remark_add(g->board, err, "NVLinkBandwidth gives GPUs more NVLinks than they have: it was closed transitively, "
-                                           "and one switch stands for all NVSwitches");
+    return fs_hw_remark_add(g->board, err,
+                            "NVLinkBandwidth gives GPUs more NVLinks than they have: it was closed transitively, "
+                            "and one switch stands for all NVSwitches");
 }
 
 static fs_status open_closure(graph *g, fs_err *err)
@@ -308,7 +320,8 @@ static fs_status merge_ports(graph *g, fs_err *err)
             set(g, a, s, 0);
         }
     }
-    return fs_hw_remark_add(g->board, err, "every NVSwitch object has one GPU: they are taken for the ports of one switch");
+    return fs_hw_remark_add(g->board, err,
+                            "every NVSwitch object has one GPU: they are taken for the ports of one switch");
 }
 
 /* Bus order, so that the k-th switch of one half meets the k-th of the other. */
@@ -372,10 +385,14 @@ static fs_status join_halves(graph *g, const uint32_t *list, uint32_t count, fs_
         }
     }
     if (!alike || !trunk)
-        return fs_hw_remark_add(g->board, err, "the NVSwitches form %u groups which hwloc does not join: GPUs of different groups "
-                                               "meet over PCIe", groups);
-    return fs_hw_remark_add(g->board, err, "hwloc does not see links between NVSwitches: %u pairs joined as in a DGX-2, with as many "
-                                           "lanes as each has to GPUs", count / 2);
+        return fs_hw_remark_add(g->board, err,
+                                "the NVSwitches form %u groups which hwloc does not join: GPUs of different groups "
+                                "meet over PCIe",
+                                groups);
+    return fs_hw_remark_add(g->board, err,
+                            "hwloc does not see links between NVSwitches: %u pairs joined as in a DGX-2, with as many "
+                            "lanes as each has to GPUs",
+                            count / 2);
 }
 
 /* ---- devices and links ---- */
@@ -388,7 +405,8 @@ static fs_status add_switches(graph *g, const uint32_t *list, uint32_t count, fs
         uint32_t gpu = 0;
         while (g->nodes[gpu].kind != FS_DEVICE_GPU || *at(g, gpu, list[i]) == 0)
             gpu++;
-        status = fs_hw_add_device(g->board, FS_DEVICE_NVSWITCH, chip->obj, arch_of(g, gpu)->nvswitch, &chip->device, err);
+        status =
+            fs_hw_add_device(g->board, FS_DEVICE_NVSWITCH, chip->obj, arch_of(g, gpu)->nvswitch, &chip->device, err);
         if (status != FS_OK)
             break;
         char name[FS_HW_NAME_MAX];
@@ -429,8 +447,10 @@ fs_status fs_hw_nvlinks(fs_hw_board *board, fs_err *err)
     struct hwloc_distances_s *matrix = NULL;
     unsigned found = 1;
     if (hwloc_distances_get_by_name(board->topology, "NVLinkBandwidth", &found, &matrix, 0) != 0 || found == 0)
-        return fs_hw_remark_add(board, err, "no NVLinkBandwidth matrix, so no NVLinks: if the GPUs have some, export with an hwloc that "
-                                            "was built with NVML");
+        return fs_hw_remark_add(
+            board, err,
+            "no NVLinkBandwidth matrix, so no NVLinks: if the GPUs have some, export with an hwloc that "
+            "was built with NVML");
     graph g = {.board = board};
     fs_status status = read_matrix(&g, matrix, err);
     uint32_t *switches = status == FS_OK ? fs_alloc(g.stride, sizeof *switches) : NULL;

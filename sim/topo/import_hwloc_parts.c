@@ -1,7 +1,8 @@
 /* import_hwloc_parts.c - the parts that ship with fabsim, from the copy of topologies/parts inside the program.
  *
- * An imported board must work wherever it is put, so it cannot include parts/gpus.xml by path: it carries the elements that it
- * uses, word for word, sources included. They are found by their name attribute, and written as libxml2 read them. */
+ * An imported board must work wherever it is put, so it cannot include parts/gpus.xml by path: it carries the elements
+ * that it uses, word for word, sources included. They are found by their name attribute, and written as libxml2 read
+ * them. */
 #include "topo/import_hwloc_board.h"
 
 #include "base/num.h"
@@ -24,8 +25,8 @@ static const char *attribute_of(const xmlNode *element, const char *name)
     return attribute && attribute->children ? (const char *)attribute->children->content : NULL;
 }
 
-/* Shipped files are well-formed, so that every failure here is memory that ran out. libxml2 may then still return a tree, with
- * elements missing: errNo tells. */
+/* Shipped files are well-formed, so that every failure here is memory that ran out. libxml2 may then still return a
+ * tree, with elements missing: errNo tells. */
 static bool read_parts(fs_hw_parts *parts, const fs_hw_text *text)
 {
     xmlParserCtxtPtr context = xmlNewParserCtxt();
@@ -75,7 +76,8 @@ static xmlNodePtr find_part(const fs_hw_parts *parts, const char *element, const
 {
     for (uint32_t i = 0; i < parts->nodes.count; i++) {
         const xmlNodePtr node = parts->nodes.data[i];
-        if (strcmp(attribute_of(node, "name"), name) == 0 && (!element || strcmp((const char *)node->name, element) == 0))
+        if (strcmp(attribute_of(node, "name"), name) == 0 &&
+            (!element || strcmp((const char *)node->name, element) == 0))
             return node;
     }
     return NULL;
@@ -98,8 +100,8 @@ fs_status fs_hw_part_check(const fs_hw_parts *parts, const char *element, const 
         if (strcmp((const char *)parts->nodes.data[i]->name, element) == 0)
             candidates[count++] = attribute_of(parts->nodes.data[i], "name");
     const char *near = fs_suggest(name, candidates, count);
-    return fs_fail(err, FS_E_USAGE, "no shipped %s part is called '%.80s'%s%s%s", element, name, near ? "; did you mean '" : "",
-                   near ? near : "", near ? "'?" : "");
+    return fs_fail(err, FS_E_USAGE, "no shipped %s part is called '%.80s'%s%s%s", element, name,
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 fs_status fs_hw_part_write(const fs_hw_parts *parts, const char *name, fs_out *out, fs_err *err)

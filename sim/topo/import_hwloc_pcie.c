@@ -1,18 +1,18 @@
 /* import_hwloc_pcie.c - the PCIe tree: from an endpoint up to its socket, ports merged into switches.
  *
- * hwloc shows every bridge. Below a host bridge they alternate: a root port (depth 1) faces down; what is at its far end is an
- * endpoint or the upstream port of a switch (depth 2), whose downstream ports (depth 3) face down again, and so on. A
- * switch is therefore the bridge at an even depth with its children, and is named by that bridge. A link joins a port that
- * faces down with the endpoint or upstream port below it. Where a virtual machine breaks the alternation (a device directly below an
- * even bridge, or below none) the same rule still gives a tree.
+ * hwloc shows every bridge. Below a host bridge they alternate: a root port (depth 1) faces down; what is at its far
+ * end is an endpoint or the upstream port of a switch (depth 2), whose downstream ports (depth 3) face down again, and
+ * so on. A switch is therefore the bridge at an even depth with its children, and is named by that bridge. A link joins
+ * a port that faces down with the endpoint or upstream port below it. Where a virtual machine breaks the alternation (a
+ * device directly below an even bridge, or below none) the same rule still gives a tree.
  *
  * Speeds. A port reports what its link runs at. For GPUs, hwloc up to 2.9 overwrites the device's figure by the maximum
- * that NVML names, with every generation from the third on counted as the third; so the port is believed first. An idle GPU
- * trains its link down to generation 1 or 2 to save power; such a figure gives way to the device's, or to the generation
- * that the GPU is known to have.
+ * that NVML names, with every generation from the third on counted as the third; so the port is believed first. An idle
+ * GPU trains its link down to generation 1 or 2 to save power; such a figure gives way to the device's, or to the
+ * generation that the GPU is known to have.
  *
- * Bandwidth of one lane: PCI Express Base Specification, transfer rate less line code (8b/10b, 128b/130b, and 242/256 of
- * flits for 6.0). */
+ * Bandwidth of one lane: PCI Express Base Specification, transfer rate less line code (8b/10b, 128b/130b, and 242/256
+ * of flits for 6.0). */
 #include "topo/import_hwloc_pcie.h"
 
 #include <math.h>
@@ -76,17 +76,20 @@ bool fs_pcie_type_write(const char *name, fs_out *out)
     for (uint32_t generation = 1; generation <= PCIE_GENERATIONS; generation++)
         for (uint32_t width = 1; width <= PCIE_WIDTH_MAX; width *= 2)
             for (int root = 0; root < 2; root++) {
-                if (strcmp(fs_pcie_type_name((fs_pcie_link){generation, width}, root, candidate, sizeof candidate), name) != 0)
+                if (strcmp(fs_pcie_type_name((fs_pcie_link){generation, width}, root, candidate, sizeof candidate),
+                           name) != 0)
                     continue;
-                /* As the shipped x16 types: 12 of 15.75 GB/s, and 5/6 of that where an Intel root complex splits packets. */
+                /* As the shipped x16 types: 12 of 15.75 GB/s, and 5/6 of that where an Intel root complex splits
+                 * packets. */
                 const uint64_t wire = (uint64_t)lane_kBps[generation] * width;
                 const uint64_t bulk = wire * 1200 / 1575;
-                fs_out_printf(out,
-                              "<link-type name=\"%s\" class=\"pcie\" tier=\"pcie\" bandwidth=\"%llukB/s\" effective=\"%llukB/s\" "
-                              "latency=\"150ns\" source=\"PCI Express %u.0, %u lanes; effective and latency: as pcie3-x16%s, "
-                              "scaled\"/>",
-                              name, (unsigned long long)wire, (unsigned long long)(root ? bulk * 5 / 6 : bulk), generation,
-                              width, root ? "-root" : "");
+                fs_out_printf(
+                    out,
+                    "<link-type name=\"%s\" class=\"pcie\" tier=\"pcie\" bandwidth=\"%llukB/s\" effective=\"%llukB/s\" "
+                    "latency=\"150ns\" source=\"PCI Express %u.0, %u lanes; effective and latency: as pcie3-x16%s, "
+                    "scaled\"/>",
+                    name, (unsigned long long)wire, (unsigned long long)(root ? bulk * 5 / 6 : bulk), generation, width,
+                    root ? "-root" : "");
                 return true;
             }
     return false;
@@ -137,7 +140,8 @@ static uint32_t expected_generation(const fs_hw_board *board, const fs_hw_device
 }
 
 /* Join `child` (its far end of the link is `below`, the port above it `port`, which may be NULL) to `parent`. */
-static fs_status join(fs_hw_board *board, uint32_t child, hwloc_obj_t below, hwloc_obj_t port, uint32_t parent, fs_err *err)
+static fs_status join(fs_hw_board *board, uint32_t child, hwloc_obj_t below, hwloc_obj_t port, uint32_t parent,
+                      fs_err *err)
 {
     const fs_hw_device *up = &board->devices.data[parent], *down = &board->devices.data[child];
     char type[FS_HW_NAME_MAX], note[FS_HW_NOTE_MAX];
@@ -145,7 +149,8 @@ static fs_status join(fs_hw_board *board, uint32_t child, hwloc_obj_t below, hwl
     /* Grace reaches its GPU over NVLink-C2C, which carries the PCIe transactions too: hwloc shows a root port. */
     if (down->kind == FS_DEVICE_GPU && up->kind == FS_DEVICE_CPU && strcmp(down->part, "gb200") == 0)
         return fs_hw_add_link(board, child, parent, "c2c-gb200", 1, "assumed from the GPU model", err);
-    const fs_pcie_link link = fs_pcie_choose(port ? speed_of(port) : 0, speed_of(below), expected_generation(board, down), &assumed);
+    const fs_pcie_link link =
+        fs_pcie_choose(port ? speed_of(port) : 0, speed_of(below), expected_generation(board, down), &assumed);
     const char *vendor = up->kind == FS_DEVICE_CPU ? hwloc_obj_get_info_by_name(up->obj, "CPUVendor") : NULL;
     fs_pcie_type_name(link, vendor && strcmp(vendor, "GenuineIntel") == 0, type, sizeof type);
     snprintf(note, sizeof note, "%s: PCIe %u.0 x%u", assumed ? "assumed" : "hwloc", link.generation, link.width);
@@ -153,7 +158,8 @@ static fs_status join(fs_hw_board *board, uint32_t child, hwloc_obj_t below, hwl
 }
 
 /* The bridges above a device, the nearest first, without the host bridge. */
-static fs_status ports_above(const fs_hw_board *board, hwloc_obj_t obj, hwloc_obj_t *ports, uint32_t *count, fs_err *err)
+static fs_status ports_above(const fs_hw_board *board, hwloc_obj_t obj, hwloc_obj_t *ports, uint32_t *count,
+                             fs_err *err)
 {
     *count = 0;
     for (hwloc_obj_t up = obj->parent; is_port(up); up = up->parent) {
@@ -175,8 +181,9 @@ static fs_status add_switch(fs_hw_board *board, hwloc_obj_t upstream, hwloc_obj_
         return status;
     char name[FS_HW_NAME_MAX];
     fs_hw_device *device = &board->devices.data[*index];
-    snprintf(device->note, sizeof device->note, "hwloc: %s, PCI device %04x:%04x", fs_hw_obj_name(upstream, name, sizeof name),
-             upstream->attr->bridge.upstream.pci.vendor_id, upstream->attr->bridge.upstream.pci.device_id);
+    snprintf(device->note, sizeof device->note, "hwloc: %s, PCI device %04x:%04x",
+             fs_hw_obj_name(upstream, name, sizeof name), upstream->attr->bridge.upstream.pci.vendor_id,
+             upstream->attr->bridge.upstream.pci.device_id);
     return FS_OK;
 }
 

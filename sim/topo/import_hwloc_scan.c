@@ -1,9 +1,9 @@
 /* import_hwloc_scan.c - the devices of a node: GPUs, NICs, CPU sockets.
  *
  * GPUs are the PCI devices below the OS devices nvml0, nvml1, ...; where hwloc was built without NVML, below cuda0,
- * cuda1, ...; where it has neither, all NVIDIA display controllers. NICs are the PCI devices below OpenFabrics OS devices,
- * else all Mellanox network controllers. Both are numbered by PCI bus id, which is NVML's own order, so that "gpu3" is
- * what nvidia-smi calls GPU 3. The functions of one card are one NIC, because they share its PCIe link.
+ * cuda1, ...; where it has neither, all NVIDIA display controllers. NICs are the PCI devices below OpenFabrics OS
+ * devices, else all Mellanox network controllers. Both are numbered by PCI bus id, which is NVML's own order, so that
+ * "gpu3" is what nvidia-smi calls GPU 3. The functions of one card are one NIC, because they share its PCIe link.
  *
  * Cost: O(objects + endpoints^2), endpoints at most FS_HW_ENDPOINTS_MAX. */
 #include "topo/import_hwloc_board.h"
@@ -53,8 +53,10 @@ static int by_bus_id(const void *left, const void *right)
     if (a_pci != b_pci)
         return a_pci ? -1 : 1;
     if (a_pci) {
-        const uint32_t key_a[4] = {a->attr->pcidev.domain, a->attr->pcidev.bus, a->attr->pcidev.dev, a->attr->pcidev.func};
-        const uint32_t key_b[4] = {b->attr->pcidev.domain, b->attr->pcidev.bus, b->attr->pcidev.dev, b->attr->pcidev.func};
+        const uint32_t key_a[4] = {a->attr->pcidev.domain, a->attr->pcidev.bus, a->attr->pcidev.dev,
+                                   a->attr->pcidev.func};
+        const uint32_t key_b[4] = {b->attr->pcidev.domain, b->attr->pcidev.bus, b->attr->pcidev.dev,
+                                   b->attr->pcidev.func};
         for (int i = 0; i < 4; i++)
             if (key_a[i] != key_b[i])
                 return key_a[i] < key_b[i] ? -1 : 1;
@@ -62,14 +64,15 @@ static int by_bus_id(const void *left, const void *right)
     return a->logical_index < b->logical_index ? -1 : a->logical_index > b->logical_index;
 }
 
-static fs_status push_endpoint(const fs_hw_board *board, endpoint_list *list, hwloc_obj_t obj, hwloc_obj_t osdev, const char *what,
-                               fs_err *err)
+static fs_status push_endpoint(const fs_hw_board *board, endpoint_list *list, hwloc_obj_t obj, hwloc_obj_t osdev,
+                               const char *what, fs_err *err)
 {
     for (uint32_t i = 0; i < list->count; i++)
         if (list->data[i].obj == obj)
             return FS_OK;
     if (list->count == FS_HW_ENDPOINTS_MAX)
-        return fs_fail_at(err, FS_E_TOPOLOGY, board->path, 0, 0, "one node with more than %d %s", FS_HW_ENDPOINTS_MAX, what);
+        return fs_fail_at(err, FS_E_TOPOLOGY, board->path, 0, 0, "one node with more than %d %s", FS_HW_ENDPOINTS_MAX,
+                          what);
     const endpoint found = {.obj = obj, .osdev = osdev};
     return FS_PUSH(list, found) ? FS_OK : fs_fail_nomem(err);
 }
@@ -106,17 +109,18 @@ static fs_status add_gpu(fs_hw_board *board, const endpoint *gpu, fs_err *err)
     const uint32_t id = pci ? gpu->obj->attr->pcidev.device_id : 0;
     const char *part = board->options.gpu_part ? board->options.gpu_part : fs_hw_gpu_part(model, id);
     if (!part)
-        return fs_fail_at(err, FS_E_TOPOLOGY, board->path, 0, 0,
-                          "%s is '%.80s' (PCI device 10de:%04x), which is none of the shipped parts; name one with --gpu-part",
-                          fs_hw_obj_name(gpu->osdev ? gpu->osdev : gpu->obj, name, sizeof name), model ? model : "unnamed",
-                          id);
+        return fs_fail_at(
+            err, FS_E_TOPOLOGY, board->path, 0, 0,
+            "%s is '%.80s' (PCI device 10de:%04x), which is none of the shipped parts; name one with --gpu-part",
+            fs_hw_obj_name(gpu->osdev ? gpu->osdev : gpu->obj, name, sizeof name), model ? model : "unnamed", id);
     uint32_t index;
     fs_status status = fs_hw_add_device(board, FS_DEVICE_GPU, gpu->obj, part, &index, err);
     if (status != FS_OK)
         return status;
     fs_hw_device *device = &board->devices.data[index];
-    snprintf(device->note, sizeof device->note, "hwloc: %s%s%s", fs_hw_obj_name(gpu->osdev ? gpu->osdev : gpu->obj, name, sizeof name),
-             model ? ", " : "", model ? model : "");
+    snprintf(device->note, sizeof device->note, "hwloc: %s%s%s",
+             fs_hw_obj_name(gpu->osdev ? gpu->osdev : gpu->obj, name, sizeof name), model ? ", " : "",
+             model ? model : "");
     return FS_OK;
 }
 
@@ -143,7 +147,8 @@ static fs_status scan_gpus(fs_hw_board *board, fs_err *err)
 
 /* ---- NICs ---- */
 
-/* Ports of an OpenFabrics device, and how many of them are active (the kernel writes state "4: ACTIVE", hwloc the number). */
+/* Ports of an OpenFabrics device, and how many of them are active (the kernel writes state "4: ACTIVE", hwloc the
+ * number). */
 static uint32_t count_ports(hwloc_obj_t osdev, uint32_t *active)
 {
     uint32_t ports = 0;
@@ -164,8 +169,8 @@ static bool same_card(hwloc_obj_t a, hwloc_obj_t b)
     if (a->type != HWLOC_OBJ_PCI_DEVICE || b->type != HWLOC_OBJ_PCI_DEVICE || a->parent != b->parent)
         return false;
     const struct hwloc_pcidev_attr_s *x = &a->attr->pcidev, *y = &b->attr->pcidev;
-    const bool below_port = a->parent->type == HWLOC_OBJ_BRIDGE &&
-                            a->parent->attr->bridge.upstream_type == HWLOC_OBJ_BRIDGE_PCI;
+    const bool below_port =
+        a->parent->type == HWLOC_OBJ_BRIDGE && a->parent->attr->bridge.upstream_type == HWLOC_OBJ_BRIDGE_PCI;
     return x->domain == y->domain && x->bus == y->bus && (below_port || x->dev == y->dev);
 }
 
@@ -193,7 +198,8 @@ static fs_status add_nic(fs_hw_board *board, const endpoint *first, uint32_t cou
     const uint32_t vendor = pci ? obj->attr->pcidev.vendor_id : 0, id = pci ? obj->attr->pcidev.device_id : 0;
     const char *part = board->options.nic_part ? board->options.nic_part : fs_hw_nic_part(vendor, id);
     if (!part)
-        return fs_hw_remark_add(board, err, "left out, PCI device %04x:%04x is none of the shipped parts: %s", vendor, id, note);
+        return fs_hw_remark_add(board, err, "left out, PCI device %04x:%04x is none of the shipped parts: %s", vendor,
+                                id, note);
     uint32_t index;
     fs_status status = fs_hw_add_device(board, FS_DEVICE_NIC, obj, part, &index, err);
     if (status == FS_OK)
@@ -237,7 +243,8 @@ static fs_status add_cpu(fs_hw_board *board, hwloc_obj_t package, fs_err *err)
     fs_hw_device *device = &board->devices.data[index];
     const char *model = hwloc_obj_get_info_by_name(package, "CPUModel");
     const int nodes = hwloc_bitmap_weight(package->nodeset);
-    snprintf(device->note, sizeof device->note, "hwloc: %s, %d NUMA node%s", model ? model : "socket", nodes, nodes == 1 ? "" : "s");
+    snprintf(device->note, sizeof device->note, "hwloc: %s, %d NUMA node%s", model ? model : "socket", nodes,
+             nodes == 1 ? "" : "s");
     return FS_OK;
 }
 
@@ -259,7 +266,8 @@ static fs_status scan_cpus(fs_hw_board *board, fs_err *err)
         status = fs_hw_remark_add(board, err, "hwloc does not know how sockets are wired: each is joined to each");
     for (uint32_t i = first; i < end; i++)
         for (uint32_t j = i + 1; status == FS_OK && j < end; j++)
-            status = fs_hw_add_link(board, i, j, fs_hw_socket_link(board->devices.data[i].obj), 1, "assumed from the CPU model", err);
+            status = fs_hw_add_link(board, i, j, fs_hw_socket_link(board->devices.data[i].obj), 1,
+                                    "assumed from the CPU model", err);
     return status;
 }
 

@@ -1,8 +1,8 @@
 /* import_hwloc_write.c - the board as a topology file that a person can read and edit.
  *
  * Text goes out directly, not through fs_topo_write_xml: that one writes a frozen machine, which has no sources and no
- * remarks left. NVLinks, which are many and regular, are gathered into patterns ("gpu[0-7]" to "nvsw[0-5]"); PCIe links, which each
- * carry what hwloc said of them, stand one to a line.
+ * remarks left. NVLinks, which are many and regular, are gathered into patterns ("gpu[0-7]" to "nvsw[0-5]"); PCIe
+ * links, which each carry what hwloc said of them, stand one to a line.
  *
  * Cost: O(links + bundles^2), bundles being at most a few per device. */
 #include "topo/import_hwloc_pcie.h"
@@ -41,7 +41,8 @@ static void board_name(const fs_hw_board *board, char *name, size_t size)
     for (size_t i = 0; !text && i < sizeof keys / sizeof keys[0]; i++)
         text = hwloc_obj_get_info_by_name(root, keys[i]);
     for (; text && *text && length + 1 < size; text++) {
-        const bool upper = *text >= 'A' && *text <= 'Z', lower = *text >= 'a' && *text <= 'z', digit = *text >= '0' && *text <= '9';
+        const bool upper = *text >= 'A' && *text <= 'Z', lower = *text >= 'a' && *text <= 'z',
+                   digit = *text >= '0' && *text <= '9';
         if (upper || lower || digit)
             name[length++] = (char)(upper ? *text - 'A' + 'a' : *text);
         else if (length > 0 && name[length - 1] != '-')
@@ -101,7 +102,8 @@ typedef FS_VEC(bundle) bundle_list;
 static bool same_run(const fs_hw_board *board, const fs_hw_link *a, const fs_hw_link *b)
 {
     const fs_hw_device *devices = board->devices.data;
-    return a->from == b->from && a->lanes == b->lanes && devices[a->to].kind == devices[b->to].kind && strcmp(a->type, b->type) == 0;
+    return a->from == b->from && a->lanes == b->lanes && devices[a->to].kind == devices[b->to].kind &&
+           strcmp(a->type, b->type) == 0;
 }
 
 static fs_status gather(const fs_hw_board *board, bundle_list *list, fs_err *err)
@@ -149,7 +151,8 @@ static void put_pattern(const fs_hw_board *board, const uint32_t *ids, uint32_t 
         uint32_t run = 1;
         while (i + run < count && devices[ids[i + run]].number == devices[ids[i]].number + run)
             run++;
-        fs_out_printf(out, run > 1 ? "%s%u-%u" : "%s%u", i > 0 ? "," : "", devices[ids[i]].number, devices[ids[i]].number + run - 1);
+        fs_out_printf(out, run > 1 ? "%s%u-%u" : "%s%u", i > 0 ? "," : "", devices[ids[i]].number,
+                      devices[ids[i]].number + run - 1);
         i += run;
     }
     fs_out_puts(out, "]");

@@ -1,8 +1,8 @@
 /* max_flow.c - see max_flow.h. Dinic 1970: phases of shortest augmenting paths in a level graph.
  *
- * The two links of a connection are each other's reverse arcs, so the graph is the topology itself. Sources and sinks are sets: level
- * 0 holds all sources, and a phase uses the sinks of the lowest level that has any. A path takes exactly what its narrowest
- * link has left, which leaves exactly 0 there, so rounding cannot keep a phase going.
+ * The two links of a connection are each other's reverse arcs, so the graph is the topology itself. Sources and sinks
+ * are sets: level 0 holds all sources, and a phase uses the sinks of the lowest level that has any. A path takes
+ * exactly what its narrowest link has left, which leaves exactly 0 there, so rounding cannot keep a phase going.
  * Cost: O(V^2 E) at worst; on fabrics of k tiers a few phases of O(E). No recursion. */
 #include "topo/max_flow.h"
 

@@ -8,17 +8,17 @@
 #include <stdbool.h>
 
 enum {
-    FS_NAME_MAX = 255,            /* bytes of one name */
+    FS_NAME_MAX = 255,              /* bytes of one name */
     FS_PATTERN_NAMES_MAX = 1 << 20, /* names that one pattern may stand for */
     FS_PATTERN_BRACKETS_MAX = 8
 };
 
 /* Names get the ids 0, 1, 2, ... in the order in which they are added. All zero bits is an empty set. */
 typedef struct fs_names {
-    const char **names;  /* (count) owned by whoever added them */
+    const char **names; /* (count) owned by whoever added them */
     uint32_t count, capacity;
-    uint32_t *slots;     /* (n_slots) id + 1, 0 = free; open addressing, at most half full */
-    uint32_t n_slots;    /* a power of two, or 0 */
+    uint32_t *slots;  /* (n_slots) id + 1, 0 = free; open addressing, at most half full */
+    uint32_t n_slots; /* a power of two, or 0 */
 } fs_names;
 
 void fs_names_free(fs_names *set);

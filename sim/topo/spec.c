@@ -65,8 +65,7 @@ void fs_spec_set_forwarding(fs_spec *spec, bool gpu_forwarding)
 /* ---- what the calls share ---------------------------------------------------------------------------------------- */
 
 #define FAIL(spec, field, place, err, ...)                                                                             \
-    ((spec)->blame = (field),                                                                                          \
-     fs_fail_at((err), FS_E_TOPOLOGY, (place).file, (place).line, (place).column, __VA_ARGS__))
+    ((spec)->blame = (field), fs_fail_at((err), FS_E_TOPOLOGY, (place).file, (place).line, (place).column, __VA_ARGS__))
 
 static fs_status check_range(fs_spec *spec, const char *field, double value, const interval *allowed, fs_place place,
                              fs_err *err)
@@ -83,8 +82,8 @@ static fs_status check_new(fs_spec *spec, const fs_names *set, const char *what,
                            fs_place place, fs_err *err)
 {
     if (!fs_name_ok(name, slash))
-        return FAIL(spec, "name", place, err, "%s name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'%s", what,
-                    name, slash ? ", '/'" : "");
+        return FAIL(spec, "name", place, err, "%s name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'%s",
+                    what, name, slash ? ", '/'" : "");
     if (fs_names_find(set, name) != FS_NONE)
         return FAIL(spec, "name", place, err, "%s '%s' is defined twice", what, name);
     return FS_OK;
@@ -192,7 +191,8 @@ static fs_status intern_tier(fs_spec *spec, const char *tier, uint32_t *id, fs_p
     if (*id != FS_NONE)
         return FS_OK;
     if (!fs_name_ok(tier, false))
-        return FAIL(spec, "tier", place, err, "tier name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'", tier);
+        return FAIL(spec, "tier", place, err, "tier name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'",
+                    tier);
     *id = spec->tier_names.count;
     return intern(spec, &spec->tier_names, tier) ? FS_OK : fs_fail_nomem(err);
 }
@@ -264,8 +264,8 @@ fs_status fs_spec_device(fs_spec *spec, const char *name, const char *part, uint
     return FS_OK;
 }
 
-fs_status fs_spec_link(fs_spec *spec, const char *from, const char *to, const char *type, uint32_t lanes, fs_place place,
-                       fs_err *err)
+fs_status fs_spec_link(fs_spec *spec, const char *from, const char *to, const char *type, uint32_t lanes,
+                       fs_place place, fs_err *err)
 {
     fs_spec_link_row row = {.lanes = lanes};
     fs_status status = find(spec, &spec->type_names, "type", "link type", type, &row.type, place, err);

@@ -26,9 +26,10 @@ static fs_status check_title(const fs_spec *spec, fs_err *err)
     bool good = length >= 1 && length <= FS_NAME_MAX && spec->name[0] != ' ' && spec->name[length - 1] != ' ';
     for (size_t i = 0; i < length; i++)
         good = good && spec->name[i] >= ' ' && spec->name[i] <= '~';
-    return good ? FS_OK
-                : fs_fail_at(err, FS_E_TOPOLOGY, spec->path, 0, 0,
-                             "the name of a topology is 1 to 255 printable ASCII characters without blanks at its ends");
+    return good
+               ? FS_OK
+               : fs_fail_at(err, FS_E_TOPOLOGY, spec->path, 0, 0,
+                            "the name of a topology is 1 to 255 printable ASCII characters without blanks at its ends");
 }
 
 /* A single GPU may stand alone (it computes); several must be connected, each to something. */

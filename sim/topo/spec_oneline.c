@@ -102,7 +102,7 @@ static fs_status read_shape(line *l, const char *word, const char *value, fs_err
         shape shape;
         uint32_t most;
     } shapes[] = {
-        {"gpus", CROSSBAR, GPUS_MAX}, {"ring", RING, GPUS_MAX}, {"mesh", MESH, MESH_MAX},
+        {"gpus", CROSSBAR, GPUS_MAX}, {"ring", RING, GPUS_MAX},    {"mesh", MESH, MESH_MAX},
         {"pcie", PCIE, GPUS_MAX},     {"nodes", NODES, NODES_MAX},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -182,7 +182,8 @@ static fs_status read_line(line *l, char *text, fs_err *err)
         first = false;
         word = next;
     }
-    return first ? bad(err, "", "expected a shape first: gpus:N, ring:N, mesh:N, pcie:N or nodes:N") : check_line(l, err);
+    return first ? bad(err, "", "expected a shape first: gpus:N, ring:N, mesh:N, pcie:N or nodes:N")
+                 : check_line(l, err);
 }
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
@@ -205,7 +206,8 @@ static fs_status add_parts(line *l, fs_err *err)
     return status;
 }
 
-static fs_status add_type(line *l, fs_link_type type, const char *name, const char *tier, fs_link_class class_, fs_err *err)
+static fs_status add_type(line *l, fs_link_type type, const char *name, const char *tier, fs_link_class class_,
+                          fs_err *err)
 {
     if (type.bandwidth_Bps == 0)
         return FS_OK;
@@ -231,8 +233,8 @@ static fs_status add_types(line *l, fs_err *err)
 }
 
 /* `prefix` + `kind` + number */
-static fs_status add_device(line *l, const char *prefix, const char *kind, uint32_t number, const char *part, uint32_t node,
-                            fs_err *err)
+static fs_status add_device(line *l, const char *prefix, const char *kind, uint32_t number, const char *part,
+                            uint32_t node, fs_err *err)
 {
     char name[64];
     snprintf(name, sizeof name, "%s%s%u", prefix, kind, number);

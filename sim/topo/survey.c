@@ -1,17 +1,18 @@
 /* survey.c - what one wants to know of a topology at a glance. See survey.h.
  *
- * Bisection. The first half of the GPUs, by number (the smaller half where they are odd), sends to the second half as much as the
- * links can carry: a maximum flow, one direction, bare bandwidth. It is what the wires allow, not what routing makes of them: NVLink and
- * PCIe add up here, although a transfer uses one of them.
- * Of a tier: the same with the tier's links as the only limit. Because NVLink and the rest are alternatives, an NVLink tier is seen in the
- * network of NVLinks alone, and any other tier in the network without NVLinks; all other links there are unlimited. Where the halves are
- * then joined without the tier, or not even with it, the tier is no limit: carries_gpus is false and its bisection 0.
+ * Bisection. The first half of the GPUs, by number (the smaller half where they are odd), sends to the second half as
+ * much as the links can carry: a maximum flow, one direction, bare bandwidth. It is what the wires allow, not what
+ * routing makes of them: NVLink and PCIe add up here, although a transfer uses one of them.
+ * Of a tier: the same with the tier's links as the only limit. Because NVLink and the rest are alternatives, an NVLink
+ * tier is seen in the network of NVLinks alone, and any other tier in the network without NVLinks; all other links
+ * there are unlimited. Where the halves are then joined without the tier, or not even with it, the tier is no limit:
+ * carries_gpus is false and its bisection 0.
  *
  * Scale-up domains: GPUs joined by NVLink or C2C, directly, through NVSwitches, or through each other.
  *
- * Reach: two GPUs reach each other over a direct link; through devices that are not GPUs; and, where GPUs forward, over two NVLinks with
- * one GPU between. The devices between GPUs fall into components (union-find); nearly always one component touches
- * all GPUs, and otherwise the GPUs that each one reaches are counted until one comes short.
+ * Reach: two GPUs reach each other over a direct link; through devices that are not GPUs; and, where GPUs forward, over
+ * two NVLinks with one GPU between. The devices between GPUs fall into components (union-find); nearly always one
+ * component touches all GPUs, and otherwise the GPUs that each one reaches are counted until one comes short.
  * Cost: O(tiers x max flow); reach O(devices + links), at worst O(GPUs^2). */
 #include "topo/survey.h"
 

@@ -26,10 +26,26 @@ typedef enum fs_device_kind {
 typedef enum fs_dtype { FS_FP64, FS_FP32, FS_TF32, FS_FP16, FS_BF16, FS_FP8, FS_FP4, FS_INT8, FS_DTYPES } fs_dtype;
 
 /* What a link is made of decides routing preference and protocol constants. */
-typedef enum fs_link_class { FS_CLASS_NVLINK, FS_CLASS_C2C, FS_CLASS_PCIE, FS_CLASS_CPU /* QPI, UPI, xGMI */,
-                             FS_CLASS_NET, FS_LINK_CLASSES } fs_link_class;
+typedef enum fs_link_class {
+    FS_CLASS_NVLINK,
+    FS_CLASS_C2C,
+    FS_CLASS_PCIE,
+    FS_CLASS_CPU /* QPI, UPI, xGMI */,
+    FS_CLASS_NET,
+    FS_LINK_CLASSES
+} fs_link_class;
 
-typedef enum fs_arch { FS_ARCH_NONE, FS_PASCAL, FS_VOLTA, FS_TURING, FS_AMPERE, FS_HOPPER, FS_BLACKWELL, FS_RUBIN, FS_ARCHS } fs_arch;
+typedef enum fs_arch {
+    FS_ARCH_NONE,
+    FS_PASCAL,
+    FS_VOLTA,
+    FS_TURING,
+    FS_AMPERE,
+    FS_HOPPER,
+    FS_BLACKWELL,
+    FS_RUBIN,
+    FS_ARCHS
+} fs_arch;
 
 /* A part: what a device is. One struct for all kinds; fields that a kind lacks are 0. */
 typedef struct fs_part {
@@ -43,8 +59,8 @@ typedef struct fs_part {
     double mem_efficiency;        /* fraction of mem_Bps a streaming kernel reaches, (0, 1] (GPUs) */
     double launch_s;              /* time between dependent kernels (GPUs) */
     double power_W;
-    double latency_s;             /* time through a switch chip, added to each link that leaves it */
-    bool multicast;               /* NVLS: reduces and multicasts in the switch (NVSwitches) */
+    double latency_s; /* time through a switch chip, added to each link that leaves it */
+    bool multicast;   /* NVLS: reduces and multicasts in the switch (NVSwitches) */
 } fs_part;
 
 typedef struct fs_link_type {
@@ -80,8 +96,8 @@ typedef struct fs_tier {
 
 typedef struct fs_topo {
     const char *name;
-    const char *path;  /* the file it came from */
-    uint64_t hash;     /* of its expanded content */
+    const char *path;    /* the file it came from */
+    uint64_t hash;       /* of its expanded content */
     bool gpu_forwarding; /* may a GPU pass on traffic of others over NVLink */
 
     uint32_t n_parts, n_link_types, n_tiers, n_devices, n_links, n_gpus, n_nodes;
@@ -105,8 +121,9 @@ typedef struct fs_topo_override {
 FS_MUST_CHECK fs_status fs_topo_load(const char *path, const fs_topo_override *overrides, uint32_t n_overrides,
                                      fs_topo **topo, fs_err *err);
 /* The same from memory (fuzzing, tests); `path` is for messages and relative XIncludes. */
-FS_MUST_CHECK fs_status fs_topo_parse(const char *path, const char *xml, size_t length, const fs_topo_override *overrides,
-                                      uint32_t n_overrides, fs_topo **topo, fs_err *err);
+FS_MUST_CHECK fs_status fs_topo_parse(const char *path, const char *xml, size_t length,
+                                      const fs_topo_override *overrides, uint32_t n_overrides, fs_topo **topo,
+                                      fs_err *err);
 void fs_topo_free(fs_topo *topo);
 
 /* Explicit XML of the same machine: every device and link written out. Reads back with equal arrays. */
@@ -114,7 +131,7 @@ void fs_topo_write_xml(const fs_topo *topo, fs_out *out);
 void fs_topo_write_dot(const fs_topo *topo, fs_out *out); /* Graphviz */
 
 const char *fs_device_kind_name(fs_device_kind kind);
-const char *fs_dtype_name(fs_dtype dtype);        /* "fp16" */
+const char *fs_dtype_name(fs_dtype dtype); /* "fp16" */
 extern const char *const fs_dtype_names[FS_DTYPES];
 const char *fs_link_class_name(fs_link_class class_);
 const char *fs_arch_name(fs_arch arch);

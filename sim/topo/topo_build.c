@@ -1,8 +1,8 @@
 /* topo_build.c - expand boards and systems: a valid XML tree to a spec. See topo_build.h.
  *
  * Order, which decides ids: all parts and link types; then placed boards, nodes and devices as the system lists them;
- * then the links of the placed boards, copy by copy; then the system's own links. So nothing needs to be declared before
- * it is used but boards and parts as such.
+ * then the links of the placed boards, copy by copy; then the system's own links. So nothing needs to be declared
+ * before it is used but boards and parts as such.
  * Cost: O(names that patterns stand for). */
 #include "topo/topo_build.h"
 
@@ -54,7 +54,8 @@ static fs_status count(builder *b, const xmlNode *e, const char *attribute, uint
     if (text == NULL)
         return FS_OK;
     if (fs_parse_uint(text, &value) != 0 || value < 1 || value > most)
-        return fs_doc_fail(b->doc, e, attribute, b->err, "%s must be from 1 to %u, found '%.60s'", attribute, most, text);
+        return fs_doc_fail(b->doc, e, attribute, b->err, "%s must be from 1 to %u, found '%.60s'", attribute, most,
+                           text);
     *out = (uint32_t)value;
     return FS_OK;
 }
@@ -212,7 +213,8 @@ static fs_status add_devices(builder *b, const xmlNode *e, const char *prefix, u
     fs_place place = fs_doc_place(b->doc, e, NULL);
     const char *part = fs_doc_get(e, "part");
     for (uint32_t i = 0; status == FS_OK && i < names.count; i++)
-        status = blame(b, e, fs_spec_device(b->spec, full_name(name, prefix, names.names[i]), part, node, place, b->err));
+        status =
+            blame(b, e, fs_spec_device(b->spec, full_name(name, prefix, names.names[i]), part, node, place, b->err));
     fs_name_list_free(&names);
     return status;
 }
@@ -224,17 +226,19 @@ static fs_status pairing(builder *b, const xmlNode *e, uint32_t n_from, uint32_t
     *all = pair == NULL || strcmp(pair, "all") == 0;
     if (pair == NULL && n_from > 1 && n_to > 1)
         return fs_doc_fail(b->doc, e, NULL, b->err,
-                           "%u names meet %u: say pair=\"all\" (each with each) or pair=\"each\" (one by one)", n_from, n_to);
+                           "%u names meet %u: say pair=\"all\" (each with each) or pair=\"each\" (one by one)", n_from,
+                           n_to);
     if (!*all && n_from != n_to)
-        return fs_doc_fail(b->doc, e, "pair", b->err, "pair=\"each\" needs as many names on both sides, found %u and %u",
-                           n_from, n_to);
+        return fs_doc_fail(b->doc, e, "pair", b->err,
+                           "pair=\"each\" needs as many names on both sides, found %u and %u", n_from, n_to);
     uint64_t more = *all ? (uint64_t)n_from * n_to : n_from;
     if (more + b->spec->links.count > FS_LINKS_MAX / 2)
         return fs_doc_fail(b->doc, e, NULL, b->err, "more than %u links", (unsigned)FS_LINKS_MAX);
     return FS_OK;
 }
 
-static fs_status connect(builder *b, const xmlNode *e, const char *prefix, const fs_name_list *from, const fs_name_list *to)
+static fs_status connect(builder *b, const xmlNode *e, const char *prefix, const fs_name_list *from,
+                         const fs_name_list *to)
 {
     uint32_t lanes = 1;
     bool all;
@@ -246,8 +250,8 @@ static fs_status connect(builder *b, const xmlNode *e, const char *prefix, const
     for (uint32_t i = 0; status == FS_OK && i < from->count; i++) {
         full_name(src, prefix, from->names[i]);
         for (uint32_t j = all ? 0 : i; status == FS_OK && j < (all ? to->count : i + 1); j++)
-            status = blame(b, e, fs_spec_link(b->spec, src, full_name(dst, prefix, to->names[j]), type, lanes, nowhere,
-                                              b->err));
+            status = blame(
+                b, e, fs_spec_link(b->spec, src, full_name(dst, prefix, to->names[j]), type, lanes, nowhere, b->err));
     }
     return status;
 }
@@ -310,8 +314,8 @@ static fs_status find_node(builder *b, const xmlNode *device, uint32_t *node)
         return FS_OK;
     const char *near = fs_suggest(name, b->spec->node_names.names, b->spec->node_names.count);
     return near ? fs_doc_fail(b->doc, device, "node", b->err, "unknown node '%s' (did you mean '%s'?)", name, near)
-                : fs_doc_fail(b->doc, device, "node", b->err, "unknown node '%s': nodes are declared before their devices",
-                              name);
+                : fs_doc_fail(b->doc, device, "node", b->err,
+                              "unknown node '%s': nodes are declared before their devices", name);
 }
 
 static fs_status add_system_devices(builder *b)

@@ -4,8 +4,8 @@
  * - Places. libxml2's tree keeps a line, none past 65535 on every node, and no column. A hook on the start of each
  *   element notes the byte offset where the tag ends; the last '<' before it is where the tag begins, since '<' cannot
  *   stand in an attribute. Lines and columns are computed from offsets when someone asks.
- * - Includes. Only <xi:include href> is understood. libxml2's XInclude would bring xpointer, text, fallback, xml:base and its own
- *   way to the file system, and would lose which file a node came from.
+ * - Includes. Only <xi:include href> is understood. libxml2's XInclude would bring xpointer, text, fallback, xml:base
+ *   and its own way to the file system, and would lose which file a node came from.
  * - Refusals: DOCTYPE (so no entities, external or exploding), depth, size. */
 #include "topo/topo_doc.h"
 
@@ -18,7 +18,8 @@
 
 #define XINCLUDE "http://www.w3.org/2001/XInclude"
 
-/* An element's place lives in its _private pointer, which libxml2 leaves to us: source << 32 | offset of the tag's end. */
+/* An element's place lives in its _private pointer, which libxml2 leaves to us: source << 32 | offset of the tag's
+ * end. */
 _Static_assert(sizeof(uintptr_t) >= 8, "places are packed into pointers");
 
 typedef struct parsing { /* one file being parsed */
@@ -408,8 +409,10 @@ static fs_status open_root(fs_doc *doc, const char *path, const char *xml, size_
         return fs_doc_fail(doc, root, NULL, err, "expected <fabsim> in no namespace, found <%s> in '%.255s'", name,
                            (const char *)root->ns->href);
     bool fragment = fs_doc_is(root, "parts") || fs_doc_is(root, "board");
-    return fs_doc_fail(doc, root, NULL, err, fragment ? "expected <fabsim>, found <%s>: a fragment for other files to include"
-                                                      : "expected <fabsim>, found <%s>: not a topology", name);
+    return fs_doc_fail(doc, root, NULL, err,
+                       fragment ? "expected <fabsim>, found <%s>: a fragment for other files to include"
+                                : "expected <fabsim>, found <%s>: not a topology",
+                       name);
 }
 
 fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t length, fs_err *err)

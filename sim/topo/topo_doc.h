@@ -28,7 +28,7 @@ typedef struct fs_source { /* one file */
 typedef struct fs_doc {
     fs_arena *arena; /* paths */
     FS_VEC(fs_source) sources;
-    size_t bytes; /* of all sources */
+    size_t bytes;  /* of all sources */
     xmlDict *dict; /* shared by all trees, so that nodes can move between them */
     xmlDoc *tree;
 } fs_doc;

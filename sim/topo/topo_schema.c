@@ -51,10 +51,12 @@ static fs_status explain_element(fs_doc *doc, const xmlNode *e, fs_err *err)
         return !fs_doc_is(parent, "fabsim")
                    ? FS_OK
                    : fs_doc_fail(doc, e, NULL, err,
-                                 "<%s> is out of place: <parts> and <board> come first, then at most one <system>", name);
+                                 "<%s> is out of place: <parts> and <board> come first, then at most one <system>",
+                                 name);
     const char *near = fs_word_suggest_child(word, name);
     if (near)
-        return fs_doc_fail(doc, e, NULL, err, "unknown element <%.60s> in <%s> (did you mean <%s>?)", name, within, near);
+        return fs_doc_fail(doc, e, NULL, err, "unknown element <%.60s> in <%s> (did you mean <%s>?)", name, within,
+                           near);
     if (word->children[0] == '\0')
         return fs_doc_fail(doc, e, NULL, err, "unknown element <%.60s>: <%s> has no children", name, within);
     return fs_doc_fail(doc, e, NULL, err, "unknown element <%.60s> in <%s>, expected one of: %s", name, within,
@@ -69,8 +71,8 @@ static fs_status explain_attributes(fs_doc *doc, const xmlNode *e, const fs_word
         const fs_word_attr *known = a->ns ? NULL : fs_word_attribute(word, name);
         const char *near = known ? NULL : fs_word_suggest_attribute(word, name);
         if (near)
-            return fs_doc_fail(doc, e, name, err, "unknown attribute '%.60s' of <%s> (did you mean '%s'?)", name, element,
-                               near);
+            return fs_doc_fail(doc, e, name, err, "unknown attribute '%.60s' of <%s> (did you mean '%s'?)", name,
+                               element, near);
         if (known == NULL)
             return fs_doc_fail(doc, e, name, err, "unknown attribute '%.60s' of <%s>", name, element);
         if (!fs_word_check(known, fs_doc_get(e, name), &why))

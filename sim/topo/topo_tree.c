@@ -77,7 +77,8 @@ fs_status fs_doc_fail(fs_doc *doc, const xmlNode *element, const char *attribute
     const xmlAttr *a = attribute ? find_attribute(element, attribute) : NULL;
     if (a && a->_private) {
         const fs_topo_override *o = a->_private;
-        return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s=%.255s: %.1000s", o->name, o->attribute, o->value, text);
+        return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s=%.255s: %.1000s", o->name, o->attribute, o->value,
+                       text);
     }
     fs_place at = fs_doc_place(doc, element, attribute);
     return fs_fail_at(err, FS_E_TOPOLOGY, at.file, at.line, at.column, "%s", text);
@@ -85,7 +86,8 @@ fs_status fs_doc_fail(fs_doc *doc, const xmlNode *element, const char *attribute
 
 /* ---- --set ------------------------------------------------------------------------------------------------------- */
 
-/* The element whose `attribute` an override of `named` means: itself, or for GPUs the <peak> of a dtype, whose "flops" it is. */
+/* The element whose `attribute` an override of `named` means: itself, or for GPUs the <peak> of a dtype, whose "flops"
+ * it is. */
 static xmlNode *holder(xmlNode *named, const char **attribute)
 {
     const fs_word *word = fs_word_of(named);
@@ -111,8 +113,8 @@ static fs_status unknown_name(fs_doc *doc, const fs_topo_override *o, fs_err *er
     const char *near = fs_suggest(o->name, names.data, names.count);
     fs_free(names.data);
     if (near)
-        return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s: nothing has that name (did you mean '%.255s'?)", o->name,
-                       o->attribute, near);
+        return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s: nothing has that name (did you mean '%.255s'?)",
+                       o->name, o->attribute, near);
     return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s: nothing has that name", o->name, o->attribute);
 }
 

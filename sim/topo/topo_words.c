@@ -6,20 +6,43 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAME      {"name", FS_WORD_NAME, true, 0, NULL}
-#define SOURCE    {"source", FS_WORD_TEXT, true, 0, NULL}
-#define OPTIONAL_SOURCE {"source", FS_WORD_TEXT, false, 0, NULL}
-#define POWER     {"power", FS_WORD_QUANTITY, false, FS_UNIT_WATTS, NULL}
-#define LATENCY(required) {"latency", FS_WORD_QUANTITY, required, FS_UNIT_SECONDS, NULL}
-#define FORWARDING {"gpu-forwarding", FS_WORD_CHOICE, false, 0, "yes no"}
-#define LINK(kind) {"from", kind, true, 0, NULL}, {"to", kind, true, 0, NULL}, {"type", FS_WORD_NAME, true, 0, NULL}, \
-                   {"lanes", FS_WORD_COUNT, false, 0, NULL}, {"pair", FS_WORD_CHOICE, false, 0, "all each"}, OPTIONAL_SOURCE
+#define NAME                                                                                                           \
+    {                                                                                                                  \
+        "name", FS_WORD_NAME, true, 0, NULL                                                                            \
+    }
+#define SOURCE                                                                                                         \
+    {                                                                                                                  \
+        "source", FS_WORD_TEXT, true, 0, NULL                                                                          \
+    }
+#define OPTIONAL_SOURCE                                                                                                \
+    {                                                                                                                  \
+        "source", FS_WORD_TEXT, false, 0, NULL                                                                         \
+    }
+#define POWER                                                                                                          \
+    {                                                                                                                  \
+        "power", FS_WORD_QUANTITY, false, FS_UNIT_WATTS, NULL                                                          \
+    }
+#define LATENCY(required)                                                                                              \
+    {                                                                                                                  \
+        "latency", FS_WORD_QUANTITY, required, FS_UNIT_SECONDS, NULL                                                   \
+    }
+#define FORWARDING                                                                                                     \
+    {                                                                                                                  \
+        "gpu-forwarding", FS_WORD_CHOICE, false, 0, "yes no"                                                           \
+    }
+#define LINK(kind)                                                                                                     \
+    {"from", kind, true, 0, NULL}, {"to", kind, true, 0, NULL}, {"type", FS_WORD_NAME, true, 0, NULL},                 \
+        {"lanes", FS_WORD_COUNT, false, 0, NULL}, {"pair", FS_WORD_CHOICE, false, 0, "all each"}, OPTIONAL_SOURCE
 
 static const fs_word words[] = {
-    {"fabsim", NULL, "parts board system",
+    {"fabsim",
+     NULL,
+     "parts board system",
      {{"version", FS_WORD_CHOICE, true, 0, "topology/1"}, {"name", FS_WORD_TITLE, true, 0, NULL}, FORWARDING}},
     {"parts", NULL, "parts gpu nvswitch nic cpu pcie-switch net-switch link-type", {{0}}},
-    {"gpu", "parts", "peak",
+    {"gpu",
+     "parts",
+     "peak",
      {NAME,
       {"arch", FS_WORD_CHOICE, true, 0, "none pascal volta turing ampere hopper blackwell rubin"},
       {"memory", FS_WORD_QUANTITY, true, FS_UNIT_BYTES, NULL},
@@ -29,16 +52,19 @@ static const fs_word words[] = {
       {"launch", FS_WORD_QUANTITY, true, FS_UNIT_SECONDS, NULL},
       {"power", FS_WORD_QUANTITY, true, FS_UNIT_WATTS, NULL},
       SOURCE}},
-    {"peak", "gpu", "",
+    {"peak",
+     "gpu",
+     "",
      {{"dtype", FS_WORD_CHOICE, true, 0, "fp64 fp32 tf32 fp16 bf16 fp8 fp4 int8"},
       {"flops", FS_WORD_QUANTITY, true, FS_UNIT_FLOPS, NULL}}},
-    {"nvswitch", "parts", "",
-     {NAME, LATENCY(true), POWER, {"multicast", FS_WORD_CHOICE, false, 0, "yes no"}, SOURCE}},
+    {"nvswitch", "parts", "", {NAME, LATENCY(true), POWER, {"multicast", FS_WORD_CHOICE, false, 0, "yes no"}, SOURCE}},
     {"nic", "parts", "", {NAME, LATENCY(false), POWER, SOURCE}},
     {"cpu", "parts", "", {NAME, LATENCY(false), POWER, SOURCE}},
     {"pcie-switch", "parts", "", {NAME, LATENCY(true), POWER, SOURCE}},
     {"net-switch", "parts", "", {NAME, LATENCY(true), POWER, SOURCE}},
-    {"link-type", "parts", "",
+    {"link-type",
+     "parts",
+     "",
      {NAME,
       {"class", FS_WORD_CHOICE, true, 0, "nvlink c2c pcie cpu net"},
       {"tier", FS_WORD_NAME, true, 0, NULL},
@@ -47,12 +73,17 @@ static const fs_word words[] = {
       LATENCY(true),
       SOURCE}},
     {"board", NULL, "device link", {NAME, OPTIONAL_SOURCE}},
-    {"device", "board", "", {{"name", FS_WORD_PATTERN, true, 0, NULL}, {"part", FS_WORD_NAME, true, 0, NULL}, OPTIONAL_SOURCE}},
+    {"device",
+     "board",
+     "",
+     {{"name", FS_WORD_PATTERN, true, 0, NULL}, {"part", FS_WORD_NAME, true, 0, NULL}, OPTIONAL_SOURCE}},
     {"link", "board", "", {LINK(FS_WORD_PATTERN)}},
     {"system", "fabsim", "place node device link", {FORWARDING}},
     {"place", "system", "", {{"board", FS_WORD_NAME, true, 0, NULL}, NAME, {"count", FS_WORD_COUNT, false, 0, NULL}}},
     {"node", "system", "", {NAME}},
-    {"device", "system", "",
+    {"device",
+     "system",
+     "",
      {{"name", FS_WORD_PATTERN_PATH, true, 0, NULL},
       {"part", FS_WORD_NAME, true, 0, NULL},
       {"node", FS_WORD_NAME, false, 0, NULL},
@@ -106,9 +137,8 @@ const fs_word *fs_word_of(const xmlNode *element)
 {
     if (element->ns != NULL)
         return NULL;
-    const char *parent = element->parent && element->parent->type == XML_ELEMENT_NODE
-                             ? (const char *)element->parent->name
-                             : "";
+    const char *parent =
+        element->parent && element->parent->type == XML_ELEMENT_NODE ? (const char *)element->parent->name : "";
     for (size_t i = 0; i < N_WORDS; i++)
         if (strcmp((const char *)element->name, words[i].element) == 0 &&
             (words[i].parent == NULL || strcmp(words[i].parent, parent) == 0))
@@ -162,13 +192,13 @@ static bool check_letters(const fs_word_attr *a, const char *value, const char *
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
     bool slash = a->kind == FS_WORD_PATTERN_PATH, brackets = slash || a->kind == FS_WORD_PATTERN;
     size_t most = brackets ? 1024 : 255, length = strlen(value), good = 0;
-    while (value[good] && (strchr(letters, value[good]) || (slash && value[good] == '/') ||
-                           (brackets && strchr("[],", value[good]))))
+    while (value[good] &&
+           (strchr(letters, value[good]) || (slash && value[good] == '/') || (brackets && strchr("[],", value[good]))))
         good++;
     if (length >= 1 && length <= most && good == length)
         return true;
-    return refuse(why, "expected 1 to %zu letters, digits, '_', '-', '.'%s%s, found '%.60s'", most, slash ? ", '/'" : "",
-                  brackets ? ", brackets" : "", value);
+    return refuse(why, "expected 1 to %zu letters, digits, '_', '-', '.'%s%s, found '%.60s'", most,
+                  slash ? ", '/'" : "", brackets ? ", brackets" : "", value);
 }
 
 static bool check_title(const char *value, const char **why)

@@ -8,10 +8,10 @@
 #include <stdbool.h>
 
 typedef enum fs_word_kind {
-    FS_WORD_TEXT,     /* anything but nothing */
-    FS_WORD_TITLE,    /* printable ASCII, no blanks at its ends */
-    FS_WORD_NAME,     /* letters, digits, _ - . */
-    FS_WORD_PATTERN,  /* a name with brackets */
+    FS_WORD_TEXT,         /* anything but nothing */
+    FS_WORD_TITLE,        /* printable ASCII, no blanks at its ends */
+    FS_WORD_NAME,         /* letters, digits, _ - . */
+    FS_WORD_PATTERN,      /* a name with brackets */
     FS_WORD_PATTERN_PATH, /* and with / */
     FS_WORD_COUNT,
     FS_WORD_QUANTITY, /* .unit; FS_UNIT_NONE is a bare number */

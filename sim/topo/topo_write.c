@@ -1,7 +1,7 @@
 /* topo_write.c - a frozen topology as explicit XML and as a Graphviz graph. See topo.h.
  *
- * The XML lists every node, device and connection in id order, so reading it back gives the same ids; numbers are written
- * in base units with as many digits as they need, so reading gives the same bits. */
+ * The XML lists every node, device and connection in id order, so reading it back gives the same ids; numbers are
+ * written in base units with as many digits as they need, so reading gives the same bits. */
 #include "topo/topo.h"
 
 #include "base/num.h"
@@ -143,8 +143,8 @@ void fs_topo_write_dot(const fs_topo *topo, fs_out *out)
     for (uint32_t i = 0; i < topo->n_links; i += 2) {
         const fs_link *l = &topo->links[i];
         char rate[NUMBER];
-        fs_out_printf(out, "  d%u -- d%u [color=\"%s\" label=\"%s", l->src, l->dst, colours[topo->link_types[l->type].class_],
-                      fs_format_bps(l->bandwidth_Bps, rate, sizeof rate));
+        fs_out_printf(out, "  d%u -- d%u [color=\"%s\" label=\"%s", l->src, l->dst,
+                      colours[topo->link_types[l->type].class_], fs_format_bps(l->bandwidth_Bps, rate, sizeof rate));
         if (l->lanes != 1)
             fs_out_printf(out, " (%u lanes)", l->lanes);
         fs_out_puts(out, "\"];\n");
