@@ -4,6 +4,7 @@
 #include "base/num.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { TEXT = 64, TOP_LINKS = 8, BAR = 30 }; /* bytes of a formatted number; links listed; columns of a full bar */
 
@@ -24,6 +25,22 @@ static void print_head(const fs_result *r, fs_style style, fs_out *out)
 static void print_line(fs_out *out, const char *what, const char *value, const char *note)
 {
     fs_out_printf(out, "  %-18s %s%s%s\n", what, value, note[0] ? "  " : "", note);
+}
+
+/* What to improve first: the largest part of the step and, where that is communication, the link behind it. */
+static void print_bottleneck(const fs_result *r, fs_out *out)
+{
+    const fs_breakdown_row *top = NULL;
+    for (uint32_t i = 0; i < r->n_breakdown; i++)
+        if (top == NULL || r->breakdown[i].seconds > top->seconds)
+            top = &r->breakdown[i];
+    if (top == NULL || r->step_time_s <= 0)
+        return;
+    char value[2 * TEXT], name[4 * TEXT], note[5 * TEXT] = "";
+    snprintf(value, sizeof value, "%s, %.1f %% of the step", top->name, 100 * top->seconds / r->step_time_s);
+    if (strncmp(top->name, "exposed", 7) == 0 && r->n_links > 0)
+        snprintf(note, sizeof note, "(busiest link %s)", fs_link_name(r->topo, r->links[0].link, name, sizeof name));
+    print_line(out, "Bottleneck", value, note);
 }
 
 static void print_throughput(const fs_result *r, fs_out *out)
@@ -152,34 +169,57 @@ static fs_status print_tiers(const fs_result *r, fs_style style, fs_out *out, fs
     return status;
 }
 
+/* Links that carried the same, as all links of a symmetric collective do, are one row. */
+static bool alike(const fs_result *r, const fs_link_row *a, const fs_link_row *b)
+{
+    const fs_topo *topo = r->topo;
+    const double slack = 1e-9; /* relative: what different orders of summation may differ by */
+    return topo->link_types[topo->links[a->link].type].tier == topo->link_types[topo->links[b->link].type].tier &&
+           fabs(a->bytes - b->bytes) <= slack * a->bytes &&
+           fabs(a->mean_utilization - b->mean_utilization) <= slack * a->mean_utilization &&
+           fabs(a->peak_utilization - b->peak_utilization) <= slack * a->peak_utilization &&
+           fabs(a->busy_s - b->busy_s) <= slack * a->busy_s;
+}
+
+static void link_cells(const fs_result *r, const fs_link_row *row, uint32_t others, fs_table *table)
+{
+    char bytes[TEXT], busy[TEXT], name[4 * TEXT];
+    const fs_link_type *type = &r->topo->link_types[r->topo->links[row->link].type];
+    fs_table_cell(table, "%s", fs_link_name(r->topo, row->link, name, sizeof name));
+    if (others)
+        fs_table_cell(table, "and %u alike", others);
+    else
+        fs_table_cell(table, " ");
+    fs_table_cell(table, "%s", r->topo->tiers[type->tier].name);
+    fs_table_cell(table, "%s", fs_format_bytes(row->bytes, bytes, sizeof bytes));
+    fs_table_cell(table, "%.1f %%", 100 * row->mean_utilization);
+    fs_table_cell(table, "%.1f %%", 100 * row->peak_utilization);
+    fs_table_cell(table, "%s", fs_format_seconds(row->busy_s, busy, sizeof busy));
+}
+
 static fs_status print_links(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
 {
     if (r->n_links == 0)
         return FS_OK;
-    fs_table *table = fs_table_new("llrrrr");
+    fs_table *table = fs_table_new("lllrrrr");
     if (table == NULL)
         return fs_fail_nomem(err);
     fs_out_puts(out, "\n");
     fs_print_bold(out, style, "Busiest links");
     fs_out_puts(out, "\n");
-    static const char *const heading[] = {"link", "tier", "bytes", "mean", "peak", "busy"};
+    static const char *const heading[] = {"link", " ", "tier", "bytes", "mean", "peak", "busy"};
     for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
         fs_table_cell(table, "%s", heading[i]);
-    for (uint32_t i = 0; i < r->n_links && i < TOP_LINKS; i++) {
-        const fs_link_row *row = &r->links[i];
-        char bytes[TEXT], busy[TEXT], name[4 * TEXT];
-        const fs_link_type *type = &r->topo->link_types[r->topo->links[row->link].type];
-        fs_table_cell(table, "%s", fs_link_name(r->topo, row->link, name, sizeof name));
-        fs_table_cell(table, "%s", r->topo->tiers[type->tier].name);
-        fs_table_cell(table, "%s", fs_format_bytes(row->bytes, bytes, sizeof bytes));
-        fs_table_cell(table, "%.1f %%", 100 * row->mean_utilization);
-        fs_table_cell(table, "%.1f %%", 100 * row->peak_utilization);
-        fs_table_cell(table, "%s", fs_format_seconds(row->busy_s, busy, sizeof busy));
+    uint32_t listed = 0, next = 0;
+    for (uint32_t i = 0; i < r->n_links && listed < TOP_LINKS; i = next, listed++) {
+        for (next = i + 1; next < r->n_links && alike(r, &r->links[i], &r->links[next]);)
+            next++;
+        link_cells(r, &r->links[i], next - i - 1, table);
     }
     fs_status status = fs_table_print(table, true, style, out, err);
-    if (status == FS_OK && r->n_links > TOP_LINKS)
-        fs_out_printf(out, "  ... of %u loaded links\n", r->n_links);
     fs_table_free(table);
+    if (next < r->n_links)
+        fs_out_printf(out, "  ... and %u less loaded links (--csv DIR writes them all)\n", r->n_links - next);
     return status;
 }
 
@@ -197,6 +237,7 @@ fs_status fs_report_text(const fs_result *r, fs_style style, fs_out *out, fs_err
     char step[TEXT];
     print_head(r, style, out);
     print_line(out, "Step time", fs_format_seconds(r->step_time_s, step, sizeof step), "");
+    print_bottleneck(r, out);
     print_throughput(r, out);
     print_memory(r, out);
     fs_out_puts(out, "\n");
