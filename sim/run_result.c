@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,11 +90,16 @@ static fs_status fill_breakdown(fs_watch *w, fs_result *r, fs_err *err)
 
 /* ---- links and tiers --------------------------------------------------------------------------------------------- */
 
+/* Figures that differ by rounding alone count as equal here, so that links of one kind stand together: utilizations to
+ * 1e-9, bytes to one. */
 static int by_utilization(const void *left, const void *right)
 {
     const fs_link_row *a = left, *b = right;
-    if (a->mean_utilization != b->mean_utilization)
-        return a->mean_utilization > b->mean_utilization ? -1 : 1;
+    double differ = round(b->mean_utilization * 1e9) - round(a->mean_utilization * 1e9);
+    if (differ == 0)
+        differ = round(b->bytes) - round(a->bytes);
+    if (differ != 0)
+        return differ < 0 ? -1 : 1;
     return a->link < b->link ? -1 : a->link > b->link;
 }
 
