@@ -11,12 +11,12 @@
 
 typedef struct command {
     const char *name;
-    fs_status (*run)(int argc, char *const *argv, const char *command_line, fs_err *err);
+    fs_status (*run)(int argc, char *const *argv, const fs_call *call, fs_err *err);
 } command;
 
 static const command commands[] = {{"coll", fs_cmd_coll}, {"topo", fs_cmd_topo}, {"import", fs_cmd_import}};
 
-/* The command line as one string, cut at the buffer's end: a record in results, not for re-execution. */
+/* The command line as one string, cut at the buffer's end. */
 static void join(int argc, char *const *argv, char *buffer, size_t size)
 {
     size_t used = (size_t)snprintf(buffer, size, "fabsim");
@@ -28,14 +28,15 @@ static fs_status dispatch(int argc, char *const *argv, fs_err *err)
 {
     char command_line[1024];
     join(argc, argv, command_line, sizeof command_line);
+    const fs_call call = {.argv = argv, .text = command_line};
     if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
         printf("fabsim %s\n", FABSIM_VERSION);
         return fflush(stdout) == 0 ? FS_OK : fs_fail(err, FS_E_IO, "cannot write to stdout");
     }
     for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 2, argv + 2, command_line, err);
-    return fs_cmd_run(argc - 1, argv + 1, command_line, err);
+            return commands[i].run(argc - 2, argv + 2, &call, err);
+    return fs_cmd_run(argc - 1, argv + 1, &call, err);
 }
 
 int main(int argc, char **argv)

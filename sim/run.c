@@ -1,7 +1,8 @@
 /* run.c - see run.h. Stages in the order of the data: routes, lowering, fold, engine, scheduler, result.
  *
  * Each stage is made from the ones before it and freed in the opposite order. Packets of one connection keep to one
- * path, so the router takes the first of the equal ones for ns3; cm02 splits flows as fabric does (stock_network.cpp).
+ * path, so the router takes the first of the equal ones for ns3, and no packets make a coupled transfer, so ns3 has
+ * its edges as flows; cm02 splits flows and couples them as fabric does (stock_cm02.cpp).
  */
 #include "run.h"
 
@@ -111,7 +112,10 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
     stages s = {0};
     fs_timeline *timeline = NULL;
     fs_result made = {0};
-    fs_status status = prepare(topo, work, options, &s, err);
+    fs_run_options chosen = *options;
+    if (chosen.network == FS_BACKEND_NS3 && chosen.lowering == FS_LOWER_COUPLED)
+        chosen.lowering = FS_LOWER_FLOWS;
+    fs_status status = prepare(topo, work, &chosen, &s, err);
     if (status == FS_OK && options->timeline)
         status = fs_timeline_open(options->timeline, work, topo, &timeline, err);
     if (status == FS_OK)
@@ -120,7 +124,7 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
     if (status != FS_OK)
         return status;
     made.network = fs_backend_name(options->network);
-    made.lowering = lowering_names[options->lowering];
+    made.lowering = lowering_names[chosen.lowering];
     made.cost = cost_names[options->cost];
     made.seed = options->seed;
     made.peak_memory_bytes = peak_memory_bytes();

@@ -7,10 +7,16 @@
 #include "report/table.h"
 #include "run.h"
 
-FS_MUST_CHECK fs_status fs_cmd_run(int argc, char *const *argv, const char *command_line, fs_err *err);
-FS_MUST_CHECK fs_status fs_cmd_coll(int argc, char *const *argv, const char *command_line, fs_err *err);
-FS_MUST_CHECK fs_status fs_cmd_topo(int argc, char *const *argv, const char *command_line, fs_err *err);
-FS_MUST_CHECK fs_status fs_cmd_import(int argc, char *const *argv, const char *command_line, fs_err *err);
+/* How the program was called. */
+typedef struct fs_call {
+    char *const *argv; /* main's */
+    const char *text;  /* the same as one string, cut where it is very long: a record in results, not for re-execution */
+} fs_call;
+
+FS_MUST_CHECK fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_topo(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_import(int argc, char *const *argv, const fs_call *call, fs_err *err);
 
 /* Shared by the commands. */
 
@@ -24,6 +30,10 @@ FS_MUST_CHECK fs_status fs_cli_help(const fs_command *command, fs_err *err);
 extern const char *const fs_network_names[3];
 extern const char *const fs_lowering_names[3];
 extern const char *const fs_cost_names[2];
+
+/* What a backend needs of its process. ns-3 reads its environment when it is loaded, so for ns3 the program is started
+ * again, once, with the variable set (engine/engine.h): then this function does not return. */
+FS_MUST_CHECK fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err *err);
 
 /* Split `--set` values into those for the topology ("topo:NAME.ATTRIBUTE=VALUE") and those for the trace ("path=value").
  * The storage is the caller's and lives as long as the overrides are used. */

@@ -1,6 +1,8 @@
 /* cli_common.c - what the commands share. */
 #include "cli/cli.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +27,22 @@ fs_status fs_cli_help(const fs_command *command, fs_err *err)
         return status;
     fs_options_help(command, out);
     return fs_out_close(out, err);
+}
+
+fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err *err)
+{
+    const char *old = getenv(FS_NS3_VARIABLE);
+    char value[1024];
+    if (network != FS_BACKEND_NS3 || (old && strstr(old, FS_NS3_VALUE))) /* it holds after exec: no loop */
+        return FS_OK;
+    int length = snprintf(value, sizeof value, "%s%s%s", old ? old : "", old && old[0] ? ";" : "", FS_NS3_VALUE);
+    if (length < 0 || (size_t)length >= sizeof value)
+        return fs_fail(err, FS_E_SIM, "the environment variable %s is longer than %zu bytes", FS_NS3_VARIABLE,
+                       sizeof value - sizeof FS_NS3_VALUE - 1);
+    if (setenv(FS_NS3_VARIABLE, value, 1) == 0)
+        execv("/proc/self/exe", call->argv);
+    return fs_fail(err, FS_E_SIM, "the network backend ns3 needs %s=%s in the environment, and starting again with it failed: %s",
+                   FS_NS3_VARIABLE, FS_NS3_VALUE, strerror(errno));
 }
 
 static fs_status bad_set(const char *text, fs_err *err)

@@ -234,9 +234,8 @@ static fs_status simulate(const arguments *a, const fs_topo *topo, uint32_t n, f
     return status;
 }
 
-fs_status fs_cmd_coll(int argc, char *const *argv, const char *command_line, fs_err *err)
+fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *err)
 {
-    (void)command_line; /* the table is no result file: it records nothing */
     arguments a = {.min = 8, .max = 8.0 * 1024 * 1024 * 1024, .factor = 2};
     const char *values[FS_ARGUMENTS_MAX];
     bool help = false;
@@ -244,7 +243,9 @@ fs_status fs_cmd_coll(int argc, char *const *argv, const char *command_line, fs_
     if (status != FS_OK || help)
         return status;
     fs_overrides overrides;
-    status = fs_cli_overrides(&a.sets, &overrides, err);
+    status = fs_cli_prepare_network((fs_backend)a.network, call, err);
+    if (status == FS_OK)
+        status = fs_cli_overrides(&a.sets, &overrides, err);
     if (status == FS_OK && overrides.n_trace > 0)
         status = fs_fail(err, FS_E_USAGE, "--set: there is no trace here, expected topo:NAME.ATTRIBUTE=VALUE");
     fs_topo *topo = NULL;

@@ -45,9 +45,9 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
     return FS_OK;
 }
 
-fs_status fs_cmd_import(int argc, char *const *argv, const char *command_line, fs_err *err)
+fs_status fs_cmd_import(int argc, char *const *argv, const fs_call *call, fs_err *err)
 {
-    (void)command_line; /* a board is no result file: it records nothing */
+    (void)call; /* a board is no result file: it records nothing */
     arguments a = {.output = "-"};
     const char *values[FS_ARGUMENTS_MAX];
     uint32_t n = 0;

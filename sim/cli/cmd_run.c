@@ -25,7 +25,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE", "Override a scalar: model.seq=2048, or topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
         {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal", "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
         {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE", "coupled (default), flows, or messages: how collectives become transfers.", fs_lowering_names, 3},
-        {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL", "fabric (default), cm02 (stock SimGrid flows) or ns3 (packets).", fs_network_names, 3},
+        {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL", "fabric (default), cm02 (stock SimGrid flows) or ns3 (packets; small sizes, no coupled lowering).", fs_network_names, 3},
         {"seed", 0, FS_OPTION_UINT, &a->seed, "N", "Seed of everything random; reported in the result.", NULL, 0},
         {"top", 0, FS_OPTION_UINT, &a->top, "N", "How many links the JSON lists (default 20).", NULL, 0},
         {"stable", 0, FS_OPTION_FLAG, &a->stable, NULL, "Leave wall time and memory out of the JSON: same run, same bytes.", NULL, 0},
@@ -120,7 +120,7 @@ static fs_status simulate(const fs_topo *topo, const fs_work *work, const argume
     return status;
 }
 
-fs_status fs_cmd_run(int argc, char *const *argv, const char *command_line, fs_err *err)
+fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *err)
 {
     arguments a = {.top = 20};
     const char *values[FS_ARGUMENTS_MAX];
@@ -129,7 +129,9 @@ fs_status fs_cmd_run(int argc, char *const *argv, const char *command_line, fs_e
     if (status != FS_OK || help)
         return status;
     fs_overrides overrides;
-    status = fs_cli_overrides(&a.sets, &overrides, err);
+    status = fs_cli_prepare_network((fs_backend)a.network, call, err);
+    if (status == FS_OK)
+        status = fs_cli_overrides(&a.sets, &overrides, err);
     fs_topo *topo = NULL;
     fs_work *work = NULL;
     if (status == FS_OK)
@@ -139,7 +141,7 @@ fs_status fs_cmd_run(int argc, char *const *argv, const char *command_line, fs_e
     if (status == FS_OK && a.dump_ops)
         status = dump_ops(work, a.dump_ops, err);
     else if (status == FS_OK)
-        status = simulate(topo, work, &a, command_line, err);
+        status = simulate(topo, work, &a, call->text, err);
     fs_work_free(work);
     fs_topo_free(topo);
     return status;

@@ -150,9 +150,9 @@ static fs_status describe(const fs_topo *topo, const arguments *a, fs_out *out, 
     return status;
 }
 
-fs_status fs_cmd_topo(int argc, char *const *argv, const char *command_line, fs_err *err)
+fs_status fs_cmd_topo(int argc, char *const *argv, const fs_call *call, fs_err *err)
 {
-    (void)command_line; /* a description is no result file: it records nothing */
+    (void)call; /* a description is no result file: it records nothing */
     arguments a = {0};
     const char *values[FS_ARGUMENTS_MAX];
     bool help = false;

@@ -10,7 +10,8 @@
  * Events at one time are delivered in the order of their start (time, sequence): runs are reproducible.
  *
  * One engine per process at a time, and SimGrid cannot be restarted: after fs_engine_free a new engine may be made
- * and its time starts at 0 again (fabsim keeps its own epoch). */
+ * and its time starts at 0 again (fabsim keeps its own epoch). But a process has one engine with FS_BACKEND_NS3 in its
+ * life: ns-3 keeps its network and its clock. */
 #ifndef FS_ENGINE_H
 #define FS_ENGINE_H
 

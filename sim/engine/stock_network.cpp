@@ -71,9 +71,8 @@ void fs_stock::flow_ended(uint32_t slot)
 
 std::vector<std::string> fs_stock_settings(fs_backend backend)
 {
-    if (backend == FS_BACKEND_NS3) {
-        return {"--cfg=network/model:ns-3"};
-    }
+    if (backend == FS_BACKEND_NS3)
+        return {"--cfg=network/model:ns-3", "--cfg=surf/precision:" + std::to_string(FS_NS3_PRECISION_S * 1e9) + "e-9"};
     /* Bare max-min: no cap by round-trip time, no acknowledgements, no weights by latency (fabsim pays it before). */
     return {"--cfg=network/model:CM02",   "--cfg=network/TCP-gamma:0",     "--cfg=network/crosstraffic:0",
             "--cfg=network/weight-S:0", "--cfg=maxmin/precision:1e-12", "--cfg=surf/precision:1e-12"};

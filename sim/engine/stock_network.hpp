@@ -14,6 +14,10 @@
 #include <string>
 #include <vector>
 
+/* s. The precision of times that SimGrid and ns-3 agree on: what is nearer is equal. Above the nanosecond that ns-3 counts in, or
+ * SimGrid's binding waits for ever for the rest of one when it brings ns-3's clock up to its own. */
+constexpr double FS_NS3_PRECISION_S = 2e-9;
+
 /* Run `body`; an exception becomes a status. */
 fs_status fs_bridge_guard(fs_err *err, const std::function<void()> &body);
 /* Tell the model in the loop that a stock flow has ended. */

@@ -6,9 +6,10 @@
  * a transfer crosses, not between which devices, and no more is needed: link i becomes a pair of routers with one ns-3 link
  * of its capacity, and the patterns, each read in order of link ids, say what follows what:
  *
- *     source of p -- tail(i) == head(i) -- tail(j) == head(j) -- sink of p        for pattern p = {i, j}
+ *     source of p -- tail(i) == head(i) -- o -- tail(j) == head(j) -- sink of p        for pattern p = {i, j}
  *
- * where -- are fast connections that never limit. The order of the links does not matter to sharing. The reverse direction of an
+ * where -- are fast connections that never limit, and the router o makes it a detour to change links more often than the pattern
+ * does: ns-3 counts hops. The order of the links does not matter to sharing. The reverse direction of an
  * ns-3 link carries acknowledgements only. That ns-3's shortest path is the pattern's is checked here: the path is
  * refused if another one is as short.
  *
@@ -38,7 +39,8 @@ constexpr double BYTES_MAX = UINT32_MAX;
 
 using simgrid::kernel::routing::NetPoint;
 
-/* The network as ns-3 will see it: nodes 2i and 2i + 1 are tail and head of link i, then source and sink of each pattern. */
+/* The network as ns-3 will see it: nodes 2i and 2i + 1 are tail and head of link i, then source and sink of each pattern, then the
+ * routers between links. */
 struct Graph {
     std::vector<std::vector<uint32_t>> neighbours;
 
@@ -82,6 +84,7 @@ private:
     bool is_plain(uint32_t pattern) const;
     void build(const fs_engine_def *def);
     void connect(Graph *graph, uint32_t a, uint32_t b, double capacity);
+    uint32_t connect_router(Graph *graph, uint32_t a, double capacity);
     uint32_t source(uint32_t pattern) const { return 2 * n_links + 2 * pattern; }
 
     const uint32_t n_patterns; /* at the start */
@@ -107,12 +110,22 @@ void Ns3::connect(Graph *graph, uint32_t a, uint32_t b, double capacity)
 {
     if (++n_connections > CONNECTIONS_MAX)
         throw std::length_error("the network backend ns3 is for small systems: more than " + std::to_string(CONNECTIONS_MAX) +
-                                " connections are needed");
+                                " connections are needed; use fabric or cm02");
     auto *link = zone->get_iface()->create_link(
         zone->get_iface()->get_name() + "-" + std::to_string(n_connections), capacity);
     link->seal();
     simgrid::kernel::routing::NetZoneImpl::on_route_creation(false, nodes[a], nodes[b], nullptr, nullptr, {link->get_impl()});
     graph->connect(a, b);
+}
+
+/* A new router behind a. */
+uint32_t Ns3::connect_router(Graph *graph, uint32_t a, double capacity)
+{
+    auto router = static_cast<uint32_t>(nodes.size());
+    nodes.push_back(zone->get_iface()->create_router(zone->get_iface()->get_name() + "-between-" + std::to_string(router)));
+    graph->neighbours.emplace_back();
+    connect(graph, a, router, capacity);
+    return router;
 }
 
 void Ns3::build(const fs_engine_def *def)
@@ -146,8 +159,11 @@ void Ns3::build(const fs_engine_def *def)
                 nodes[head] = face->create_router(name + "-head-" + std::to_string(link));
                 connect(&graph, tail, head, def->capacity[link]);
             }
-            if (followed.insert({at, tail}).second)
+            if (followed.insert({at, tail}).second) {
+                if (i > 0)
+                    at = connect_router(&graph, at, fast);
                 connect(&graph, at, tail, fast);
+            }
             at = head;
         }
         connect(&graph, at, source(p) + 1, fast);
@@ -157,7 +173,7 @@ void Ns3::build(const fs_engine_def *def)
             uint32_t count;
             bool unique;
             fs_pattern_row(patterns, p, &count);
-            direct[p] = graph.distance(source(p), source(p) + 1, &unique) == 2 * count + 1 && unique;
+            direct[p] = graph.distance(source(p), source(p) + 1, &unique) == 3 * count && unique;
         }
     face->seal();
     simgrid::s4u::Engine::on_platform_created(); /* ns-3 finds its routes now */
@@ -172,13 +188,13 @@ fs_status Ns3::takes(uint32_t pattern, bool *yes, fs_err *err) const
     if (links > 0 && !is_plain(pattern))
         return fs_fail(err, FS_E_SIM,
                        "the network backend ns3 carries plain paths: links with coefficient 1 and no SM pools, which pattern %u "
-                       "is not",
+                       "is not; use fabric or cm02",
                        pattern);
     if (links > 0 && pattern >= n_patterns)
-        return fs_fail(err, FS_E_SIM, "the network backend ns3 was made for %u patterns, and pattern %u came later", n_patterns,
+        return fs_fail(err, FS_E_SIM, "the network backend ns3 was made for %u patterns, and pattern %u came later; use fabric or cm02", n_patterns,
                        pattern);
     if (links > 0 && !direct[pattern])
-        return fs_fail(err, FS_E_SIM, "the network backend ns3 cannot route pattern %u: ns-3 would find another way as short",
+        return fs_fail(err, FS_E_SIM, "the network backend ns3 cannot route pattern %u: ns-3 would find another way as short; use fabric or cm02",
                        pattern);
     *yes = links > 0;
     return FS_OK;
@@ -187,7 +203,7 @@ fs_status Ns3::takes(uint32_t pattern, bool *yes, fs_err *err) const
 void Ns3::carry(uint32_t slot, uint32_t pattern, double amount)
 {
     if (amount > BYTES_MAX)
-        throw std::length_error("the ns-3 binding moves at most 4294967295 bytes in a transfer");
+        throw std::length_error("the network backend ns3 moves at most 4294967295 bytes in a transfer; use fabric or cm02");
     auto bytes = static_cast<uint64_t>(std::fmax(1.0, std::nearbyint(amount)));
     open_flow(slot, pattern, hosts[2 * pattern], hosts[2 * pattern + 1], bytes)->comm->start();
 }
@@ -196,7 +212,7 @@ fs_status Ns3::set_capacity(uint32_t resource, double, fs_err *err)
 {
     if (resource >= n_links)
         return FS_OK; /* SM pools are fluid */
-    return fs_fail(err, FS_E_SIM, "the network backend ns3 cannot change the capacity of link %u in flight", resource);
+    return fs_fail(err, FS_E_SIM, "the network backend ns3 cannot change the capacity of link %u in flight; use fabric or cm02", resource);
 }
 
 } // namespace
