@@ -40,12 +40,13 @@ int fs_vsnprintf(char *buffer, size_t size, const char *format, va_list args)
     return n;
 }
 
-FS_PRINTF(3, 4) static void print(char *buffer, size_t size, const char *format, ...)
+int fs_snprintf(char *buffer, size_t size, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fs_vsnprintf(buffer, size, format, args);
+    int n = fs_vsnprintf(buffer, size, format, args);
     va_end(args);
+    return n;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -273,11 +274,11 @@ static char *format_scaled(double value, const named_scale *units, size_t count,
     double shown = value / units[i].scale, magnitude = fabs(shown);
     bool whole = i == 0 && units[i].scale == 1 && shown == floor(shown) && magnitude < 1000; /* "8 B", not "8.00 B" */
     if (value == 0 || !isfinite(value) || whole)
-        print(buffer, size, "%g %s", shown + 0.0 /* no "-0" */, units[i].name);
+        fs_snprintf(buffer, size, "%g %s", shown + 0.0 /* no "-0" */, units[i].name);
     else if (magnitude < 0.9995)
-        print(buffer, size, "%.3g %s", shown, units[i].name);
+        fs_snprintf(buffer, size, "%.3g %s", shown, units[i].name);
     else
-        print(buffer, size, "%.*f %s", magnitude < 10 ? 2 : magnitude < 100 ? 1 : 0, shown, units[i].name);
+        fs_snprintf(buffer, size, "%.*f %s", magnitude < 10 ? 2 : magnitude < 100 ? 1 : 0, shown, units[i].name);
     return buffer;
 }
 
@@ -330,7 +331,7 @@ char *fs_format_exact(double value, char *buffer, size_t size)
     for (int digits = 15; digits <= 17; digits++) {
         char text[40];
         double back;
-        print(text, sizeof text, "%.*g", digits, value);
+        fs_snprintf(text, sizeof text, "%.*g", digits, value);
         snprintf(buffer, size, "%s", text);
         if (fs_parse_number(text, &back) == 0 && back == value)
             break;

@@ -24,7 +24,7 @@ int fs_parse_number_n(const char *text, size_t length, double *out); /* text nee
 int fs_parse_uint(const char *text, uint64_t *out);
 
 /* Parse "25GB/s", "700 ns", "64MiB" into SI. The unit is compulsory (except FS_UNIT_NONE). On
- * failure returns -1 and *why points to a static or thread-local sentence fragment such as
+ * failure returns -1 and *why points to a static sentence fragment such as
  * "expected a rate such as 25GB/s, found '25'" that stays valid until the next call. */
 int fs_parse_quantity(const char *text, fs_unit unit, double *out, const char **why);
 
@@ -43,8 +43,9 @@ char *fs_format_count(uint64_t value, char *buffer, size_t size);  /* 1,048,576 
 /* Shortest decimal text that reads back as exactly `value` (%.17g at worst), '.' in every locale. */
 char *fs_format_exact(double value, char *buffer, size_t size);
 
-/* vsnprintf with '.' as the decimal point in every locale. */
+/* vsnprintf and snprintf with '.' as the decimal point in every locale. */
 int fs_vsnprintf(char *buffer, size_t size, const char *format, va_list args);
+FS_PRINTF(3, 4) int fs_snprintf(char *buffer, size_t size, const char *format, ...);
 
 /* The candidate nearest to `name` by Damerau-Levenshtein distance, or NULL where none is near (at most a
  * third of the letters changed; case does not count). Of equally near ones the first. */

@@ -70,11 +70,11 @@ static fs_status fail_no_peak(const fs_folding *b, const fs_op *op, const fs_par
     size_t length = 0;
     for (uint32_t d = 0; d < FS_DTYPES; d++)
         if (part->peak_flops[d] > 0)
-            length += (size_t)snprintf(has + length, sizeof has - length, "%s%s", length ? ", " : "",
-                                       fs_dtype_name((fs_dtype)d));
+            length +=
+                (size_t)snprintf(has + length, sizeof has - length, "%s%s", length ? ", " : "", fs_dtype_names[d]);
     return fs_fail_at(err, FS_E_TRACE, b->work->path, op->line, op->column,
-                      "GPU part '%.80s' has no peak rate for %s; it has %s", part->name,
-                      fs_dtype_name((fs_dtype)op->dtype), length ? has : "none for any number format");
+                      "GPU part '%.80s' has no peak rate for %s; it has %s", part->name, fs_dtype_names[op->dtype],
+                      length ? has : "none for any number format");
 }
 
 static fs_status time_kernels(const fs_folding *b, const fs_program *program, const fs_part *part,

@@ -1,4 +1,4 @@
-/* report.h - the result in the forms that people and programs read. Nothing here computes: see run.c. */
+/* report.h - the result in the forms that people and programs read. Nothing here computes: see run_result.c. */
 #ifndef FS_REPORT_H
 #define FS_REPORT_H
 
@@ -8,11 +8,11 @@
 /* The summary for a person: step time, where it went, communication, tiers, busiest links. */
 FS_MUST_CHECK fs_status fs_report_text(const fs_result *result, fs_style style, fs_out *out, fs_err *err);
 
-/* Result JSON (docs/FORMATS.md, "Result"). arguments: the command line, for the record. No clock, address or
- * environment goes into it but for the two members wall_s and peak_memory_bytes, which `stable` leaves out. */
+/* Result JSON (docs/FORMATS.md, "Result"). No clock, address or environment goes into it but for the two members wall_s
+ * and peak_memory_bytes, which `stable` leaves out. */
 typedef struct fs_report_meta {
     const char *version;
-    const char *command; /* as typed, in one string */
+    const char *command; /* the command line in one string, for the record */
     bool stable;         /* leave out what differs from run to run */
     uint32_t top_links;  /* how many of links[] to write; UINT32_MAX = all */
 } fs_report_meta;

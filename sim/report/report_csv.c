@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { NUMBER = 40, NAME = 256 };
+enum { NUMBER = 40 }; /* bytes of a formatted number */
 
 /* Names come from traces and may hold anything: quote always. */
 static void write_quoted(fs_out *out, const char *text)
@@ -74,9 +74,8 @@ static void write_comms(const fs_result *r, fs_out *out)
     for (uint32_t i = 0; i < r->n_comms; i++) {
         const fs_comm_row *row = &r->comms[i];
         write_quoted(out, row->family);
-        fs_out_printf(out, ",%s,%s,%s,%u,%u,%" PRIu64, row->what, fs_algo_names[row->algo],
-                      row->proto == FS_PROTO_AUTO ? "none" : fs_proto_names[row->proto], row->channels, row->ranks,
-                      row->count);
+        fs_out_printf(out, ",%s,%s,%s,%u,%u,%" PRIu64, row->what, fs_algo_names[row->algo], fs_proto_names[row->proto],
+                      row->channels, row->ranks, row->count);
         write_numbers(out, (double[]){row->size_bytes, row->mean_s, row->algbw_Bps, row->busbw_Bps}, 4);
     }
 }

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { SCHEMA_VERSION = 1, NAME = 256 };
+enum { SCHEMA_VERSION = 1 };
 
 static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 {
@@ -102,7 +102,7 @@ static void write_comms(const fs_result *r, fs_jsonw *w)
         fs_jsonw_uint(w, "ranks", row->ranks);
         fs_jsonw_uint(w, "count", row->count);
         fs_jsonw_string(w, "algo", fs_algo_names[row->algo]);
-        fs_jsonw_string(w, "protocol", row->proto == FS_PROTO_AUTO ? "none" : fs_proto_names[row->proto]);
+        fs_jsonw_string(w, "protocol", fs_proto_names[row->proto]);
         fs_jsonw_uint(w, "channels", row->channels);
         fs_jsonw_number(w, "mean_s", row->mean_s);
         fs_jsonw_number(w, "algbw_Bps", row->algbw_Bps);
@@ -114,7 +114,7 @@ static void write_comms(const fs_result *r, fs_jsonw *w)
 
 static void write_tiers(const fs_result *r, fs_jsonw *w)
 {
-    char name[NAME];
+    char name[FS_LINK_NAME_SIZE];
     fs_jsonw_array(w, "tiers");
     for (uint32_t i = 0; i < r->n_tiers; i++) {
         const fs_tier_row *row = &r->tiers[i];
@@ -136,7 +136,7 @@ static void write_tiers(const fs_result *r, fs_jsonw *w)
 
 static void write_links(const fs_result *r, uint32_t top, fs_jsonw *w)
 {
-    char name[NAME];
+    char name[FS_LINK_NAME_SIZE];
     fs_jsonw_array(w, "links");
     for (uint32_t i = 0; i < r->n_links && i < top; i++) {
         const fs_link_row *row = &r->links[i];
@@ -187,5 +187,4 @@ void fs_report_json(const fs_result *r, const fs_report_meta *meta, fs_out *out)
     write_links(r, meta->top_links, &w);
     write_counters(r, meta->stable, &w);
     fs_jsonw_end(&w);
-    fs_out_puts(out, "\n");
 }

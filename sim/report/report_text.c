@@ -36,7 +36,7 @@ static void print_bottleneck(const fs_result *r, fs_out *out)
             top = &r->breakdown[i];
     if (top == NULL || r->step_time_s <= 0)
         return;
-    char value[2 * TEXT], name[4 * TEXT], note[5 * TEXT] = "";
+    char value[2 * TEXT], name[FS_LINK_NAME_SIZE], note[5 * TEXT] = "";
     snprintf(value, sizeof value, "%s, %.1f %% of the step", top->name, 100 * top->seconds / r->step_time_s);
     if (strncmp(top->name, "exposed", 7) == 0 && r->n_links > 0)
         snprintf(note, sizeof note, "(busiest link %s)", fs_link_name(r->topo, r->links[0].link, name, sizeof name));
@@ -47,14 +47,14 @@ static void print_throughput(const fs_result *r, fs_out *out)
 {
     char value[TEXT], note[2 * TEXT] = "";
     if (r->tflops_per_gpu > 0) {
-        snprintf(value, sizeof value, "%.1f TFLOP/s per GPU", r->tflops_per_gpu);
+        fs_snprintf(value, sizeof value, "%.1f TFLOP/s per GPU", r->tflops_per_gpu);
         if (r->mfu > 0)
-            snprintf(note, sizeof note, "(MFU %.1f %%, HFU %.1f %%)", 100 * r->mfu, 100 * r->hfu);
+            fs_snprintf(note, sizeof note, "(MFU %.1f %%, HFU %.1f %%)", 100 * r->mfu, 100 * r->hfu);
         print_line(out, "Arithmetic", value, note);
     }
     if (r->tokens_per_s > 0) {
-        snprintf(value, sizeof value, "%.4g tokens/s", r->tokens_per_s);
-        snprintf(note, sizeof note, "(%.4g per GPU)", r->tokens_per_s_per_gpu);
+        fs_snprintf(value, sizeof value, "%.4g tokens/s", r->tokens_per_s);
+        fs_snprintf(note, sizeof note, "(%.4g per GPU)", r->tokens_per_s_per_gpu);
         print_line(out, "Throughput", value, note);
     }
 }
@@ -126,7 +126,7 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
             fs_table_cell(table, "%s x%u", fs_algo_names[row->algo], row->channels);
         else
             fs_table_cell(table, "%s", fs_algo_names[row->algo]);
-        fs_table_cell(table, "%s", row->proto == FS_PROTO_AUTO ? "-" : fs_proto_names[row->proto]);
+        fs_table_cell(table, "%s", fs_proto_names[row->proto]);
         fs_table_cell(table, "%s", fs_format_seconds(row->mean_s, time, sizeof time));
         fs_table_cell(table, "%s", fs_format_bps(row->algbw_Bps, algbw, sizeof algbw));
         fs_table_cell(table, "%s", fs_format_bps(row->busbw_Bps, busbw, sizeof busbw));
@@ -140,7 +140,7 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
 
 static void tier_cells(const fs_result *r, const fs_tier_row *row, fs_table *table)
 {
-    char bytes[TEXT], capacity[TEXT], name[4 * TEXT];
+    char bytes[TEXT], capacity[TEXT], name[FS_LINK_NAME_SIZE];
     fs_table_cell(table, "%s", row->name);
     fs_table_cell(table, "%u", row->links);
     fs_table_cell(table, "%s", fs_format_bps(row->capacity_Bps, capacity, sizeof capacity));
@@ -183,7 +183,7 @@ static bool alike(const fs_result *r, const fs_link_row *a, const fs_link_row *b
 
 static void link_cells(const fs_result *r, const fs_link_row *row, uint32_t others, fs_table *table)
 {
-    char bytes[TEXT], busy[TEXT], name[4 * TEXT];
+    char bytes[TEXT], busy[TEXT], name[FS_LINK_NAME_SIZE];
     const fs_link_type *type = &r->topo->link_types[r->topo->links[row->link].type];
     fs_table_cell(table, "%s", fs_link_name(r->topo, row->link, name, sizeof name));
     if (others)

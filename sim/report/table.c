@@ -2,6 +2,7 @@
 #include "report/table.h"
 
 #include "base/mem.h"
+#include "base/num.h"
 
 #include <assert.h>
 #include <string.h>
@@ -42,7 +43,7 @@ void fs_table_cell(fs_table *table, const char *format, ...)
     char text[CELL_MAX];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    fs_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     char *copy = fs_strdup(text);
     if (copy == NULL || FS_PUSH(&table->cells, copy) == NULL) {

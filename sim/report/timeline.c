@@ -20,7 +20,7 @@ enum { COUNTER_POINTS = 100000 };
 typedef struct thread {
     uint64_t issue_ns, move_ns;
     uint64_t arrow; /* of the transfer under way; 0 = none */
-    int moved;
+    bool moved;
 } thread;
 
 struct fs_timeline {
@@ -33,7 +33,7 @@ struct fs_timeline {
     double *tier_load;  /* (n_tiers) fraction of capacity */
     fs_load_series *tiers;
     uint64_t arrows;
-    int any; /* an event has been written */
+    bool any; /* an event has been written */
 };
 
 /* ---- text -------------------------------------------------------------------------------------------------------- */
@@ -72,7 +72,7 @@ static void begin_event(fs_timeline *t, char kind, uint32_t pid, uint64_t tid)
 {
     fs_out_printf(t->out, "%s{\"ph\":\"%c\",\"pid\":%u,\"tid\":%llu", t->any ? ",\n" : "", kind, pid,
                   (unsigned long long)tid);
-    t->any = 1;
+    t->any = true;
 }
 
 static void add_time(fs_timeline *t, const char *key, uint64_t ns)
@@ -126,11 +126,11 @@ static fs_status write_gpu(fs_timeline *t, uint32_t rank, const char *const *str
     write_sort_index(t, process_of(rank), 0, "process_sort_index", rank);
     const fs_program *program = &t->work->programs[t->work->program_of[rank]];
     for (uint32_t i = 0; i < program->n_ops; i++)
-        thread_at(t, rank, program->ops[i].stream)->moved = 1; /* here: the stream is in use */
+        thread_at(t, rank, program->ops[i].stream)->moved = true; /* here: the stream is in use */
     for (uint32_t s = 0; s < t->work->n_streams; s++) {
         if (!thread_at(t, rank, s)->moved)
             continue;
-        thread_at(t, rank, s)->moved = 0;
+        thread_at(t, rank, s)->moved = false;
         write_name(t, process_of(rank), thread_of(t, rank, s), "thread_name", streams[s]);
         write_sort_index(t, process_of(rank), thread_of(t, rank, s), "thread_sort_index", s);
     }
@@ -222,7 +222,7 @@ void fs_timeline_move(fs_timeline *t, uint32_t rank, uint32_t op_index, double n
     const fs_op *op = op_at(t, rank, op_index);
     thread *stream = thread_at(t, rank, op->stream);
     stream->move_ns = nanoseconds(now_s);
-    stream->moved = 1;
+    stream->moved = true;
     if (op->kind == FS_OP_SEND)
         t->arrows++;
     stream->arrow = op->kind == FS_OP_SEND || op->kind == FS_OP_RECV ? t->arrows : 0;
@@ -253,7 +253,7 @@ static void begin_slice(fs_timeline *t, uint32_t rank, const fs_op *op, const ch
 static void write_arrow(fs_timeline *t, uint32_t rank, const fs_op *op, const thread *stream, uint64_t end_ns)
 {
     uint64_t quarter = (end_ns - stream->move_ns) / 4;
-    int leaves = op->kind == FS_OP_SEND;
+    bool leaves = op->kind == FS_OP_SEND;
     begin_event(t, leaves ? 's' : 'f', process_of(rank), thread_of(t, rank, op->stream));
     add_time(t, "ts", leaves ? stream->move_ns + quarter : end_ns - quarter);
     fs_out_printf(t->out, ",\"id\":%llu,\"name\":\"transfer\",\"cat\":\"transfer\"%s}",

@@ -4,11 +4,11 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "topo/topo.h"
 
 #include <stdbool.h>
 
 enum {
-    FS_NAME_MAX = 255,              /* bytes of one name */
     FS_PATTERN_NAMES_MAX = 1 << 20, /* names that one pattern may stand for */
     FS_PATTERN_BRACKETS_MAX = 8
 };

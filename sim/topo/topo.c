@@ -31,11 +31,6 @@ const char *fs_device_kind_name(fs_device_kind kind)
     return kind_names[kind];
 }
 
-const char *fs_dtype_name(fs_dtype dtype)
-{
-    return fs_dtype_names[dtype];
-}
-
 const char *fs_link_class_name(fs_link_class class_)
 {
     return class_names[class_];

@@ -13,6 +13,11 @@
 
 #include <stdbool.h>
 
+enum {
+    FS_NAME_MAX = 255,                      /* bytes of the name of a device, part, node, ... */
+    FS_LINK_NAME_SIZE = 2 * FS_NAME_MAX + 5 /* two names, an arrow, the NUL */
+};
+
 typedef enum fs_device_kind {
     FS_DEVICE_GPU,
     FS_DEVICE_NVSWITCH,
@@ -131,11 +136,10 @@ void fs_topo_write_xml(const fs_topo *topo, fs_out *out);
 void fs_topo_write_dot(const fs_topo *topo, fs_out *out); /* Graphviz */
 
 const char *fs_device_kind_name(fs_device_kind kind);
-const char *fs_dtype_name(fs_dtype dtype); /* "fp16" */
-extern const char *const fs_dtype_names[FS_DTYPES];
+extern const char *const fs_dtype_names[FS_DTYPES]; /* "fp16" */
 const char *fs_link_class_name(fs_link_class class_);
 const char *fs_arch_name(fs_arch arch);
-/* "node0/gpu3 -> node0/nvsw1", into the caller's buffer. */
+/* "node0/gpu3 -> node0/nvsw1", into the caller's buffer; FS_LINK_NAME_SIZE bytes hold every one. */
 char *fs_link_name(const fs_topo *topo, uint32_t link, char *buffer, size_t size);
 /* Device of that name, or FS_NONE. */
 uint32_t fs_topo_find(const fs_topo *topo, const char *name);
