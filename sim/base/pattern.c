@@ -71,8 +71,7 @@ static int by_resource(const void *a, const void *b)
     return (x->coefficient > y->coefficient) - (x->coefficient < y->coefficient);
 }
 
-/* Sort row[0, count) and add up what is repeated; the new length. */
-static uint32_t canonical(fs_share *row, uint32_t count)
+uint32_t fs_shares_sort(fs_share *row, uint32_t count)
 {
     bool sorted = true; /* strictly: such a row is canonical as it is */
     for (uint32_t i = 1; i < count && sorted; i++)
@@ -181,7 +180,7 @@ fs_status fs_pattern_add(fs_pattern_table *table, const fs_share *shares, uint32
     fs_share *row = stage(table, shares, count);
     if (row == NULL)
         return fs_fail_nomem(err);
-    count = canonical(row, count);
+    count = fs_shares_sort(row, count);
     uint64_t hash = hash_row(row, count);
     if (!grow_slots(table))
         return fs_fail_nomem(err);

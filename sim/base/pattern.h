@@ -18,6 +18,9 @@ typedef struct fs_share {
     double coefficient; /* > 0 */
 } fs_share;
 
+/* Sort by resource and add up what is repeated, in an order that does not depend on the one given; the new count. */
+uint32_t fs_shares_sort(fs_share *shares, uint32_t count);
+
 typedef struct fs_pattern_table fs_pattern_table;
 
 fs_pattern_table *fs_pattern_table_new(void); /* NULL when out of memory */

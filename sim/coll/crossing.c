@@ -10,7 +10,6 @@
 #include "coll/group.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { LEGS_MAX = 4 }; /* GPU, GPU, NIC, NIC, GPU */
@@ -19,11 +18,6 @@ typedef struct path {
     uint32_t n;
     const fs_route *legs[LEGS_MAX];
 } path;
-
-static uint32_t far(const fs_route *route)
-{
-    return route->worst_class << 16 | (route->hops < UINT16_MAX ? route->hops : UINT16_MAX);
-}
 
 /* Like fs_router_find, but *route = NULL where there is no path. */
 static fs_status try_route(fs_neighbourhood *hood, uint32_t src, uint32_t dst, const fs_route **route, fs_err *err)
@@ -75,7 +69,7 @@ static fs_status to_nic(fs_neighbourhood *hood, uint32_t gpu, uint32_t nic, path
     if (status != FS_OK)
         return status;
     bool by_host = hand_over != NULL && last != NULL && hand_over->worst_class == FS_CLASS_NVLINK &&
-                   (direct == NULL || far(direct) > far(last));
+                   (direct == NULL || fs_route_distance(direct) > fs_route_distance(last));
     *found = by_host || direct != NULL;
     if (by_host) {
         p->legs[p->n++] = hand_over;
@@ -98,12 +92,6 @@ static fs_status make_path(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t sr
         p->n++;
     }
     return status;
-}
-
-static int by_resource(const void *a, const void *b)
-{
-    uint32_t x = ((const fs_share *)a)->resource, y = ((const fs_share *)b)->resource;
-    return (x > y) - (x < y);
 }
 
 /* Equal parts over the paths, as one route. */
@@ -133,13 +121,7 @@ static fs_status compose(fs_neighbourhood *hood, const path *paths, uint32_t n_p
         route->latency_s = fmax(route->latency_s, latency_s);
         route->hops = hops > route->hops ? hops : route->hops;
     }
-    qsort(shares, n, sizeof *shares, by_resource);
-    for (uint32_t i = 0; i < n; i++) {
-        if (route->n_shares > 0 && shares[route->n_shares - 1].resource == shares[i].resource)
-            shares[route->n_shares - 1].coefficient += shares[i].coefficient;
-        else
-            shares[route->n_shares++] = shares[i];
-    }
+    route->n_shares = fs_shares_sort(shares, n);
     for (uint32_t i = 0; i < route->n_shares; i++) {
         const fs_link *link = &hood->topo->links[shares[i].resource];
         route->bandwidth_Bps = fmin(route->bandwidth_Bps, link->bandwidth_Bps / shares[i].coefficient);
@@ -173,8 +155,8 @@ fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_
         return status;
     if (!found) {
         const fs_device *devices = hood->topo->devices;
-        return fs_fail(err, FS_E_TOPOLOGY, "no path from '%s' to '%s' over '%s' and '%s'", devices[src_gpu].name,
-                       devices[dst_gpu].name, devices[src_nic].name, devices[dst_nic].name);
+        return fs_fail_at(err, FS_E_TOPOLOGY, hood->topo->path, 0, 0, "no path from '%s' to '%s' over '%s' and '%s'",
+                          devices[src_gpu].name, devices[dst_gpu].name, devices[src_nic].name, devices[dst_nic].name);
     }
     return compose(hood, &p, 1, out, err);
 }

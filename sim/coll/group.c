@@ -5,21 +5,9 @@
  * two GPUs and two NICs behind one PCIe switch pair up as NCCL pairs them. */
 #include "coll/group.h"
 
+#include "base/forest.h"
+
 #include <string.h>
-
-static uint32_t find_root(uint32_t *label, uint32_t x)
-{
-    while (label[x] != x)
-        x = label[x] = label[label[x]];
-    return x;
-}
-
-static void unite(uint32_t *label, uint32_t a, uint32_t b)
-{
-    a = find_root(label, a);
-    b = find_root(label, b);
-    label[a > b ? a : b] = a > b ? b : a;
-}
 
 uint32_t fs_board_of(const fs_topo *topo, uint32_t device)
 {
@@ -36,8 +24,7 @@ static fs_status label_domains(fs_neighbourhood *hood, fs_err *err)
         return fs_fail_nomem(err);
     for (uint32_t k = 0; k <= topo->n_nodes; k++)
         first_of_node[k] = FS_NONE;
-    for (uint32_t d = 0; d < topo->n_devices; d++)
-        label[d] = d;
+    fs_forest_start(label, topo->n_devices);
     for (uint32_t d = 0; d < topo->n_devices; d++) {
         if (topo->devices[d].kind == FS_DEVICE_NET_SWITCH)
             continue;
@@ -46,14 +33,14 @@ static fs_status label_domains(fs_neighbourhood *hood, fs_err *err)
             *first = d;
         /* NVSwitches of the system stand between boards and join only what is linked to them. */
         if (topo->devices[d].node != FS_NONE || topo->devices[d].kind != FS_DEVICE_NVSWITCH)
-            unite(label, *first, d);
+            fs_forest_unite(label, *first, d);
     }
     fs_free(first_of_node);
     for (uint32_t l = 0; l < topo->n_links; l++)
         if (topo->link_types[topo->links[l].type].class_ == FS_CLASS_NVLINK)
-            unite(label, topo->links[l].src, topo->links[l].dst);
+            fs_forest_unite(label, topo->links[l].src, topo->links[l].dst);
     for (uint32_t d = 0; d < topo->n_devices; d++)
-        label[d] = find_root(label, d);
+        label[d] = fs_forest_root(label, d);
     return FS_OK;
 }
 
@@ -122,7 +109,7 @@ fs_status fs_nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t as, fs_
             *err = no_path;
             return status;
         }
-        uint32_t far = route->worst_class << 16 | (route->hops < UINT16_MAX ? route->hops : UINT16_MAX);
+        uint32_t far = fs_route_distance(route);
         if (far < best)
             near->count = start;
         if (far > best)

@@ -8,6 +8,12 @@
 #include "base/mem.h"
 #include "route/route.h"
 
+/* How far the ends of a route are apart: by the slowest class of link first, then by hops. */
+static inline uint32_t fs_route_distance(const fs_route *route)
+{
+    return route->worst_class << 16 | (route->hops < UINT16_MAX ? route->hops : UINT16_MAX);
+}
+
 /* A NIC that serves the group in one domain. */
 typedef struct fs_rail {
     uint32_t nic;          /* device id */

@@ -137,7 +137,7 @@ static fs_status walk_nearest(fs_neighbourhood *hood, const fs_group *group, con
                 fs_router_find(hood->router, group->gpus[order[n - 1]], group->gpus[member], &route, err);
             if (status != FS_OK)
                 return status;
-            uint32_t far = route->worst_class << 16 | (route->hops < UINT16_MAX ? route->hops : UINT16_MAX);
+            uint32_t far = fs_route_distance(route);
             nearest = far < least ? member : nearest;
             least = far < least ? far : least;
         }

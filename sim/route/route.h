@@ -2,7 +2,7 @@
  *
  * Rules, in order:
  * 1. GPU to GPU over NVLink (and NVSwitches) where a path exists; GPUs do not forward for others unless the topology
- *    says gpu_forwarding="yes".
+ *    says gpu-forwarding="yes".
  * 2. Else over PCIe, C2C, CPU links, NICs and network switches: fewest hops by class cost (see router.c), GPUs as
  *    endpoints only. Inside a node the network is not used, unless nothing else joins the two devices.
  * 3. All minimal paths are used at once, in fractions by lanes at each branching (adaptive routing, NVSwitch

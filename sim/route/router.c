@@ -26,7 +26,6 @@
 #include "base/mem.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 enum {
     COST_NET = 1,
@@ -352,12 +351,6 @@ static fs_status spread(fs_router *router, network net, uint32_t src, uint32_t d
     return FS_OK;
 }
 
-static int by_resource(const void *a, const void *b)
-{
-    uint32_t x = ((const fs_share *)a)->resource, y = ((const fs_share *)b)->resource;
-    return (x > y) - (x < y);
-}
-
 static fs_status make_route(fs_router *router, network net, uint32_t src, uint32_t dst, const fs_route **out,
                             fs_err *err)
 {
@@ -388,7 +381,7 @@ static fs_status make_route(fs_router *router, network net, uint32_t src, uint32
         uint32_t class_ = link_class(topo, shares[i].resource); /* the enum goes from fast to slow */
         route->worst_class = class_ > route->worst_class ? class_ : route->worst_class;
     }
-    qsort(shares, n, sizeof *shares, by_resource);
+    fs_shares_sort(shares, n);
     *out = route;
     return FS_OK;
 }
@@ -418,8 +411,8 @@ static fs_status unreachable(fs_router *router, uint32_t src, uint32_t dst, fs_e
         if (status != FS_OK)
             return status;
     }
-    return fs_fail(err, FS_E_TOPOLOGY, "no path from '%s' to '%s'%s", a, b,
-                   forwardable ? "; gpu_forwarding=\"yes\" would let a GPU between them pass their traffic on" : "");
+    return fs_fail_at(err, FS_E_TOPOLOGY, topo->path, 0, 0, "no path from '%s' to '%s'%s", a, b,
+                      forwardable ? "; gpu-forwarding=\"yes\" would let a GPU between them pass their traffic on" : "");
 }
 
 fs_status fs_router_find(fs_router *router, uint32_t src, uint32_t dst, const fs_route **out, fs_err *err)

@@ -217,7 +217,8 @@ static connection *sorted_connections(const freezer *f)
     for (uint32_t i = 0; sorted && i < spec->links.count; i++) {
         const fs_spec_link_row *row = &spec->links.data[i];
         bool rising = row->from < row->to;
-        sorted[i] = (connection){rising ? row->from : row->to, rising ? row->to : row->from, f->type_of[row->type], row->lanes};
+        sorted[i] =
+            (connection){rising ? row->from : row->to, rising ? row->to : row->from, f->type_of[row->type], row->lanes};
     }
     if (sorted)
         qsort(sorted, spec->links.count, sizeof *sorted, compare_connections);

@@ -16,36 +16,17 @@
  * Cost: O(tiers x max flow); reach O(devices + links), at worst O(GPUs^2). */
 #include "topo/survey.h"
 
+#include "base/forest.h"
 #include "base/mem.h"
 #include "topo/max_flow.h"
 
 #include <string.h>
 
-/* ---- union-find -------------------------------------------------------------------------------------------------- */
-
-static uint32_t root_of(uint32_t *parent, uint32_t i)
-{
-    while (parent[i] != i)
-        i = parent[i] = parent[parent[i]]; /* path halving */
-    return i;
-}
-
-/* The smaller id becomes the root, so that results do not depend on the order of links. */
-static void unite(uint32_t *parent, uint32_t a, uint32_t b)
-{
-    a = root_of(parent, a);
-    b = root_of(parent, b);
-    if (a < b)
-        parent[b] = a;
-    else
-        parent[a] = b;
-}
-
 static uint32_t *new_forest(uint32_t count)
 {
     uint32_t *parent = fs_alloc(count, sizeof *parent);
-    for (uint32_t i = 0; parent && i < count; i++)
-        parent[i] = i;
+    if (parent)
+        fs_forest_start(parent, count);
     return parent;
 }
 
@@ -75,10 +56,10 @@ static fs_status find_domains(const fs_topo *topo, fs_survey *s, fs_err *err)
         const fs_link *link = &topo->links[l];
         fs_link_class c = class_of(topo, link);
         if ((c == FS_CLASS_NVLINK || c == FS_CLASS_C2C) && scales_up(topo, link->src) && scales_up(topo, link->dst))
-            unite(parent, link->src, link->dst);
+            fs_forest_unite(parent, link->src, link->dst);
     }
     for (uint32_t g = 0; good && g < topo->n_gpus; g++) {
-        uint32_t *members = &size[root_of(parent, topo->gpus[g])];
+        uint32_t *members = &size[fs_forest_root(parent, topo->gpus[g])];
         s->scale_up_domains += *members == 0;
         ++*members;
         if (*members > s->largest_domain)
@@ -111,14 +92,14 @@ static bool set_up(reach *r)
     memset(r->stamp, 0xFF, topo->n_gpus * sizeof *r->stamp);
     for (uint32_t l = 0; l < topo->n_links; l += 2)
         if (!is_gpu(topo, topo->links[l].src) && !is_gpu(topo, topo->links[l].dst))
-            unite(r->component, topo->links[l].src, topo->links[l].dst);
+            fs_forest_unite(r->component, topo->links[l].src, topo->links[l].dst);
     /* Counting sort of GPUs by component; begin[] is shifted by one while it is filled. */
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t l = 0; l < topo->n_links; l++) {
             const fs_link *link = &topo->links[l];
             if (!is_gpu(topo, link->src) || is_gpu(topo, link->dst))
                 continue;
-            uint32_t root = root_of(r->component, link->dst);
+            uint32_t root = fs_forest_root(r->component, link->dst);
             if (pass == 0)
                 r->begin[root + 2]++;
             else
@@ -162,7 +143,7 @@ static uint32_t count_reached(reach *r, uint32_t gpu)
         uint32_t to = topo->links[topo->out_links[i]].dst;
         if (is_gpu(topo, to))
             continue;
-        uint32_t root = root_of(r->component, to);
+        uint32_t root = fs_forest_root(r->component, to);
         for (uint32_t m = r->begin[root]; m < r->begin[root + 1]; m++)
             stamp_one(r, r->members[m], gpu, &count);
     }

@@ -373,7 +373,7 @@ static void errors_say_what_is_wrong(void **state)
     fabric_close(&f);
     f = fabric_open("ring:4 nvlink:100GB/s", FS_COST_IDEAL, FS_LOWER_COUPLED);
     refused(&f, (fs_coll_request){FS_ALL_TO_ALL, FS_ALGO_AUTO, 0, f.topo->gpus, 4, 0, S}, FS_E_TOPOLOGY,
-            "no path from 'gpu2' to 'gpu0'; gpu_forwarding=\"yes\" would let a GPU between them pass their traffic on");
+            "no path from 'gpu2' to 'gpu0'; gpu-forwarding=\"yes\" would let a GPU between them pass their traffic on");
     fabric_close(&f);
 }
 

@@ -130,7 +130,7 @@ static void gpus_forward_only_when_told(void **state)
     assert_int_equal(route(&f, "gpu0", "gpu1")->hops, 1);
     fabric_close(&f);
     expect_no_path("ring:4 nvlink:25GB/s", "gpu0", "gpu2",
-                   "no path from 'gpu0' to 'gpu2'; gpu_forwarding=\"yes\" would let a GPU between them pass their traffic on");
+                   "no path from 'gpu0' to 'gpu2'; gpu-forwarding=\"yes\" would let a GPU between them pass their traffic on");
     /* One GPU between, never two. */
     expect_no_path("ring:6 nvlink:25GB/s forwarding", "gpu0", "gpu3", "no path from 'gpu0' to 'gpu3'");
 }
