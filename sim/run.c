@@ -12,9 +12,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-static const char *const lowering_names[] = {"coupled", "flows", "messages"}; /* order of fs_lowering_mode */
-static const char *const cost_names[] = {"nccl", "ideal"};                    /* order of fs_cost */
-
 typedef struct stages {
     fs_router *router;
     fs_pattern_table *patterns;
@@ -124,8 +121,8 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
     if (status != FS_OK)
         return status;
     made.network = fs_backend_name(options->network);
-    made.lowering = lowering_names[chosen.lowering];
-    made.cost = cost_names[options->cost];
+    made.lowering = fs_lowering_names[chosen.lowering];
+    made.cost = fs_cost_names[options->cost];
     made.seed = options->seed;
     made.peak_memory_bytes = peak_memory_bytes();
     made.wall_s = clock_s() - start_s;

@@ -14,21 +14,21 @@
 /* ---- where the time went ----------------------------------------------------------------------------------------- */
 
 /* Which categories the work has ops of: the others get no row. */
-static void mark_used(const fs_watch *w, uint8_t *used)
+static void mark_used(const fs_watch *w, bool *used)
 {
-    used[FS_CATEGORY_COMPUTE] = used[w->idle] = 1;
+    used[FS_CATEGORY_COMPUTE] = used[w->idle] = true;
     for (uint32_t p = 0; p < w->job->work->n_programs; p++) {
         const fs_program *program = &w->job->work->programs[p];
         for (uint32_t i = 0; i < program->n_ops; i++) {
             const fs_op *op = &program->ops[i];
             switch ((fs_op_kind)op->kind) {
             case FS_OP_COMPUTE:
-                used[op->phase == FS_PHASE_OPTIMIZER ? FS_CATEGORY_OPTIMIZER : FS_CATEGORY_COMPUTE] = 1;
+                used[op->phase == FS_PHASE_OPTIMIZER ? FS_CATEGORY_OPTIMIZER : FS_CATEGORY_COMPUTE] = true;
                 break;
-            case FS_OP_COLLECTIVE: used[FS_CATEGORY_FAMILIES + op->family] = 1; break;
-            case FS_OP_DELAY: used[w->delay] = 1; break;
+            case FS_OP_COLLECTIVE: used[FS_CATEGORY_FAMILIES + op->family] = true; break;
+            case FS_OP_DELAY: used[w->delay] = true; break;
             case FS_OP_SEND:
-            case FS_OP_RECV: used[w->p2p] = used[w->bubble] = 1; break;
+            case FS_OP_RECV: used[w->p2p] = used[w->bubble] = true; break;
             }
         }
     }
@@ -60,7 +60,7 @@ static const char *category_name(const fs_watch *w, uint32_t category, fs_arena 
 
 static fs_status fill_breakdown(fs_watch *w, fs_result *r, fs_err *err)
 {
-    uint8_t *used = fs_zalloc((size_t)w->idle + 1, 1);
+    bool *used = fs_zalloc((size_t)w->idle + 1, sizeof *used);
     fs_breakdown_row *rows = fs_arena_alloc(r->arena, (size_t)w->idle + 1, sizeof *rows);
     fs_status status = used && rows ? FS_OK : fs_fail_nomem(err);
     if (status == FS_OK)
@@ -306,13 +306,13 @@ static void fill_rates(const fs_job *job, fs_result *r)
 {
     const fs_totals *totals = &job->work->totals;
     double peak = 0, power = 0, memory = 0;
-    int all_peaks = 1, all_power = 1;
+    bool all_peaks = true, all_power = true;
     for (uint32_t rank = 0; rank < job->work->n_ranks; rank++) {
         const fs_part *part = &job->topo->parts[job->topo->devices[job->topo->gpus[job->work->gpu_of[rank]]].part];
         peak += part->peak_flops[totals->dtype];
         power += part->power_W;
-        all_peaks &= part->peak_flops[totals->dtype] > 0;
-        all_power &= part->power_W > 0;
+        all_peaks = all_peaks && part->peak_flops[totals->dtype] > 0;
+        all_power = all_power && part->power_W > 0;
         if (rank == 0 || part->mem_bytes < memory)
             memory = part->mem_bytes;
     }

@@ -8,7 +8,7 @@ static const fs_op *op_of(const fs_watch *w, uint32_t actor, uint32_t op)
     return &w->job->work->programs[w->job->actor_program[actor]].ops[op];
 }
 
-static int is_transfer(const fs_op *op)
+static bool is_transfer(const fs_op *op)
 {
     return op->kind == FS_OP_SEND || op->kind == FS_OP_RECV;
 }

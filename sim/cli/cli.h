@@ -26,10 +26,8 @@ fs_style fs_cli_style(void);
 /* Open "-" (stdout), run nothing else; a helper for `if help was asked`. */
 FS_MUST_CHECK fs_status fs_cli_help(const fs_command *command, fs_err *err);
 
-/* Options that choose how the network is simulated: --network, --cost, --lowering, --seed. */
+/* In the order of fs_backend. */
 extern const char *const fs_network_names[3];
-extern const char *const fs_lowering_names[3];
-extern const char *const fs_cost_names[2];
 
 /* What a backend needs of its process. ns-3 reads its environment when it is loaded, so for ns3 the program is started
  * again, once, with the variable set (engine/engine.h): then this function does not return. */

@@ -7,9 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const fs_network_names[3] = {"fabric", "cm02", "ns3"};           /* order of fs_backend */
-const char *const fs_lowering_names[3] = {"coupled", "flows", "messages"};   /* order of fs_lowering_mode */
-const char *const fs_cost_names[2] = {"nccl", "ideal"};                      /* order of fs_cost */
+const char *const fs_network_names[3] = {"fabric", "cm02", "ns3"};
 
 fs_style fs_cli_style(void)
 {

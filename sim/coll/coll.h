@@ -36,12 +36,13 @@ typedef enum fs_algo {
 
 typedef enum fs_proto { FS_PROTO_AUTO, FS_PROTO_LL, FS_PROTO_LL128, FS_PROTO_SIMPLE, FS_PROTOS } fs_proto;
 
-typedef enum fs_cost { FS_COST_NCCL, FS_COST_IDEAL } fs_cost;
+typedef enum fs_cost { FS_COST_NCCL, FS_COST_IDEAL, FS_COSTS } fs_cost;
 
 typedef enum fs_lowering_mode {
-    FS_LOWER_COUPLED, /* a pipelined algorithm is one transfer per channel: the default */
-    FS_LOWER_FLOWS,   /* one transfer per edge of the algorithm, all at once */
-    FS_LOWER_MESSAGES /* message by message, chunk after chunk, with the algorithm's own dependencies: the slow twin */
+    FS_LOWER_COUPLED,  /* a pipelined algorithm is one transfer per channel: the default */
+    FS_LOWER_FLOWS,    /* one transfer per edge of the algorithm, all at once */
+    FS_LOWER_MESSAGES, /* message by message, chunk after chunk, with the algorithm's own dependencies: the slow twin */
+    FS_LOWERINGS
 } fs_lowering_mode;
 
 /* One transfer of a plan. */
@@ -97,8 +98,10 @@ double fs_link_capacity(const fs_topo *topo, uint32_t link, fs_cost cost);
 /* busbw / algbw of nccl-tests: 2(n-1)/n for all_reduce, (n-1)/n for all_gather, reduce_scatter, all_to_all, else 1. */
 double fs_busbw_factor(fs_coll_kind kind, uint32_t n);
 
-extern const char *const fs_coll_names[FS_COLL_KINDS]; /* "all_reduce" ... */
-extern const char *const fs_algo_names[FS_ALGOS];      /* "auto", "ring" ... */
-extern const char *const fs_proto_names[FS_PROTOS];    /* "auto", "LL", "LL128", "Simple" */
+extern const char *const fs_coll_names[FS_COLL_KINDS];    /* "all_reduce" ... */
+extern const char *const fs_algo_names[FS_ALGOS];         /* "auto", "ring" ... */
+extern const char *const fs_lowering_names[FS_LOWERINGS]; /* "coupled" ... */
+extern const char *const fs_cost_names[FS_COSTS];         /* "nccl", "ideal" */
+extern const char *const fs_proto_names[FS_PROTOS];       /* "auto", "LL", "LL128", "Simple" */
 
 #endif

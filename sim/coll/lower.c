@@ -18,6 +18,8 @@ const char *const fs_coll_names[FS_COLL_KINDS] = {"all_reduce", "all_gather", "r
                                                   "broadcast",  "reduce",     "barrier",        "sendrecv"};
 const char *const fs_algo_names[FS_ALGOS] = {"auto", "ring", "tree", "nvls", "direct", "chain"};
 const char *const fs_proto_names[FS_PROTOS] = {"auto", "LL", "LL128", "Simple"};
+const char *const fs_cost_names[FS_COSTS] = {"nccl", "ideal"};
+const char *const fs_lowering_names[FS_LOWERINGS] = {"coupled", "flows", "messages"};
 
 #define BARRIER_BYTES 4.0
 

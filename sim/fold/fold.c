@@ -253,13 +253,5 @@ void fs_job_free(fs_job *job)
 
 uint32_t fs_job_peer(const fs_job *job, uint32_t actor, const fs_op *op)
 {
-    if (op->family == FS_NONE)
-        return job->actor_of_rank[op->peer];
-    const fs_family *family = &job->work->families[op->family];
-    uint32_t rank = job->actor_rank[actor], group = family->group_of[rank];
-    int64_t size = (int64_t)family->begin[group + 1] - family->begin[group];
-    int64_t position = ((int64_t)family->position_of[rank] + op->peer) % size;
-    if (position < 0)
-        position += size;
-    return job->actor_of_rank[family->ranks[family->begin[group] + (uint32_t)position]];
+    return job->actor_of_rank[fs_work_peer(job->work, op->family, op->peer, job->actor_rank[actor])];
 }

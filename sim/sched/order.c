@@ -143,7 +143,7 @@ static fs_status number_collectives(const fs_job *job, const fs_program *program
 
 /* ---- sends and receives ------------------------------------------------------------------------------------------ */
 
-static int is_transfer(const fs_op *op)
+static bool is_transfer(const fs_op *op)
 {
     return op->kind == FS_OP_SEND || op->kind == FS_OP_RECV;
 }
@@ -169,11 +169,11 @@ static fs_status number_as_written(const fs_program *program, tally *t, uint32_t
 }
 
 /* Whether two keys of `written` mean the same on this actor. */
-static fs_status is_ambiguous(const fs_job *job, uint32_t actor, const tally *written, tally *meant, int *ambiguous,
+static fs_status is_ambiguous(const fs_job *job, uint32_t actor, const tally *written, tally *meant, bool *ambiguous,
                               fs_err *err)
 {
     tally_clear(meant);
-    *ambiguous = 0;
+    *ambiguous = false;
     for (uint32_t i = 0; i < written->entries.count && !*ambiguous; i++) {
         const fs_op *op = written->entries.data[i].op;
         uint32_t seen = 0;
@@ -216,7 +216,7 @@ static fs_status number_program(const fs_job *job, uint32_t p, const uint32_t *a
     if (status == FS_OK)
         status = number_as_written(program, written, shared, err);
     for (uint32_t i = 0; status == FS_OK && i < n_actors; i++) {
-        int ambiguous = 0;
+        bool ambiguous = false;
         sequence[actors[i]] = shared;
         status = is_ambiguous(job, actors[i], written, meant, &ambiguous, err);
         if (status == FS_OK && ambiguous)

@@ -37,7 +37,7 @@ static uint32_t pop(fs_sched *s)
     return lane;
 }
 
-static int has_ended(const fs_sched *s, uint32_t actor, uint32_t op)
+static bool has_ended(const fs_sched *s, uint32_t actor, uint32_t op)
 {
     uint32_t lane = fs_sched_lane_of(s, actor, fs_sched_ops(s, actor)->ops[op].stream);
     return fs_sched_program(s, actor)->position[op] < s->lanes[lane].cursor;
@@ -226,8 +226,8 @@ static fs_status issue_communication(fs_sched *s, uint32_t lane, uint32_t op_ind
 
 /* ---- lanes ------------------------------------------------------------------------------------------------------- */
 
-/* Hang the lane on the first dependency that has not ended; 0 where all have. */
-static int waits(fs_sched *s, uint32_t lane, uint32_t op)
+/* Hang the lane on the first dependency that has not ended; false where all have. */
+static bool waits(fs_sched *s, uint32_t lane, uint32_t op)
 {
     uint32_t actor = s->lanes[lane].actor;
     const fs_program *program = fs_sched_ops(s, actor);
@@ -240,9 +240,9 @@ static int waits(fs_sched *s, uint32_t lane, uint32_t op)
         s->lanes[lane].waits_for = dep;
         s->lanes[lane].next = on->waiter;
         on->waiter = lane;
-        return 1;
+        return true;
     }
-    return 0;
+    return false;
 }
 
 /* Issue ops of the lane until one takes time, waits, or is a meeting (whose end comes back through the queue). */

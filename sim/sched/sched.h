@@ -5,11 +5,12 @@
  * communication shrinks it). A collective starts when every member has issued it, a transfer when both sides have; from
  * issue to end it occupies its stream.
  * - Members meet by number, as on a communicator: the k-th collective of a family in a rank's program order meets the
- * k-th of the other members; the k-th send of (source, destination, tag) meets the k-th recv. Streams may run them out
- * of order.
+ *   k-th of the other members; the k-th send of (source, destination, tag) meets the k-th recv. Streams may run them
+ *   out of order.
  * - While communication moves, its sm_share is taken from the SM pool of each rank in it. Shares of several add up, in
  *   steps of 1e-6; what is left for kernels never falls below 5 %, so that compute always ends.
- * State is O(actors x streams), besides 12 B per op of each program for the order of issue; the job is constant. */
+ * State is O(actors x streams), besides 12 B an op of each program (16 B a collective) for the order of issue; the job
+ * is constant. */
 #ifndef FS_SCHED_H
 #define FS_SCHED_H
 
@@ -23,7 +24,7 @@ typedef struct fs_sched_calls {
     void (*issue)(void *context, uint32_t actor, uint32_t op, double now_s); /* begins to occupy its stream */
     void (*move)(void *context, uint32_t actor, uint32_t op, double now_s); /* communication: all are there, it moves */
     void (*end)(void *context, uint32_t actor, uint32_t op, double now_s);
-    void (*load)(void *context, uint32_t resource, double load, double now_s); /* handed on to the engine */
+    void (*load)(void *context, uint32_t resource, double load, double now_s); /* as the engine tells it */
 } fs_sched_calls;
 
 /* Run the job on a fresh engine (made over the job's resources and pattern table). *makespan_s = end of the last op.

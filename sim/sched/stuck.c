@@ -27,7 +27,7 @@ FS_PRINTF(2, 3) static void add(text *t, const char *format, ...)
     t->left -= written;
 }
 
-static int is_communication(const fs_op *op)
+static bool is_communication(const fs_op *op)
 {
     return op->kind == FS_OP_COLLECTIVE || op->kind == FS_OP_SEND || op->kind == FS_OP_RECV;
 }
@@ -62,7 +62,7 @@ static void add_op(text *t, const fs_sched *s, uint32_t actor, uint32_t op_index
 }
 
 /* Whether the actor stands at its part of the collective. */
-static int has_issued(const fs_sched *s, uint32_t actor, uint32_t family, uint32_t sequence)
+static bool has_issued(const fs_sched *s, uint32_t actor, uint32_t family, uint32_t sequence)
 {
     const fs_order_program *order = fs_sched_program(s, actor);
     uint32_t op = order->coll_ops[order->coll_begin[family] + sequence];

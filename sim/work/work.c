@@ -17,6 +17,17 @@ void fs_work_free(fs_work *work)
         fs_arena_free(work->arena); /* the work itself lies in it */
 }
 
+uint32_t fs_work_peer(const fs_work *work, uint32_t family, int32_t peer, uint32_t rank)
+{
+    if (family == FS_NONE)
+        return (uint32_t)peer;
+    const fs_family *f = &work->families[family];
+    uint32_t begin = f->begin[f->group_of[rank]];
+    int64_t size = (int64_t)f->begin[f->group_of[rank] + 1] - begin;
+    int64_t position = ((int64_t)f->position_of[rank] + peer) % size;
+    return f->ranks[begin + (uint32_t)(position < 0 ? position + size : position)];
+}
+
 /* The trace as read, and what was changed about it. */
 static uint64_t hash_inputs(const fs_json_doc *doc, const fs_trace_override *overrides, uint32_t n_overrides)
 {

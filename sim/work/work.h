@@ -93,6 +93,9 @@ FS_MUST_CHECK fs_status fs_work_parse(const char *path, const char *json, size_t
                                       uint32_t n_overrides, fs_work **work, fs_err *err);
 void fs_work_free(fs_work *work);
 
+/* The rank that a send or recv of `rank` means: `peer` itself, or (family != FS_NONE) so many positions on in its group. */
+uint32_t fs_work_peer(const fs_work *work, uint32_t family, int32_t peer, uint32_t rank);
+
 /* The same work as an explicit ops trace; reads back as equal work (streams and labels numbered by first use). */
 void fs_work_write_ops(const fs_work *work, fs_out *out);
 

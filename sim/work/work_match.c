@@ -329,13 +329,7 @@ typedef struct channel_table {
 
 static uint32_t peer_of(const fs_work *work, const series_key *key, uint32_t rank)
 {
-    if (key->family == FS_NONE)
-        return key->peer;
-    const fs_family *f = &work->families[key->family];
-    uint32_t begin = f->begin[f->group_of[rank]];
-    int64_t size = f->begin[f->group_of[rank] + 1] - begin;
-    int64_t position = ((int64_t)f->position_of[rank] + (int32_t)key->peer) % size;
-    return f->ranks[begin + (uint32_t)(position < 0 ? position + size : position)];
+    return fs_work_peer(work, key->family, (int32_t)key->peer, rank);
 }
 
 static channel *find_channel(const channel_table *table, const fs_work *work, const series_key *key, uint32_t rank)
