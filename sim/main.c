@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,8 +40,27 @@ static fs_status dispatch(int argc, char *const *argv, fs_err *err)
     return fs_cmd_run(argc - 1, argv + 1, &call, err);
 }
 
+/* Take half-written outputs along, then end as the signal would have ended us: a shell sees 130 after Ctrl-C. */
+static void die(int signal)
+{
+    fs_out_abandon();
+    raise(signal); /* SA_RESETHAND: now the default action */
+}
+
+static void clean_up_on_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction old, mine = {.sa_handler = die, .sa_flags = (int)SA_RESETHAND};
+        /* nohup and background jobs ignore signals, and mean it */
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            sigaction(signals[i], &mine, NULL);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    clean_up_on_signals();
     fs_mem_adopt_libxml2();
     fs_err err = {0};
     fs_status status = dispatch(argc, argv, &err);

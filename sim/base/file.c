@@ -1,7 +1,8 @@
 /* file.c - see file.h. zlib reads plain files and gzip alike; output goes to stdio or to gzwrite.
  *
  * A disk that is full shows when a buffer is flushed, so the last flush and the close are looked at as well. The first
- * failure is kept, later output is dropped. */
+ * failure is kept, later output is dropped. Half a file is worse than none: outputs that fail are removed, and the paths
+ * of those that are open stand in `unfinished` for a signal handler, the one piece of global state here. */
 #include "base/file.h"
 
 #include "base/mem.h"
@@ -132,6 +133,7 @@ struct fs_out {
     FILE *file;   /* one of these two */
     gzFile gz;
     char *path;
+    bool regular; /* a file of our own, to be removed if it stays unfinished; no device, no pipe, no link */
     bool failed;  /* an error is in `reason`, nothing is written any more */
     int reason;   /* errno */
 };
@@ -142,6 +144,29 @@ static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+enum { UNFINISHED_MAX = 16 }; /* outputs open at once; more would only outlive a signal */
+static char *volatile unfinished[UNFINISHED_MAX];
+
+/* In the slots, `from` becomes `to`: NULL and a path to enter one, a path and NULL to strike it out. */
+static void note_unfinished(const char *from, char *to)
+{
+    for (int i = 0; i < UNFINISHED_MAX; i++) {
+        if (unfinished[i] == from) {
+            unfinished[i] = to;
+            return;
+        }
+    }
+}
+
+void fs_out_abandon(void)
+{
+    for (int i = 0; i < UNFINISHED_MAX; i++) {
+        const char *path = unfinished[i];
+        if (path != NULL)
+            unlink(path);
+    }
 }
 
 fs_status fs_out_open(const char *path, fs_out **out, fs_err *err)
@@ -166,6 +191,10 @@ fs_status fs_out_open(const char *path, fs_out **out, fs_err *err)
         fs_out_discard(o);
         return status;
     }
+    struct stat info;
+    o->regular = !standard && lstat(path, &info) == 0 && S_ISREG(info.st_mode);
+    if (o->regular)
+        note_unfinished(NULL, o->path);
     *out = o;
     return FS_OK;
 }
@@ -232,8 +261,12 @@ static void finish(fs_out *out)
         keep_error(out);
 }
 
-static void release(fs_out *out)
+static void release(fs_out *out, bool wanted)
 {
+    if (out->regular && !wanted)
+        unlink(out->path);
+    if (out->regular)
+        note_unfinished(out->path, NULL);
     fs_free(out->path);
     fs_free(out);
 }
@@ -242,7 +275,7 @@ fs_status fs_out_close(fs_out *out, fs_err *err)
 {
     finish(out);
     fs_status status = out->failed ? fail_io(err, out->path, "write", out->reason) : FS_OK;
-    release(out);
+    release(out, status == FS_OK);
     return status;
 }
 
@@ -251,5 +284,5 @@ void fs_out_discard(fs_out *out)
     if (out == NULL)
         return;
     finish(out);
-    release(out);
+    release(out, false);
 }

@@ -22,9 +22,12 @@ FS_MUST_CHECK fs_status fs_out_open(const char *path, fs_out **out, fs_err *err)
 FS_PRINTF(2, 3) void fs_out_printf(fs_out *out, const char *format, ...);
 void fs_out_write(fs_out *out, const char *text, size_t length);
 void fs_out_puts(fs_out *out, const char *text);
-/* Flushes, closes, frees. FS_E_IO with the path and the reason if any write failed (full disk). */
+/* Flushes, closes, frees. FS_E_IO with the path and the reason if any write failed (full disk); then a regular file is
+ * removed. */
 FS_MUST_CHECK fs_status fs_out_close(fs_out *out, fs_err *err);
-/* Closes and frees without looking at errors: for a path that already fails. NULL is fine. */
+/* Closes, frees, and removes a regular file: for a run that already failed. NULL is fine. */
 void fs_out_discard(fs_out *out);
+/* Removes every regular file that is still open. Async-signal-safe: for a handler that ends the program. */
+void fs_out_abandon(void);
 
 #endif

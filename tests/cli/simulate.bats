@@ -140,3 +140,29 @@ PY
     [ "$(wc -l <"$BATS_TEST_TMPDIR/examples")" -ge 4 ]
     bash -e "$BATS_TEST_TMPDIR/examples" >/dev/null
 }
+
+@test "a run that fails leaves no timeline behind" {
+    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --timeline t.json
+    run fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --timeline t.json --max-events 3
+    [ "$status" -eq 1 ]
+    [ ! -e t.json ]
+}
+
+@test "Ctrl-C: status 130, no half a timeline, nothing printed" {
+    python3 - >long.json <<'PY'
+import json
+ops = [{"op": "delay", "duration_us": 1}] * 200000
+print(json.dumps({"fabsim": "trace/1", "kind": "ops", "ranks": 8, "programs": [{"ops": ops}]}))
+PY
+    python3 - "$FABSIM" "$root/topologies/dgx-h100.xml" <<'PY'
+import os, signal, subprocess, sys, time
+for sent in signal.SIGINT, signal.SIGTERM:
+    run = subprocess.Popen([sys.argv[1], sys.argv[2], "long.json", "--timeline", "t.json"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    while not os.path.exists("t.json") or os.path.getsize("t.json") == 0:
+        time.sleep(0.005)
+    run.send_signal(sent)
+    assert run.communicate()[0] == b"" and run.returncode == -sent, run.returncode # a shell makes 128 + sent of that
+    assert not os.path.exists("t.json")
+PY
+}

@@ -9,8 +9,10 @@
 #include <cmocka.h>
 
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -180,6 +182,52 @@ static void check_bad_output(void **state)
     assert_int_equal(fs_mem_live(), 0);
 }
 
+static size_t size_limit(size_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    size_t before = limit.rlim_cur;
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    return before;
+}
+
+/* Nobody shall take half a file for a result. */
+static void check_unfinished_output_is_removed(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"plain", "packed.gz"};
+    char noise[100000];
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (char)(i * i >> 7);
+    signal(SIGXFSZ, SIG_IGN);
+    for (size_t i = 0; i < 2; i++) {
+        fs_err err;
+        fs_out *out = NULL;
+        assert_int_equal(fs_out_open(paths[i], &out, &err), FS_OK);
+        fs_out_puts(out, "half");
+        fs_out_discard(out);
+        assert_int_equal(access(paths[i], F_OK), -1);
+
+        size_t before = size_limit(1000);
+        assert_int_equal(fs_out_open(paths[i], &out, &err), FS_OK);
+        fs_out_write(out, noise, sizeof noise);
+        fs_status status = fs_out_close(out, &err);
+        size_limit(before);
+        assert_int_equal(status, FS_E_IO);
+        assert_int_equal(access(paths[i], F_OK), -1);
+
+        assert_int_equal(fs_out_open(paths[i], &out, &err), FS_OK);
+        fs_out_abandon();
+        assert_int_equal(access(paths[i], F_OK), -1);
+        assert_int_equal(fs_out_close(out, &err), FS_OK);
+
+        write_file(paths[i], "whole", 5);
+        fs_out_abandon(); /* not open any more */
+        assert_int_equal(access(paths[i], F_OK), 0);
+    }
+}
+
 static fs_status read_and_write(fs_err *err)
 {
     char *text = NULL;
@@ -222,6 +270,7 @@ int main(void)
         cmocka_unit_test(check_round_trip),   cmocka_unit_test(check_print),
         cmocka_unit_test(check_bad_input),    cmocka_unit_test(check_damaged_gzip),
         cmocka_unit_test(check_bad_output),   cmocka_unit_test(check_allocation_failures),
+        cmocka_unit_test(check_unfinished_output_is_removed),
     };
     return cmocka_run_group_tests_name("file", tests, make_folder, remove_folder);
 }
