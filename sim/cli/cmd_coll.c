@@ -75,6 +75,8 @@ static fs_status check(const arguments *a, const fs_topo *topo, uint32_t *n, fs_
         return fs_fail(err, FS_E_USAGE, "--factor: expected at least 2");
     if (!(a->min >= 1) || !(a->max >= a->min))
         return fs_fail(err, FS_E_USAGE, "--min and --max: expected 1 <= min <= max");
+    if (a->max > FS_TRACE_BYTES_MAX)
+        return fs_fail(err, FS_E_USAGE, "--max: expected at most %g bytes", FS_TRACE_BYTES_MAX);
     if (a->json && a->csv)
         return fs_fail(err, FS_E_USAGE, "--json and --csv exclude each other");
     return FS_OK;

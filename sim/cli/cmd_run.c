@@ -20,7 +20,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
     const fs_option options[] = {
         {"json", 0, FS_OPTION_TEXT, &a->json, "FILE", "Write the result as JSON; - is stdout and implies --quiet.", NULL, 0},
         {"csv", 0, FS_OPTION_TEXT, &a->csv, "DIR", "Write breakdown, tiers, links and communication as CSV files.", NULL, 0},
-        {"timeline", 0, FS_OPTION_TEXT, &a->timeline, "FILE", "Write a Chrome trace (.json or .json.gz) for Perfetto.", NULL, 0},
+        {"timeline", 0, FS_OPTION_TEXT, &a->timeline, "FILE", "Write a Chrome trace (.json or .json.gz) for Perfetto; - is stdout and implies --quiet.", NULL, 0},
         {"quiet", 'q', FS_OPTION_FLAG, &a->quiet, NULL, "No summary on stdout.", NULL, 0},
         {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE", "Override a scalar: model.seq=2048, or topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
         {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal", "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
@@ -61,7 +61,7 @@ static fs_status write_json(const fs_result *result, const arguments *a, const c
     if (status != FS_OK)
         return status;
     const fs_report_meta meta = {
-        .version = FABSIM_VERSION, .command = command_line, .stable = a->stable, .top_links = (uint32_t)a->top};
+        .version = FABSIM_VERSION, .command = command_line, .stable = a->stable, .top_links = a->top < UINT32_MAX ? (uint32_t)a->top : UINT32_MAX};
     fs_report_json(result, &meta, out);
     return fs_out_close(out, err);
 }
@@ -90,10 +90,30 @@ static fs_status dump_ops(const fs_work *work, const char *path, fs_err *err)
     return fs_out_close(out, err);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static fs_status check(const arguments *a, const char *const *values, fs_err *err)
+{
+    if (ends_with(values[1], ".xml") && !ends_with(values[0], ".xml"))
+        return fs_fail(err, FS_E_USAGE, "the topology comes first: fabsim %s %s", values[1], values[0]);
+    if (a->json && a->timeline && strcmp(a->json, a->timeline) == 0)
+        return fs_fail(err, FS_E_USAGE, "--json and --timeline cannot both go to '%s'", a->json);
+    return FS_OK;
+}
+
+static bool is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 static fs_status report(const fs_result *result, const arguments *a, const char *command_line, fs_err *err)
 {
     fs_status status = FS_OK;
-    if (!a->quiet && !(a->json && strcmp(a->json, "-") == 0))
+    if (!a->quiet && !is_stdout(a->json) && !is_stdout(a->timeline))
         status = write_text(result, err);
     if (status == FS_OK && a->json)
         status = write_json(result, a, command_line, err);
@@ -129,7 +149,9 @@ fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *e
     if (status != FS_OK || help)
         return status;
     fs_overrides overrides;
-    status = fs_cli_prepare_network((fs_backend)a.network, call, err);
+    status = check(&a, values, err);
+    if (status == FS_OK)
+        status = fs_cli_prepare_network((fs_backend)a.network, call, err);
     if (status == FS_OK)
         status = fs_cli_overrides(&a.sets, &overrides, err);
     fs_topo *topo = NULL;

@@ -15,16 +15,23 @@ static void print_head(const fs_result *r, fs_style style, fs_out *out)
     fs_print_bold(out, style, work->name);
     fs_out_puts(out, " on ");
     fs_print_bold(out, style, topo->name);
-    fs_out_printf(out, "\n  %s, %s\n", work->path, topo->path);
-    if (work->note[0])
-        fs_out_printf(out, "  %s\n", work->note);
-    fs_out_printf(out, "  %u rank%s on %u GPUs; costs %s, network %s, lowering %s\n\n", work->n_ranks,
+    fs_out_puts(out, "\n  ");
+    fs_print_name(out, work->path);
+    fs_out_puts(out, ", ");
+    fs_print_name(out, topo->path);
+    if (work->note[0]) {
+        fs_out_puts(out, "\n  ");
+        fs_print_name(out, work->note);
+    }
+    fs_out_printf(out, "\n  %u rank%s on %u GPUs; costs %s, network %s, lowering %s\n\n", work->n_ranks,
                   work->n_ranks == 1 ? "" : "s", topo->n_gpus, r->cost, r->network, r->lowering);
 }
 
 static void print_line(fs_out *out, const char *what, const char *value, const char *note)
 {
-    fs_out_printf(out, "  %-18s %s%s%s\n", what, value, note[0] ? "  " : "", note);
+    fs_out_printf(out, "  %-18s ", what);
+    fs_print_name(out, value);
+    fs_out_printf(out, "%s%s\n", note[0] ? "  " : "", note);
 }
 
 /* What to improve first: the largest part of the step and, where that is communication, the link behind it. */

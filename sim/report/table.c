@@ -38,13 +38,32 @@ void fs_table_free(fs_table *table)
     fs_free(table);
 }
 
+static bool is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7F;
+}
+
+static bool is_continuation(char c) /* of a UTF-8 character */
+{
+    return ((unsigned char)c & 0xC0) == 0x80;
+}
+
 void fs_table_cell(fs_table *table, const char *format, ...)
 {
-    char text[CELL_MAX];
+    char text[CELL_MAX + 1];
     va_list args;
     va_start(args, format);
-    fs_vsnprintf(text, sizeof text, format, args);
+    int n = fs_vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (n > CELL_MAX) { /* cut between characters */
+        size_t end = CELL_MAX - 1;
+        while (end > 0 && is_continuation(text[end]))
+            end--;
+        text[end] = '\0';
+    }
+    for (char *c = text; *c; c++)
+        if (is_control(*c))
+            *c = '?';
     char *copy = fs_strdup(text);
     if (copy == NULL || FS_PUSH(&table->cells, copy) == NULL) {
         fs_free(copy);
@@ -57,7 +76,7 @@ static uint32_t display_width(const char *text)
 {
     uint32_t width = 0;
     for (; *text; text++)
-        width += ((unsigned char)*text & 0xC0) != 0x80;
+        width += !is_continuation(*text);
     return width;
 }
 
@@ -99,10 +118,26 @@ fs_status fs_table_print(const fs_table *table, bool heading, fs_style style, fs
     return FS_OK;
 }
 
+void fs_print_name(fs_out *out, const char *text)
+{
+    while (*text) {
+        size_t plain = 0;
+        while (text[plain] && !is_control(text[plain]))
+            plain++;
+        fs_out_write(out, text, plain);
+        text += plain;
+        if (*text) {
+            fs_out_puts(out, "?");
+            text++;
+        }
+    }
+}
+
 void fs_print_bold(fs_out *out, fs_style style, const char *text)
 {
     if (style.color)
-        fs_out_printf(out, "\033[1m%s\033[0m", text);
-    else
-        fs_out_puts(out, text);
+        fs_out_puts(out, "\033[1m");
+    fs_print_name(out, text);
+    if (style.color)
+        fs_out_puts(out, "\033[0m");
 }

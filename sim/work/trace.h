@@ -5,8 +5,7 @@
 #include "base/json.h"
 #include "work/work_build.h"
 
-/* Limits of amounts in a trace; far beyond any machine, and far inside a double. */
-#define FS_TRACE_BYTES_MAX 1e18
+/* Limits of amounts in a trace; far beyond any machine, and far inside a double. Bytes: FS_TRACE_BYTES_MAX. */
 #define FS_TRACE_FLOPS_MAX 1e27
 #define FS_TRACE_SECONDS_MAX 1e9
 

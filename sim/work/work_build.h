@@ -11,6 +11,7 @@
 #include "work/work.h"
 
 enum { FS_RANKS_MAX = 1 << 22, FS_FAMILIES_MAX = 256, FS_STREAMS_MAX = 1024 }; /* GPU numbers are below FS_RANKS_MAX */
+#define FS_TRACE_BYTES_MAX 1e18 /* of one op: beyond any machine, far inside a double */
 
 typedef struct fs_work_builder fs_work_builder;
 

@@ -166,3 +166,38 @@ for sent in signal.SIGINT, signal.SIGTERM:
     assert not os.path.exists("t.json")
 PY
 }
+
+@test "names with quotes, control characters and UTF-8 break no output" {
+    python3 - >evil.json <<'PY'
+import json
+evil = "q\"uo\\te\n\t\r\x1b[31m\x7f,;\u00e9</script>\U0001f600"
+print(json.dumps({"fabsim": "trace/1", "kind": "ops", "name": evil, "note": evil, "ranks": 2, "groups": {evil: [[0, 1]]},
+                  "programs": [{"name": evil, "ops": [{"op": "all_reduce", "group": evil, "size_bytes": 1000, "stream": evil, "name": evil * 9},
+                                                      {"op": "delay", "duration_us": 1, "id": evil, "stream": "\u00e9" * 200}]}]}))
+PY
+    mkdir "a b"
+    fabsim "$root/topologies/dgx-h100.xml" evil.json --timeline "a b/\u00fc.json" --csv "a b/tables" --json r.json >summary
+    fabsim "$root/topologies/dgx-h100.xml" evil.json --dump-ops ops.json
+    fabsim "$root/topologies/dgx-h100.xml" ops.json --quiet --json again.json
+    python3 - <<'PY'
+import csv, glob, json
+for path in glob.glob("a b/*.json") + ["r.json", "again.json"]:
+    json.load(open(path))
+for path in glob.glob("a b/tables/*.csv"):
+    assert len({len(row) for row in csv.reader(open(path, newline=""))}) == 1, path
+text = open("summary", newline="", encoding="utf-8").read()
+assert all(c == "\n" or c.isprintable() for c in text), repr(text)
+assert "\\te???" in text
+PY
+}
+
+@test "--timeline - is the timeline and nothing else" {
+    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --timeline - >t.json
+    holds 'len(d["traceEvents"]) > 8' t.json
+}
+
+@test "a reader that stops early hears no complaint" {
+    run bash -c "'$FABSIM' topo '$root/topologies/gb200-nvl72.xml' --expand | head -1" # 90 kB, more than a pipe holds
+    [ "$status" -eq 0 ]
+    [ "${#lines[@]}" -eq 1 ]
+}
