@@ -31,44 +31,53 @@ LIB      := $(BUILD)/libfabsim.a
 .PHONY: all
 all: $(BUILD)/fabsim
 
+# One short line a command; `make V=1` shows it whole.
+Q := $(if $(V),,@)
+
 $(BUILD)/fabsim: $(BUILD)/sim/main.o $(LIB)
-	$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "  LINK  $@"
+	$(Q)$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIB): $(OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 # The shipped parts are also inside the program: an imported board carries those that it uses.
 PARTS    := $(sort $(wildcard topologies/parts/*.xml))
 $(BUILD)/gen/parts_data.c: scripts/embed.sh $(PARTS)
 	@mkdir -p $(@D)
-	scripts/embed.sh $(PARTS) >$@.tmp && mv $@.tmp $@
+	$(Q)scripts/embed.sh $(PARTS) >$@.tmp && mv $@.tmp $@
 
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
+	@echo "  CXX   $<"
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
 # The schema of topologies is part of the program.
 $(BUILD)/sim/topo/topo_schema.o: $(BUILD)/gen/fabsim-topology.xsd.h
 $(BUILD)/gen/fabsim-topology.xsd.h: topologies/fabsim-topology.xsd
 	@mkdir -p $(@D)
-	od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c tests/validation/valid_*.c))
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
-	$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(Q)$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
-.PHONY: tests
+UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(TESTS))
+
+.PHONY: tests unit-tests
 tests: $(TESTS)
+unit-tests: $(UNIT_TESTS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -77,7 +86,7 @@ FUZZERS := topology trace
 REPLAYS := $(FUZZERS:%=$(BUILD)/tests/fuzz/replay_%)
 
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
-	$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The fuzzer proper: the library built with coverage, linked with libFuzzer's main.
 .PHONY: fuzz fuzz-build
@@ -101,8 +110,7 @@ fuzz: fuzz-build
 	done
 
 # ---- make check -----------------------------------------------------------------------------------------------------
-ASAN       := -fsanitize=address,undefined -fno-sanitize-recover=undefined
-UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(TESTS))
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 .PHONY: check check-all demo deps-build deps-test test-plain test-asan test-clang layers determinism help
 deps-build:
@@ -122,8 +130,7 @@ check: deps-test
 check-all:
 	@$(MAKE) layers
 	@$(MAKE) -j$(JOBS) all tests $(REPLAYS)
-	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" DEFINES=-DFS_FAULT all tests build-asan/tests/fuzz/replay_topology build-asan/tests/fuzz/replay_trace
-	@$(MAKE) -j$(JOBS) BUILD=build-clang CC=clang CXX=clang++ all
+	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" all unit-tests build-asan/tests/fuzz/replay_topology build-asan/tests/fuzz/replay_trace
 	@$(MAKE) test-plain
 	@$(MAKE) test-asan
 	@$(MAKE) determinism
@@ -150,7 +157,8 @@ test-plain: build/locale
 test-asan: export ASAN_OPTIONS = detect_leaks=1
 test-asan:
 	$(PROVE) -j$(JOBS) $(sort $(patsubst $(BUILD)/%,build-asan/%,$(UNIT_TESTS)))
-	for f in $(FUZZERS); do build-asan/tests/fuzz/replay_$$f tests/fuzz/corpus/$$f >build-asan/replay-$$f.tap || exit 1; done
+	for f in $(FUZZERS); do $(PROVE) build-asan/tests/fuzz/replay_$$f :: tests/fuzz/corpus/$$f || exit 1; done
+	FABSIM=$(abspath build-asan/fabsim) $(PROVE) tests/cli/run-errors.sh
 
 determinism:
 	prove tests/determinism/run.sh

@@ -224,7 +224,7 @@ static fabric open_nodes(uint32_t nodes, uint32_t nics, bool nvlink)
         assert_int_equal(fs_spec_link_type(spec, &types[i], tiers[i], nowhere, &f.err), FS_OK);
     assert_int_equal(fs_spec_device(spec, "sw", "sw", FS_NONE, nowhere, &f.err), FS_OK);
     for (uint32_t k = 0; k < nodes; k++) {
-        char name[16], other[16], plx[16];
+        char name[32], other[32], plx[32];
         uint32_t node;
         snprintf(name, sizeof name, "n%u", k);
         assert_int_equal(fs_spec_node(spec, name, &node, nowhere, &f.err), FS_OK);
