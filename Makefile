@@ -92,7 +92,7 @@ $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/r
 .PHONY: fuzz fuzz-build
 FUZZ_SECONDS ?= 60
 # Small limits: else a few legal bytes ask for gigabytes.
-FUZZ_LIMITS  := -DFS_DEVICES_MAX=100000u -DFS_LINKS_MAX=200000u
+FUZZ_LIMITS  := -DFS_DEVICES_MAX=100000u -DFS_LINKS_MAX=200000u -DFS_PASSES_MAX=64
 FUZZ_SAN     := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 fuzz-build:
 	$(MAKE) -j$(JOBS) BUILD=build-fuzz CC=clang CXX=clang++ OPT="-O1 -g" SAN="$(FUZZ_SAN)" DEFINES="$(FUZZ_LIMITS)" $(FUZZERS:%=build-fuzz/tests/fuzz/fuzz_%)
@@ -155,6 +155,7 @@ test-plain: build/locale
 	FABSIM=$(abspath $(BUILD)/fabsim) scripts/validate.py --check
 
 test-asan: export ASAN_OPTIONS = detect_leaks=1
+test-asan: export LSAN_OPTIONS = suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
 test-asan:
 	$(PROVE) -j$(JOBS) $(sort $(patsubst $(BUILD)/%,build-asan/%,$(UNIT_TESTS)))
 	for f in $(FUZZERS); do $(PROVE) build-asan/tests/fuzz/replay_$$f :: tests/fuzz/corpus/$$f || exit 1; done

@@ -11,11 +11,15 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+#ifndef FS_PASSES_MAX        /* fuzz builds take less, so that few bytes cannot ask for many ops */
+#define FS_PASSES_MAX 200000 /* layers x microbatches: some 20 million ops, 2 GB */
+#endif
+
 enum {
     LAYERS_MAX = 100000,
     WIDTH_MAX = 1 << 24, /* hidden, ffn, vocab, seq */
     BATCH_MAX = 1 << 24, /* samples */
-    PASSES_MAX = 200000  /* layers x microbatches: some 20 million ops, 2 GB */
+    PASSES_MAX = FS_PASSES_MAX
 };
 
 typedef struct reader {
