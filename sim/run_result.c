@@ -103,49 +103,47 @@ static int by_utilization(const void *left, const void *right)
     return a->link < b->link ? -1 : a->link > b->link;
 }
 
-static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_result *r, fs_err *err)
+/* A row for each link that carried anything, the busiest first; bytes go to its tier as well. */
+static void fill_link_rows(const fs_watch *w, const fs_engine *engine, fs_result *r)
 {
     const fs_job *job = w->job;
-    uint32_t n_tiers = job->topo->n_tiers;
-    r->links = fs_arena_alloc(r->arena, job->n_links, sizeof *r->links);
-    r->tiers = fs_arena_alloc(r->arena, n_tiers, sizeof *r->tiers);
-    if (!r->links || !r->tiers)
-        return fs_fail_nomem(err);
-    r->n_tiers = n_tiers;
-    for (uint32_t t = 0; t < n_tiers; t++)
-        r->tiers[t] = (fs_tier_row){.name = job->topo->tiers[t].name,
-                                    .links = w->tier_links[t],
-                                    .capacity_Bps = w->tier_Bps[t],
-                                    .busiest_link = FS_NONE};
-    double busiest = 0;
     for (uint32_t l = 0; l < job->n_links; l++) {
         fs_resource_use use = fs_engine_use(engine, l);
         if (!(use.amount > 0))
             continue;
-        double seconds = job->capacity[l] * r->step_time_s;
+        double bytes = job->capacity[l] * r->step_time_s;
         r->links[r->n_links++] = (fs_link_row){.link = job->link_of[l],
                                                .bytes = use.amount,
                                                .busy_s = use.busy_s,
-                                               .mean_utilization = seconds > 0 ? use.amount / seconds : 0,
+                                               .mean_utilization = bytes > 0 ? use.amount / bytes : 0,
                                                .peak_utilization = use.peak / job->capacity[l]};
-        fs_tier_row *tier = &r->tiers[w->tier_of[l]];
-        tier->bytes += use.amount * job->link_count[l];
-        if (tier->busiest_link != FS_NONE) {
-            uint32_t other = tier->busiest_link;
-            busiest = fs_engine_use(engine, other).amount / job->capacity[other];
-        }
-        if (tier->busiest_link == FS_NONE || use.amount / job->capacity[l] > busiest)
-            tier->busiest_link = l;
+        r->tiers[w->tier_of[l]].bytes += use.amount * job->link_count[l];
     }
-    for (uint32_t t = 0; t < n_tiers; t++) {
+    qsort(r->links, r->n_links, sizeof *r->links, by_utilization);
+}
+
+static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_result *r, fs_err *err)
+{
+    const fs_topo *topo = w->job->topo;
+    r->links = fs_arena_alloc(r->arena, w->job->n_links, sizeof *r->links);
+    r->tiers = fs_arena_alloc(r->arena, topo->n_tiers, sizeof *r->tiers);
+    if (!r->links || !r->tiers)
+        return fs_fail_nomem(err);
+    r->n_tiers = topo->n_tiers;
+    for (uint32_t t = 0; t < topo->n_tiers; t++)
+        r->tiers[t] = (fs_tier_row){.name = topo->tiers[t].name,
+                                    .links = w->tier_links[t],
+                                    .capacity_Bps = w->tier_Bps[t],
+                                    .busiest_link = FS_NONE};
+    fill_link_rows(w, engine, r);
+    for (uint32_t i = r->n_links; i-- > 0;) /* the first row of a tier is its busiest link */
+        r->tiers[topo->link_types[topo->links[r->links[i].link].type].tier].busiest_link = r->links[i].link;
+    for (uint32_t t = 0; t < topo->n_tiers; t++) {
         fs_tier_row *tier = &r->tiers[t];
         double bytes = tier->capacity_Bps * r->step_time_s;
         tier->mean_utilization = bytes > 0 ? tier->bytes / bytes : 0;
         tier->peak_utilization = tier->capacity_Bps > 0 ? fs_metric_tier_peak(w->metric, t) / tier->capacity_Bps : 0;
-        if (tier->busiest_link != FS_NONE)
-            tier->busiest_link = job->link_of[tier->busiest_link];
     }
-    qsort(r->links, r->n_links, sizeof *r->links, by_utilization);
     return FS_OK;
 }
 

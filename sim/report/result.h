@@ -22,7 +22,7 @@ typedef struct fs_tier_row {
     double bytes;            /* that crossed them */
     double mean_utilization; /* bytes / (capacity x step) */
     double peak_utilization; /* highest total load / capacity */
-    uint32_t busiest_link;   /* topology link id with most bytes over capacity, FS_NONE if the tier was idle */
+    uint32_t busiest_link;   /* the first of links[] in the tier, FS_NONE if the tier was idle */
 } fs_tier_row;
 
 typedef struct fs_link_row {
