@@ -193,8 +193,9 @@ clean:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cpp')
 
-tidy:
-	clang-tidy --quiet $(SOURCES) -- $(CPPFLAGS) -std=c17
+# One file a process: a check of all of them takes half a minute on two cores.
+tidy: $(BUILD)/gen/fabsim-topology.xsd.h
+	@printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -I{} clang-tidy --quiet {} -- $(CPPFLAGS) -std=c17
 
 help:
 	@echo "make demo       install what is missing, build, simulate a real case"

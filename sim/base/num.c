@@ -282,7 +282,7 @@ static char *format_scaled(double value, const named_scale *units, size_t count,
     return buffer;
 }
 
-#define FORMAT_SCALED(units) format_scaled(value, units, sizeof units / sizeof units[0], buffer, size)
+#define FORMAT_SCALED(units) format_scaled(value, units, sizeof(units) / sizeof((units)[0]), buffer, size)
 
 char *fs_format_seconds(double value, char *buffer, size_t size)
 {

@@ -125,14 +125,14 @@ static uint32_t floor_log2(double x)
 static double latency_us(const fs_nccl_run *run)
 {
     uint32_t row = row_of(run->algo), column = column_of(run->proto);
+    uint32_t per_node = run->n / run->n_nodes; /* whole, as NCCL counts */
     double intra = hop_us[hardware_of(run->intra_class)][row][column];
     /* With one rank a node nothing hides the network's latency: the tree's figure, as in NCCL. */
     double inter = hop_us[NET][run->n == run->n_nodes ? TREE : row][column];
     if (run->n_nodes > 1 && run->proto == FS_PROTO_LL)
         intra *= ll_between_nodes;
     switch (run->algo) {
-    case FS_ALGO_TREE:
-        return base_us[TREE][column] + 2 * ((run->n / run->n_nodes - 1) * intra + floor_log2(run->n_nodes) * inter);
+    case FS_ALGO_TREE: return base_us[TREE][column] + 2 * ((per_node - 1) * intra + floor_log2(run->n_nodes) * inter);
     case FS_ALGO_NVLS: return base_us[NVLS][column] + intra;
     case FS_ALGO_DIRECT: return base_us[RING][column] + (run->n_nodes > 1 ? inter : intra);
     case FS_ALGO_AUTO:

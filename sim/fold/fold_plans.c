@@ -69,7 +69,7 @@ static fs_status grow_buckets(planner *p, fs_err *err)
 
 static signature_key key_of(uint32_t program, const fs_op *op)
 {
-    signature_key key = {.program = FS_NONE, .family = op->family, .size_bytes = op->size_bytes};
+    signature_key key = {.program = FS_NONE, .family = op->family, .size_bytes = op->size_bytes + 0.0 /* -0 is 0 */};
     if (op->kind == FS_OP_SEND) {
         key.program = program;
         key.kind = FS_SENDRECV;
