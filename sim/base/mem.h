@@ -51,7 +51,10 @@ size_t fs_arena_bytes(const fs_arena *arena); /* bytes taken from the system */
     }
 void *fs_vec_grow(void *data, uint32_t count, uint32_t *capacity, size_t size); /* old data if it fails */
 #define FS_PUSH(vec, value)                                                                          \
-    ((vec)->data = fs_vec_grow((vec)->data, (vec)->count, &(vec)->capacity, sizeof *(vec)->data),    \
+    ((vec)->count < (vec)->capacity                                                                  \
+         ? (void)0                                                                                   \
+         : (void)((vec)->data =                                                                      \
+                      fs_vec_grow((vec)->data, (vec)->count, &(vec)->capacity, sizeof *(vec)->data)), \
      (vec)->count < (vec)->capacity                                                                  \
          ? ((vec)->data[(vec)->count] = (value), &(vec)->data[(vec)->count++])                       \
          : NULL)

@@ -203,13 +203,32 @@ static void apply_load(fs_fluid *fluid, uint32_t id, const fs_engine_calls *call
         calls->load(calls->context, id, load, fluid->now_s);
 }
 
+/* Kernels by themselves on their SM pool are most of what a trace has: a transfer that is alone on its only resource needs no
+ * gathering. Returns whether it was one. */
+static bool fill_lone(fs_fluid *fluid, uint32_t id, const fs_engine_calls *calls)
+{
+    fs_resource *r = &fluid->resources[id];
+    if (r->first_use == FS_NONE)
+        return false;
+    const fs_use *use = &fluid->uses[r->first_use];
+    if (use->next != FS_NONE || use->sibling != FS_NONE || fluid->slots[use->slot].first_use != r->first_use)
+        return false;
+    fluid->slots[use->slot].level = r->capacity / use->coefficient;
+    r->new_load = use->coefficient * fluid->slots[use->slot].level;
+    apply_rate(fluid, use->slot);
+    apply_load(fluid, id, calls);
+    fluid->count.solves++;
+    fluid->count.solve_visits += 2; /* the transfer and the resource */
+    return true;
+}
+
 void fs_fill(fs_fluid *fluid, const fs_engine_calls *calls)
 {
     fluid->stamp++;
     for (uint32_t i = 0; i < fluid->n_dirty; i++) {
         fs_resource *seed = &fluid->resources[fluid->dirty[i]];
         seed->dirty = false;
-        if (seed->stamp == fluid->stamp)
+        if (seed->stamp == fluid->stamp || fill_lone(fluid, fluid->dirty[i], calls))
             continue;
         part p = gather(fluid, fluid->dirty[i]);
         if (p.n_slots == 1)

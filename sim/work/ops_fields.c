@@ -112,6 +112,21 @@ static fs_status group(fs_ops_reader *r, uint32_t *family)
                         near);
 }
 
+/* FS_FIELDS where it is none. Pointers decide first: a document's key is nearly always one of a few strings. */
+static uint32_t field_of(fs_ops_reader *r, const char *key)
+{
+    uint32_t f = 0;
+    while (f < FS_FIELDS && r->key_of[f] != key)
+        f++;
+    if (f < FS_FIELDS)
+        return f;
+    for (f = 0; f < FS_FIELDS && strcmp(field_names[f], key) != 0;)
+        f++;
+    if (f < FS_FIELDS)
+        r->key_of[f] = key;
+    return f;
+}
+
 static fs_status find_fields(fs_ops_reader *r)
 {
     const char *allowed[FS_FIELDS];
@@ -119,15 +134,10 @@ static fs_status find_fields(fs_ops_reader *r)
     memset(r->field, 0, sizeof r->field);
     for (const fs_json *v = fs_json_first(r->op_json); v; v = fs_json_next(v), position++) {
         const char *key = fs_json_key(v);
-        uint32_t f = position < FS_FIELDS ? r->expected[position] : 0;
-        if (strcmp(field_names[f], key) != 0)
-            for (f = 0; f < FS_FIELDS && strcmp(field_names[f], key) != 0;)
-                f++;
+        uint32_t f = field_of(r, key);
         if (f == FS_FIELDS || !(op_kinds[r->kind].fields & BIT(f)))
             break;
         r->field[f] = v;
-        if (position < FS_FIELDS)
-            r->expected[position] = (uint8_t)f;
     }
     if (position == fs_json_count(r->op_json))
         return FS_OK;
@@ -145,6 +155,15 @@ static uint32_t *id_slot(const fs_ops_reader *r, const char *id)
     while (r->slots[at] != 0 && strcmp(r->ids[r->slots[at] - 1], id) != 0)
         at = (at + 1) & mask;
     return &r->slots[at];
+}
+
+static fs_status used_twice(const fs_ops_reader *r, const fs_json *ops, uint32_t index)
+{
+    const fs_json *op = fs_json_first(ops);
+    for (uint32_t i = 0; i < index; i++)
+        op = fs_json_next(op);
+    return fs_json_fail(r->doc, fs_json_get(op, "id"), false, r->err, "id '%.100s' is used twice in this program",
+                        r->ids[index]);
 }
 
 fs_status fs_ops_collect_ids(fs_ops_reader *r, const fs_json *ops)
@@ -165,14 +184,12 @@ fs_status fs_ops_collect_ids(fs_ops_reader *r, const fs_json *ops)
     r->slots = fs_zalloc(r->n_slots, sizeof *r->slots);
     if (r->slots == NULL)
         return fs_fail_nomem(r->err);
-    index = 0;
-    for (const fs_json *op = fs_json_first(ops); op && n_ids > 0; op = fs_json_next(op), index++) {
+    for (index = 0; index < r->n_ops && n_ids > 0; index++) {
         if (r->ids[index] == NULL)
             continue;
         uint32_t *slot = id_slot(r, r->ids[index]);
         if (*slot != 0)
-            return fs_json_fail(r->doc, fs_json_get(op, "id"), false, r->err,
-                                "id '%.100s' is used twice in this program", r->ids[index]);
+            return used_twice(r, ops, index);
         *slot = index + 1;
     }
     return FS_OK;
@@ -307,14 +324,18 @@ static fs_status read_message(fs_ops_reader *r, fs_op *op)
     return status == FS_OK ? read_share(r, op) : status;
 }
 
-/* Which op it is: kept from the last one where that is right again. */
+/* Which op it is. */
 static fs_status read_kind(fs_ops_reader *r)
 {
     if (fs_json_kind(r->op_json) != FS_JSON_OBJECT)
         return fs_json_fail(r->doc, r->op_json, false, r->err, "expected an op: {\"op\": \"all_reduce\", ...}");
     const fs_json *name = fs_json_get(r->op_json, "op");
-    if (name && fs_json_kind(name) == FS_JSON_STRING && strcmp(fs_json_string(name), op_names[r->kind]) == 0)
-        return FS_OK;
+    const char *said = fs_json_string(name);
+    for (uint32_t kind = 0; said && kind < COUNT(op_names); kind++)
+        if (said[0] == op_names[kind][0] && strcmp(said, op_names[kind]) == 0) {
+            r->kind = kind;
+            return FS_OK;
+        }
     return fs_json_enum_in(r->doc, r->op_json, "op", true, op_names, COUNT(op_names), &r->kind, r->err);
 }
 

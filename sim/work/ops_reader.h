@@ -28,7 +28,7 @@ typedef struct fs_ops_reader {
     uint32_t *slots;   /* (n_slots) op + 1 by id */
     uint32_t n_slots;  /* a power of two */
     fs_uint_list deps; /* of the op being read */
-    uint8_t expected[FS_FIELDS];     /* the field that the i-th member of the last op was */
+    const char *key_of[FS_FIELDS];   /* the key as the document holds it, NULL until it is seen: keys there are interned */
     const fs_json *field[FS_FIELDS]; /* members of the op being read */
     const fs_json *op_json;
     uint32_t kind; /* index in op_kinds */

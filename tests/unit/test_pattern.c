@@ -139,7 +139,9 @@ static void check_rng(void **state)
         assert_true(x >= 0 && x < 1);
     }
     assert_true(fs_hash_bytes(FS_HASH_START, "", 0) == FS_HASH_START);
-    assert_true(fs_hash_bytes(FS_HASH_START, "foobar", 6) == UINT64_C(0x85944171f73967e8)); /* FNV test vector */
+    assert_true(fs_hash_bytes(FS_HASH_START, "foobar", 6) == UINT64_C(0xeb75c47c39b5cf17));
+    assert_true(fs_hash_bytes(FS_HASH_START, "eight by eight and 3", 20) == UINT64_C(0xf8f8e1c16cc9d3e7));
+    assert_true(fs_hash_bytes(FS_HASH_START, "a", 1) != fs_hash_bytes(FS_HASH_START, "a", 2));
 }
 
 int main(void)
