@@ -225,8 +225,8 @@ fs_status fs_json_uint_in(const fs_json_doc *doc, const fs_json *object, const c
     if (status != FS_OK || value == NULL)
         return status;
     double number = fs_json_number(value);
-    bool integer = fs_json_kind(value) == FS_JSON_NUMBER && number >= 0 && number <= EXACT_INTEGER_MAX &&
-                   number == floor(number);
+    bool integer =
+        fs_json_kind(value) == FS_JSON_NUMBER && number >= 0 && number <= EXACT_INTEGER_MAX && number == floor(number);
     if (!integer || (uint64_t)number < low || (uint64_t)number > high) {
         char range[DESCRIPTION_MAX], expected[DESCRIPTION_MAX + 16];
         double top = (double)high < EXACT_INTEGER_MAX ? (double)high : EXACT_INTEGER_MAX;
@@ -284,9 +284,8 @@ fs_status fs_json_quantity_in(const fs_json_doc *doc, const fs_json *object, con
                               fs_unit unit, double low, double high, double *out, fs_err *err)
 {
     static const char *const names[] = {
-        [FS_UNIT_NONE] = "",       [FS_UNIT_SECONDS] = " seconds", [FS_UNIT_BYTES] = " bytes",
-        [FS_UNIT_BPS] = " B/s",    [FS_UNIT_FLOPS] = " FLOP/s",    [FS_UNIT_FLOP] = " FLOP",
-        [FS_UNIT_WATTS] = " watts"};
+        [FS_UNIT_NONE] = "",         [FS_UNIT_SECONDS] = " seconds", [FS_UNIT_BYTES] = " bytes", [FS_UNIT_BPS] = " B/s",
+        [FS_UNIT_FLOPS] = " FLOP/s", [FS_UNIT_FLOP] = " FLOP",       [FS_UNIT_WATTS] = " watts"};
     const fs_json *value;
     fs_status status = member(doc, object, key, required, &value, err);
     if (status != FS_OK || value == NULL)

@@ -181,11 +181,24 @@ static const struct unit_kind {
     [FS_UNIT_NONE] = {"a number such as 0.5", {{NULL, 0}}},
     [FS_UNIT_SECONDS] = {"a time such as 700ns", {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}}},
     [FS_UNIT_BYTES] = {"a size such as 64MiB",
-                       {{"B", 1}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
-                        {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}}},
+                       {{"B", 1},
+                        {"kB", 1e3},
+                        {"MB", 1e6},
+                        {"GB", 1e9},
+                        {"TB", 1e12},
+                        {"KiB", 0x1p10},
+                        {"MiB", 0x1p20},
+                        {"GiB", 0x1p30},
+                        {"TiB", 0x1p40}}},
     [FS_UNIT_BPS] = {"a rate such as 25GB/s",
-                     {{"B/s", 1}, {"kB/s", 1e3}, {"MB/s", 1e6}, {"GB/s", 1e9}, {"TB/s", 1e12},
-                      {"Mb/s", 1e6 / 8}, {"Gb/s", 1e9 / 8}, {"Tb/s", 1e12 / 8}}},
+                     {{"B/s", 1},
+                      {"kB/s", 1e3},
+                      {"MB/s", 1e6},
+                      {"GB/s", 1e9},
+                      {"TB/s", 1e12},
+                      {"Mb/s", 1e6 / 8},
+                      {"Gb/s", 1e9 / 8},
+                      {"Tb/s", 1e12 / 8}}},
     [FS_UNIT_FLOPS] = {"a compute rate such as 989TFLOP/s",
                        {{"FLOP/s", 1}, {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"PFLOP/s", 1e15}}},
     [FS_UNIT_FLOP] = {"an amount of work such as 10GFLOP",
@@ -225,8 +238,8 @@ static int unknown_unit(const char *text, const char *unit, const struct unit_ki
     }
     const char *near = fs_suggest(unit, names, count);
     if (near != NULL)
-        return refuse(why, "expected %s, found '%.60s' with unknown unit '%.20s' (did you mean '%s'?)",
-                      kind->expected, text, unit, near);
+        return refuse(why, "expected %s, found '%.60s' with unknown unit '%.20s' (did you mean '%s'?)", kind->expected,
+                      text, unit, near);
     return refuse(why, "expected %s, found '%.60s' with unknown unit '%.20s'", kind->expected, text, unit);
 }
 
@@ -250,8 +263,7 @@ int fs_parse_quantity(const char *text, fs_unit unit, double *out, const char **
 
 int fs_parse_size(const char *text, double *out, const char **why)
 {
-    static const named_scale shorthand[] = {{"", 1},       {"K", 0x1p10}, {"M", 0x1p20},
-                                            {"G", 0x1p30}, {"T", 0x1p40}};
+    static const named_scale shorthand[] = {{"", 1}, {"K", 0x1p10}, {"M", 0x1p20}, {"G", 0x1p30}, {"T", 0x1p40}};
     scan s = scan_number(text, strlen(text));
     if (s.length > 0 && !(s.negative && !s.zero)) {
         for (size_t i = 0; i < sizeof shorthand / sizeof shorthand[0]; i++)
@@ -292,21 +304,21 @@ char *fs_format_seconds(double value, char *buffer, size_t size)
 
 char *fs_format_bytes(double value, char *buffer, size_t size)
 {
-    static const named_scale units[] = {{"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
-                                        {"TiB", 0x1p40}, {"PiB", 0x1p50}};
+    static const named_scale units[] = {{"B", 1},        {"KiB", 0x1p10}, {"MiB", 0x1p20},
+                                        {"GiB", 0x1p30}, {"TiB", 0x1p40}, {"PiB", 0x1p50}};
     return FORMAT_SCALED(units);
 }
 
 char *fs_format_bps(double value, char *buffer, size_t size)
 {
-    static const named_scale units[] = {{"B/s", 1}, {"kB/s", 1e3}, {"MB/s", 1e6}, {"GB/s", 1e9},
-                                        {"TB/s", 1e12}, {"PB/s", 1e15}};
+    static const named_scale units[] = {{"B/s", 1},    {"kB/s", 1e3},  {"MB/s", 1e6},
+                                        {"GB/s", 1e9}, {"TB/s", 1e12}, {"PB/s", 1e15}};
     return FORMAT_SCALED(units);
 }
 
 char *fs_format_flops(double value, char *buffer, size_t size)
 {
-    static const named_scale units[] = {{"FLOP/s", 1}, {"kFLOP/s", 1e3}, {"MFLOP/s", 1e6}, {"GFLOP/s", 1e9},
+    static const named_scale units[] = {{"FLOP/s", 1},     {"kFLOP/s", 1e3},  {"MFLOP/s", 1e6}, {"GFLOP/s", 1e9},
                                         {"TFLOP/s", 1e12}, {"PFLOP/s", 1e15}, {"EFLOP/s", 1e18}};
     return FORMAT_SCALED(units);
 }

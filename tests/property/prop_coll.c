@@ -28,13 +28,13 @@ static sample random_topology(fs_rng *rng)
     case 2: snprintf(s.line, sizeof s.line, "pcie:%u pcie:%gGB/s,%uus", n, rate, latency); break;
     case 3:
         s.nodes = 2 + fs_rng_below(rng, 4);
-        snprintf(s.line, sizeof s.line, "nodes:%u gpus:%u nvlink:%gGB/s,%uus nic:%gGB/s,1us", s.nodes, 1 + n / 2, rate, latency,
-                 rate / 4);
+        snprintf(s.line, sizeof s.line, "nodes:%u gpus:%u nvlink:%gGB/s,%uus nic:%gGB/s,1us", s.nodes, 1 + n / 2, rate,
+                 latency, rate / 4);
         break;
     default:
         s.nodes = 2 + fs_rng_below(rng, 4);
-        snprintf(s.line, sizeof s.line, "nodes:%u gpus:%u nvlink:%gGB/s nic:%gGB/s,1us spine multicast", s.nodes, 1 + n / 2,
-                 rate, rate / 2);
+        snprintf(s.line, sizeof s.line, "nodes:%u gpus:%u nvlink:%gGB/s nic:%gGB/s,1us spine multicast", s.nodes,
+                 1 + n / 2, rate, rate / 2);
     }
     return s;
 }
@@ -56,7 +56,10 @@ static double formula(const fs_coll_request *q, uint32_t r)
 {
     double n = q->n;
     if (q->algo == FS_ALGO_NVLS)
-        return q->kind == FS_ALL_REDUCE ? 1 + 1 / n : q->kind == FS_ALL_GATHER ? 1 / n : q->kind == FS_REDUCE_SCATTER ? 1 : -1;
+        return q->kind == FS_ALL_REDUCE       ? 1 + 1 / n
+               : q->kind == FS_ALL_GATHER     ? 1 / n
+               : q->kind == FS_REDUCE_SCATTER ? 1
+                                              : -1;
     switch (q->kind) {
     case FS_ALL_REDUCE: return q->algo == FS_ALGO_RING ? 2 * (n - 1) / n : -1;
     case FS_ALL_GATHER:
@@ -85,7 +88,8 @@ static void check_dag(const fs_plan *plan)
         assert_int_equal(pred[i], plan->n_pred[i]);
     fs_free(pred);
     /* No cycle: repeatedly finish what has no unfinished predecessor. */
-    uint32_t *left = fs_alloc(plan->n_moves, sizeof *left), *ready = fs_alloc(plan->n_moves, sizeof *ready), head = 0, tail = 0;
+    uint32_t *left = fs_alloc(plan->n_moves, sizeof *left), *ready = fs_alloc(plan->n_moves, sizeof *ready), head = 0,
+             tail = 0;
     for (uint32_t i = 0; i < plan->n_moves; i++)
         if ((left[i] = plan->n_pred[i]) == 0)
             ready[tail++] = i;
@@ -131,7 +135,8 @@ static void one_case(uint64_t seed)
     for (uint32_t m = 0; m < 3; m++)
         f[m] = fabric_open(s.line, FS_COST_IDEAL, (fs_lowering_mode)m);
     uint32_t gpus[64];
-    fs_coll_request q = {.gpus = gpus, .n = random_group(&rng, f[0].topo, gpus), .size_bytes = 1 + fs_rng_below(&rng, 1u << 30)};
+    fs_coll_request q = {
+        .gpus = gpus, .n = random_group(&rng, f[0].topo, gpus), .size_bytes = 1 + fs_rng_below(&rng, 1u << 30)};
     q.root = fs_rng_below(&rng, q.n);
     for (fs_coll_kind kind = FS_ALL_REDUCE; kind < FS_SENDRECV; kind++) {
         for (fs_algo algo = FS_ALGO_RING; algo < FS_ALGOS; algo++) {

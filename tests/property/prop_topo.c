@@ -93,7 +93,8 @@ static fs_topo *random_topo(fs_rng *rng)
         assert_int_equal(fs_spec_node(spec, name, &node, nowhere, &err), FS_OK);
     }
     for (uint32_t d = 0; d < n_devices; d++) {
-        uint32_t node = fs_rng_below(rng, n_nodes + 1), kind = d == 0 ? FS_DEVICE_GPU : fs_rng_below(rng, FS_DEVICE_KINDS);
+        uint32_t node = fs_rng_below(rng, n_nodes + 1),
+                 kind = d == 0 ? FS_DEVICE_GPU : fs_rng_below(rng, FS_DEVICE_KINDS);
         snprintf(name, sizeof name, "a/dev.%u", d);
         snprintf(part, sizeof part, "part%u", kind);
         assert_int_equal(fs_spec_device(spec, name, part, node == n_nodes ? FS_NONE : node, nowhere, &err), FS_OK);
@@ -119,14 +120,15 @@ static bool same_parts(const fs_topo *a, const fs_topo *b)
         fs_part p = a->parts[i], q = b->parts[i];
         if (strcmp(p.name, q.name) != 0 || memcmp(p.peak_flops, q.peak_flops, sizeof p.peak_flops) != 0 ||
             p.kind != q.kind || p.arch != q.arch || p.mem_bytes != q.mem_bytes || p.mem_Bps != q.mem_Bps ||
-            p.gemm_efficiency != q.gemm_efficiency || p.mem_efficiency != q.mem_efficiency || p.launch_s != q.launch_s ||
-            p.power_W != q.power_W || p.latency_s != q.latency_s || p.multicast != q.multicast)
+            p.gemm_efficiency != q.gemm_efficiency || p.mem_efficiency != q.mem_efficiency ||
+            p.launch_s != q.launch_s || p.power_W != q.power_W || p.latency_s != q.latency_s ||
+            p.multicast != q.multicast)
             return false;
     }
     for (uint32_t i = 0; i < a->n_link_types; i++) {
         fs_link_type s = a->link_types[i], t = b->link_types[i];
-        if (strcmp(s.name, t.name) != 0 || s.class_ != t.class_ || s.tier != t.tier || s.bandwidth_Bps != t.bandwidth_Bps ||
-            s.effective_Bps != t.effective_Bps || s.latency_s != t.latency_s)
+        if (strcmp(s.name, t.name) != 0 || s.class_ != t.class_ || s.tier != t.tier ||
+            s.bandwidth_Bps != t.bandwidth_Bps || s.effective_Bps != t.effective_Bps || s.latency_s != t.latency_s)
             return false;
     }
     for (uint32_t i = 0; i < a->n_tiers; i++)
@@ -142,8 +144,8 @@ static bool same_graph(const fs_topo *a, const fs_topo *b)
             return false;
     for (uint32_t i = 0; i < a->n_devices; i++) {
         fs_device d = a->devices[i], e = b->devices[i];
-        if (strcmp(d.name, e.name) != 0 || d.kind != e.kind || d.part != e.part || d.node != e.node || d.index != e.index ||
-            d.rail != e.rail)
+        if (strcmp(d.name, e.name) != 0 || d.kind != e.kind || d.part != e.part || d.node != e.node ||
+            d.index != e.index || d.rail != e.rail)
             return false;
     }
     for (uint32_t i = 0; i < a->n_links; i++) {
@@ -161,8 +163,8 @@ static bool same(const fs_topo *a, const fs_topo *b)
 {
     return strcmp(a->name, b->name) == 0 && a->hash == b->hash && a->gpu_forwarding == b->gpu_forwarding &&
            a->n_parts == b->n_parts && a->n_link_types == b->n_link_types && a->n_tiers == b->n_tiers &&
-           a->n_devices == b->n_devices && a->n_links == b->n_links && a->n_gpus == b->n_gpus && a->n_nodes == b->n_nodes &&
-           same_parts(a, b) && same_graph(a, b);
+           a->n_devices == b->n_devices && a->n_links == b->n_links && a->n_gpus == b->n_gpus &&
+           a->n_nodes == b->n_nodes && same_parts(a, b) && same_graph(a, b);
 }
 
 static bool reads_back(const fs_topo *topo, const char *path)
@@ -190,8 +192,8 @@ static bool consistent(const fs_topo *t)
     for (uint32_t d = 0; d < t->n_devices; d++) {
         const fs_device *device = &t->devices[d];
         gpus += device->kind == FS_DEVICE_GPU;
-        if (device->part >= t->n_parts || t->parts[device->part].kind != device->kind || fs_topo_find(t, device->name) != d ||
-            (device->kind == FS_DEVICE_GPU && t->gpus[device->index] != d) ||
+        if (device->part >= t->n_parts || t->parts[device->part].kind != device->kind ||
+            fs_topo_find(t, device->name) != d || (device->kind == FS_DEVICE_GPU && t->gpus[device->index] != d) ||
             (device->rail != FS_NONE) != (device->kind == FS_DEVICE_NIC && device->node != FS_NONE))
             return false;
         for (uint32_t i = t->out_begin[d]; i < t->out_begin[d + 1]; i++)
@@ -220,8 +222,9 @@ static bool survey_is_sound(const fs_topo *topo)
         if (src->kind == FS_DEVICE_GPU && src->index < topo->n_gpus / 2)
             leaving += topo->links[l].bandwidth_Bps;
     }
-    bool good = s.bisection_Bps <= leaving * (1 + 1e-12) && (topo->n_gpus > 1 || (s.bisection_Bps == 0 && s.all_reach)) &&
-                s.largest_domain >= 1 && (uint64_t)s.largest_domain * s.scale_up_domains >= topo->n_gpus;
+    bool good = s.bisection_Bps <= leaving * (1 + 1e-12) &&
+                (topo->n_gpus > 1 || (s.bisection_Bps == 0 && s.all_reach)) && s.largest_domain >= 1 &&
+                (uint64_t)s.largest_domain * s.scale_up_domains >= topo->n_gpus;
     for (uint32_t t = 0; t < topo->n_tiers; t++)
         good = good && s.tiers[t].carries_gpus == (s.tiers[t].bisection_Bps > 0);
     fs_survey_free(&s);

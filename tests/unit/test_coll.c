@@ -10,21 +10,21 @@ static fabric open_ideal(const char *text)
     return fabric_open(text, FS_COST_IDEAL, FS_LOWER_COUPLED);
 }
 
-/* ---- bytes per link ----------------------------------------------------------------------------------------------- */
+/* ---- bytes per link ---------------------------------------------------------------------------------------------- */
 
 /* Eight GPUs on one NVSwitch: what each GPU sends and receives, in multiples of S. */
 static void bytes_of_each_gpu_are_the_algorithms(void **state)
 {
     (void)state;
-    static const struct { fs_coll_kind kind; fs_algo algo; double out, in; } cases[] = {
-        {FS_ALL_REDUCE, FS_ALGO_RING, 14.0 / 8, 14.0 / 8},
-        {FS_ALL_GATHER, FS_ALGO_RING, 7.0 / 8, 7.0 / 8},
-        {FS_REDUCE_SCATTER, FS_ALGO_RING, 7.0 / 8, 7.0 / 8},
-        {FS_ALL_REDUCE, FS_ALGO_NVLS, 9.0 / 8, 9.0 / 8},
-        {FS_ALL_GATHER, FS_ALGO_NVLS, 1.0 / 8, 1.0},
-        {FS_REDUCE_SCATTER, FS_ALGO_NVLS, 1.0, 1.0 / 8},
-        {FS_ALL_GATHER, FS_ALGO_DIRECT, 7.0 / 8, 7.0 / 8},
-        {FS_REDUCE_SCATTER, FS_ALGO_DIRECT, 7.0 / 8, 7.0 / 8},
+    static const struct {
+        fs_coll_kind kind;
+        fs_algo algo;
+        double out, in;
+    } cases[] = {
+        {FS_ALL_REDUCE, FS_ALGO_RING, 14.0 / 8, 14.0 / 8},   {FS_ALL_GATHER, FS_ALGO_RING, 7.0 / 8, 7.0 / 8},
+        {FS_REDUCE_SCATTER, FS_ALGO_RING, 7.0 / 8, 7.0 / 8}, {FS_ALL_REDUCE, FS_ALGO_NVLS, 9.0 / 8, 9.0 / 8},
+        {FS_ALL_GATHER, FS_ALGO_NVLS, 1.0 / 8, 1.0},         {FS_REDUCE_SCATTER, FS_ALGO_NVLS, 1.0, 1.0 / 8},
+        {FS_ALL_GATHER, FS_ALGO_DIRECT, 7.0 / 8, 7.0 / 8},   {FS_REDUCE_SCATTER, FS_ALGO_DIRECT, 7.0 / 8, 7.0 / 8},
         {FS_ALL_TO_ALL, FS_ALGO_DIRECT, 7.0 / 8, 7.0 / 8}};
     for (fs_lowering_mode mode = FS_LOWER_COUPLED; mode <= FS_LOWER_MESSAGES; mode++) {
         fabric f = fabric_open("gpus:8 nvlink:100GB/s multicast", FS_COST_IDEAL, mode);
@@ -162,7 +162,7 @@ static void pairs_meet_on_the_destinations_rail(void **state)
     fabric_close(&f);
 }
 
-/* ---- times -------------------------------------------------------------------------------------------------------- */
+/* ---- times ------------------------------------------------------------------------------------------------------- */
 
 static void ideal_times_have_closed_forms(void **state)
 {
@@ -214,8 +214,16 @@ static void the_slow_twin_has_the_rings_dependencies(void **state)
 static void nccl_costs_are_the_published_ones(void **state)
 {
     (void)state;
-    fs_nccl_run run = {.kind = FS_ALL_REDUCE, .algo = FS_ALGO_RING, .proto = FS_PROTO_SIMPLE, .arch = FS_HOPPER, .n = 8,
-                       .n_nodes = 1, .channels = 1, .intra_class = FS_CLASS_NVLINK, .size_bytes = 8, .stream_s = 0};
+    fs_nccl_run run = {.kind = FS_ALL_REDUCE,
+                       .algo = FS_ALGO_RING,
+                       .proto = FS_PROTO_SIMPLE,
+                       .arch = FS_HOPPER,
+                       .n = 8,
+                       .n_nodes = 1,
+                       .channels = 1,
+                       .intra_class = FS_CLASS_NVLINK,
+                       .size_bytes = 8,
+                       .stream_s = 0};
     near(fs_nccl_cost(&run).latency_s, (8.4 + 14 * 3.4) * 1e-6);
     run.proto = FS_PROTO_LL;
     near(fs_nccl_cost(&run).latency_s, (6.6 + 14 * 0.6) * 1e-6);
@@ -233,8 +241,15 @@ static void nccl_costs_are_the_published_ones(void **state)
     near(fs_nccl_cost(&run).wire + fs_nccl_cost(&run).wait_s, 1 / 0.92);
     run.intra_class = FS_CLASS_PCIE;
     assert_false(fs_nccl_has(&run));
-    run = (fs_nccl_run){.kind = FS_ALL_REDUCE, .algo = FS_ALGO_NVLS, .proto = FS_PROTO_SIMPLE, .arch = FS_HOPPER, .n = 8,
-                        .n_nodes = 1, .channels = 1, .size_bytes = 1e9, .stream_s = 9.0 / 8};
+    run = (fs_nccl_run){.kind = FS_ALL_REDUCE,
+                        .algo = FS_ALGO_NVLS,
+                        .proto = FS_PROTO_SIMPLE,
+                        .arch = FS_HOPPER,
+                        .n = 8,
+                        .n_nodes = 1,
+                        .channels = 1,
+                        .size_bytes = 1e9,
+                        .stream_s = 9.0 / 8};
     near(fs_nccl_cost(&run).latency_s, 25e-6);
     near(fs_nccl_cost(&run).wait_s + run.stream_s, 1 / (0.85 * 5 / 6));
 }
@@ -243,7 +258,8 @@ static double busbw(const char *file, fs_algo algo)
 {
     fabric f = fabric_open(file, FS_COST_NCCL, FS_LOWER_COUPLED);
     const double size = 1073741824.0;
-    double rate = size / lower_all(&f, FS_ALL_REDUCE, algo, size)->estimate_s * fs_busbw_factor(FS_ALL_REDUCE, f.topo->n_gpus);
+    double rate =
+        size / lower_all(&f, FS_ALL_REDUCE, algo, size)->estimate_s * fs_busbw_factor(FS_ALL_REDUCE, f.topo->n_gpus);
     fabric_close(&f);
     return rate;
 }
@@ -252,14 +268,17 @@ static double busbw(const char *file, fs_algo algo)
 static void real_boards_reach_what_their_links_allow(void **state)
 {
     (void)state;
-    static const struct { const char *file; fs_algo algo; double least, most; } cases[] = {
-        {"topologies/dgx1-v100.xml", FS_ALGO_AUTO, 115e9, 120e9},
-        {"topologies/dgx1-p100.xml", FS_ALGO_AUTO, 70e9, 72e9},
-        {"topologies/dgx-h100.xml", FS_ALGO_RING, 355e9, 371e9},
-        {"topologies/gb200-nvl72.xml", FS_ALGO_RING, 600e9, 722e9},
-        {"topologies/gb200-nvl72.xml", FS_ALGO_AUTO, 800e9, 900e9},
-        {"topologies/v100-pcie.xml", FS_ALGO_AUTO, 9e9, 11e9},
-        {"topologies/dgx-h100-x2.xml", FS_ALGO_RING, 340e9, 400e9}};
+    static const struct {
+        const char *file;
+        fs_algo algo;
+        double least, most;
+    } cases[] = {{"topologies/dgx1-v100.xml", FS_ALGO_AUTO, 115e9, 120e9},
+                 {"topologies/dgx1-p100.xml", FS_ALGO_AUTO, 70e9, 72e9},
+                 {"topologies/dgx-h100.xml", FS_ALGO_RING, 355e9, 371e9},
+                 {"topologies/gb200-nvl72.xml", FS_ALGO_RING, 600e9, 722e9},
+                 {"topologies/gb200-nvl72.xml", FS_ALGO_AUTO, 800e9, 900e9},
+                 {"topologies/v100-pcie.xml", FS_ALGO_AUTO, 9e9, 11e9},
+                 {"topologies/dgx-h100-x2.xml", FS_ALGO_RING, 340e9, 400e9}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double rate = busbw(cases[i].file, cases[i].algo);
         if (rate < cases[i].least || rate > cases[i].most)
@@ -286,7 +305,7 @@ static void auto_takes_the_fastest(void **state)
     fabric_close(&f);
 }
 
-/* ---- caches and borders ------------------------------------------------------------------------------------------- */
+/* ---- caches and borders ------------------------------------------------------------------------------------------ */
 
 static void equal_requests_share_a_plan(void **state)
 {
@@ -349,14 +368,16 @@ static void errors_say_what_is_wrong(void **state)
             "nvls needs all GPUs of the group on the same NVSwitches with multicast; ring and tree do without");
     refused(&f, (fs_coll_request){FS_ALL_TO_ALL, FS_ALGO_AUTO, FS_PROTO_LL128, g, 4, 0, S}, FS_E_TRACE,
             "protocol LL128 does not exist for all_to_all by 'direct' on these GPUs; Simple does");
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_RING, 0, g, 0, 0, S}, FS_E_TRACE, "all_reduce over a group of no ranks");
+    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_RING, 0, g, 0, 0, S}, FS_E_TRACE,
+            "all_reduce over a group of no ranks");
     refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_RING, 0, g, 4, 0, -1.0}, FS_E_TRACE,
             "all_reduce of -1 bytes; expected a finite size of at least 0");
     refused(&f, (fs_coll_request){FS_BROADCAST, FS_ALGO_AUTO, 0, g, 4, 4, S}, FS_E_TRACE,
             "root 4 of broadcast is outside its group of 4 ranks");
     refused(&f, (fs_coll_request){FS_SENDRECV, FS_ALGO_AUTO, 0, g, 3, 0, S}, FS_E_TRACE,
             "sendrecv is between two ranks; its group has 3");
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_AUTO, 0, twice, 3, 0, S}, FS_E_TRACE, "a group names 'gpu0' twice");
+    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_AUTO, 0, twice, 3, 0, S}, FS_E_TRACE,
+            "a group names 'gpu0' twice");
     refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_AUTO, 0, wrong, 2, 0, S}, FS_E_TRACE,
             "a group names 'nvsw0', which is no GPU");
     char text[128];
@@ -368,8 +389,9 @@ static void errors_say_what_is_wrong(void **state)
             "protocol LL128 does not exist for all_reduce by 'auto' on these GPUs; Simple does");
     fabric_close(&f);
     f = fabric_open("gpus:2048 nvlink:100GB/s", FS_COST_IDEAL, FS_LOWER_MESSAGES);
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_RING, 0, f.topo->gpus, 2048, 0, S}, FS_E_TRACE,
-            "all_reduce of 2048 ranks by 'ring' is 8384512 transfers, more than the 4194304 of one plan; lower it coupled");
+    refused(
+        &f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_RING, 0, f.topo->gpus, 2048, 0, S}, FS_E_TRACE,
+        "all_reduce of 2048 ranks by 'ring' is 8384512 transfers, more than the 4194304 of one plan; lower it coupled");
     fabric_close(&f);
     f = fabric_open("ring:4 nvlink:100GB/s", FS_COST_IDEAL, FS_LOWER_COUPLED);
     refused(&f, (fs_coll_request){FS_ALL_TO_ALL, FS_ALGO_AUTO, 0, f.topo->gpus, 4, 0, S}, FS_E_TOPOLOGY,
@@ -380,9 +402,14 @@ static void errors_say_what_is_wrong(void **state)
 static void memory_may_run_out(void **state)
 {
     (void)state;
-    static const struct { fs_coll_kind kind; fs_algo algo; fs_lowering_mode mode; } cases[] = {
-        {FS_ALL_REDUCE, FS_ALGO_AUTO, FS_LOWER_COUPLED}, {FS_ALL_TO_ALL, FS_ALGO_AUTO, FS_LOWER_FLOWS},
-        {FS_ALL_REDUCE, FS_ALGO_TREE, FS_LOWER_MESSAGES}, {FS_BROADCAST, FS_ALGO_CHAIN, FS_LOWER_MESSAGES}};
+    static const struct {
+        fs_coll_kind kind;
+        fs_algo algo;
+        fs_lowering_mode mode;
+    } cases[] = {{FS_ALL_REDUCE, FS_ALGO_AUTO, FS_LOWER_COUPLED},
+                 {FS_ALL_TO_ALL, FS_ALGO_AUTO, FS_LOWER_FLOWS},
+                 {FS_ALL_REDUCE, FS_ALGO_TREE, FS_LOWER_MESSAGES},
+                 {FS_BROADCAST, FS_ALGO_CHAIN, FS_LOWER_MESSAGES}};
     fabric f = open_ideal("nodes:2 gpus:2 nvlink:100GB/s nic:25GB/s multicast");
     for (size_t i = 0; i < 4; i++) {
         fs_status status = FS_E_NOMEM;
@@ -397,8 +424,8 @@ static void memory_may_run_out(void **state)
             if (status == FS_OK)
                 status = fs_router_new(f.topo, false, &router, &f.err);
             if (status == FS_OK)
-                status = fs_lowering_new(f.topo, router, patterns, (fs_lowering_options){FS_COST_NCCL, cases[i].mode}, &low,
-                                         &f.err);
+                status = fs_lowering_new(f.topo, router, patterns, (fs_lowering_options){FS_COST_NCCL, cases[i].mode},
+                                         &low, &f.err);
             fs_coll_request request = {cases[i].kind, cases[i].algo, FS_PROTO_AUTO, f.topo->gpus, 4, 0, S};
             if (status == FS_OK)
                 status = fs_lower(low, &request, &plan, &f.err);

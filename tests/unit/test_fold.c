@@ -55,7 +55,7 @@ static void kernel_times(void **state)
         assert_true(time[0] == 2e-3);
         assert_true(time[1] == 3e-3);
         ASSERT_CLOSE(time[2], cost == FS_COST_IDEAL ? 1e-2 : 2e-2 + 1e-6, 1e-12); /* efficiency 0.5, launch 1 us */
-        assert_ptr_equal(s.job->duration_s[1], time); /* same program, same part: shared */
+        assert_ptr_equal(s.job->duration_s[1], time);                             /* same program, same part: shared */
         assert_ptr_not_equal(s.job->duration_s[2], time);
         assert_true(s.job->duration_s[2][0] == 0);
         clear(&s);
@@ -218,7 +218,8 @@ static void too_many_ranks(void **state)
     assert_int_equal(try_fold(&s, "gpus:4 nvlink:25GB/s", work, FS_COST_IDEAL, &err), FS_E_TRACE);
     char want[256];
     const char *path = s.topo->path && *s.topo->path ? s.topo->path : "no file";
-    snprintf(want, sizeof want, "the trace has 5 ranks, the topology 4 GPUs (%s); each rank needs a GPU of its own", path);
+    snprintf(want, sizeof want, "the trace has 5 ranks, the topology 4 GPUs (%s); each rank needs a GPU of its own",
+             path);
     assert_string_equal(err.text, want);
     clear(&s);
 }
@@ -301,9 +302,17 @@ static void a_pair_without_a_path(void **state)
     add(b, q, "main", transfer(FS_OP_RECV, 0, 0, 1e6));
     fs_work *work = finish(b);
     static const fs_place nowhere;
-    static const fs_part gpu = {.name = "gpu", .kind = FS_DEVICE_GPU, .arch = FS_AMPERE, .peak_flops = {[FS_FP16] = 1e14},
-                                .mem_bytes = 1e9, .mem_Bps = 1e12, .gemm_efficiency = 1, .mem_efficiency = 1, .power_W = 1};
-    static const fs_link_type wire = {.name = "w", .class_ = FS_CLASS_NVLINK, .bandwidth_Bps = 1e9, .effective_Bps = 1e9};
+    static const fs_part gpu = {.name = "gpu",
+                                .kind = FS_DEVICE_GPU,
+                                .arch = FS_AMPERE,
+                                .peak_flops = {[FS_FP16] = 1e14},
+                                .mem_bytes = 1e9,
+                                .mem_Bps = 1e12,
+                                .gemm_efficiency = 1,
+                                .mem_efficiency = 1,
+                                .power_W = 1};
+    static const fs_link_type wire = {
+        .name = "w", .class_ = FS_CLASS_NVLINK, .bandwidth_Bps = 1e9, .effective_Bps = 1e9};
     static const char *const names[] = {"a", "b", "c", "d"};
     fs_spec *spec = fs_spec_new("islands", "");
     fs_topo *topo = NULL;
@@ -339,7 +348,8 @@ static void out_of_memory(void **state)
     fs_topo *topo = make_topo("gpus:4 nvlink:25GB/s");
     uint64_t live = fs_mem_live();
     fs_status status = FS_E_NOMEM;
-    for (uint64_t n = 1; status != FS_OK; n += n < 400 ? 1 : 97) { /* lowering makes thousands: every one at first, then some */
+    for (uint64_t n = 1; status != FS_OK;
+         n += n < 400 ? 1 : 97) { /* lowering makes thousands: every one at first, then some */
         fs_err err = {0};
         stage s = {.patterns = fs_pattern_table_new()};
         fs_lowering_options how = {.cost = FS_COST_IDEAL};

@@ -40,7 +40,7 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-/* ---- importing ---------------------------------------------------------------------------------------------------- */
+/* ---- importing --------------------------------------------------------------------------------------------------- */
 
 static fs_status try_import(const char *path, const fs_hwloc_options *options, fs_err *err)
 {
@@ -94,7 +94,7 @@ static void expect_text(const char *path, const fs_hwloc_options *options, const
     fs_free(text);
 }
 
-/* ---- asking a topology -------------------------------------------------------------------------------------------- */
+/* ---- asking a topology ------------------------------------------------------------------------------------------- */
 
 static uint32_t count_kind(const fs_topo *topo, fs_device_kind kind)
 {
@@ -110,7 +110,8 @@ static uint32_t lanes_from(const fs_topo *topo, uint32_t device, fs_link_class c
     uint32_t lanes = 0;
     for (uint32_t i = topo->out_begin[device]; i < topo->out_begin[device + 1]; i++) {
         const fs_link *link = &topo->links[topo->out_links[i]];
-        if (topo->link_types[link->type].class_ == class_ && (kind == FS_DEVICE_KINDS || topo->devices[link->dst].kind == kind))
+        if (topo->link_types[link->type].class_ == class_ &&
+            (kind == FS_DEVICE_KINDS || topo->devices[link->dst].kind == kind))
             lanes += link->lanes;
     }
     return lanes;
@@ -165,7 +166,7 @@ static void expect_connected(const fs_topo *topo)
     free(seen);
 }
 
-/* ---- fixtures ------------------------------------------------------------------------------------------------------ */
+/* ---- fixtures ---------------------------------------------------------------------------------------------------- */
 
 static void a100_node_has_its_switches(void **state)
 {
@@ -206,8 +207,10 @@ static void a100_node_has_its_pcie_tree(void **state)
     expect_link(topo, "cpu0", "cpu1", "xgmi-rome", 1);
     fs_topo_free(topo);
     expect_text(FIXTURES "nvswitch-8-a100.xml", NULL,
-                "<device name=\"nic2\" part=\"connectx-6\" source=\"hwloc: mlx5_8 at 0000:21:00.0, mlx5_9 at 0000:21:00.1, 1 of 2 ports active\"/>");
-    expect_text(FIXTURES "nvswitch-8-a100.xml", NULL, "left out, no port is active: mlx5_10 at 0000:22:00.0, 0 of 1 ports active");
+                "<device name=\"nic2\" part=\"connectx-6\" source=\"hwloc: mlx5_8 at 0000:21:00.0, mlx5_9 at "
+                "0000:21:00.1, 1 of 2 ports active\"/>");
+    expect_text(FIXTURES "nvswitch-8-a100.xml", NULL,
+                "left out, no port is active: mlx5_10 at 0000:22:00.0, 0 of 1 ports active");
 }
 
 static void p100_mesh_has_its_links(void **state)
@@ -247,7 +250,7 @@ static void same_node_gives_same_bytes(void **state)
     fs_free(again);
 }
 
-/* ---- real exports --------------------------------------------------------------------------------------------------- */
+/* ---- real exports ------------------------------------------------------------------------------------------------ */
 
 static const char *shared_file(const char *name)
 {
@@ -300,22 +303,22 @@ static void real_power8(void **state)
     fs_topo_free(topo);
 }
 
-/* ---- made-up nodes -------------------------------------------------------------------------------------------------- */
+/* ---- made-up nodes ----------------------------------------------------------------------------------------------- */
 
 typedef uint64_t (*rate)(uint32_t from, uint32_t to); /* MB/s; GPUs first, then switches */
 
 typedef struct node {
     uint32_t gpus, switches;
     const char *model, *product;
-    const char *osdev;  /* "nvml", "cuda", or NULL for bare PCI devices */
+    const char *osdev; /* "nvml", "cuda", or NULL for bare PCI devices */
     uint32_t pci_device;
-    bool functions;     /* switches are functions of half as many chips */
-    uint32_t bridges;   /* nested above the GPUs */
+    bool functions;         /* switches are functions of half as many chips */
+    uint32_t bridges;       /* nested above the GPUs */
     uint32_t other_sockets; /* beside the one: then the PCI tree belongs to none of them */
     bool no_socket;
-    uint32_t nic;       /* PCI device id of a NIC of vendor 15b3; 0: none */
+    uint32_t nic;          /* PCI device id of a NIC of vendor 15b3; 0: none */
     bool socket_in_matrix; /* behind GPUs and switches */
-    rate rates;         /* NULL: no matrix */
+    rate rates;            /* NULL: no matrix */
 } node;
 
 static void write_matrix(FILE *f, const node *n)
@@ -344,25 +347,33 @@ static void write_pci(FILE *f, const node *n)
 {
     fputs("<object type=\"Bridge\" gp_index=\"6\" bridge_type=\"0-1\" depth=\"0\" bridge_pci=\"0000:[00-ff]\">\n", f);
     for (uint32_t i = 0; i < n->bridges; i++)
-        fprintf(f, "<object type=\"Bridge\" gp_index=\"%u\" bridge_type=\"1-1\" depth=\"%u\" bridge_pci=\"0000:[01-ff]\" "
-                   "pci_busid=\"0000:00:%02x.0\" pci_type=\"0604 [1000:c010] [0000:0000] 00\" pci_link_speed=\"31.5\">\n", 100 + i,
-                1 + i, i % 32);
+        fprintf(f,
+                "<object type=\"Bridge\" gp_index=\"%u\" bridge_type=\"1-1\" depth=\"%u\" bridge_pci=\"0000:[01-ff]\" "
+                "pci_busid=\"0000:00:%02x.0\" pci_type=\"0604 [1000:c010] [0000:0000] 00\" pci_link_speed=\"31.5\">\n",
+                100 + i, 1 + i, i % 32);
     for (uint32_t i = 0; i < n->gpus; i++) {
-        fprintf(f, "<object type=\"PCIDev\" gp_index=\"%u\" pci_busid=\"%04x:%02x:00.0\" "
-                   "pci_type=\"0302 [10de:%04x] [10de:0000] a1\" pci_link_speed=\"0.000000\">\n", 1000 + i, i / 100, 1 + i % 100,
-                n->pci_device);
+        fprintf(f,
+                "<object type=\"PCIDev\" gp_index=\"%u\" pci_busid=\"%04x:%02x:00.0\" "
+                "pci_type=\"0302 [10de:%04x] [10de:0000] a1\" pci_link_speed=\"0.000000\">\n",
+                1000 + i, i / 100, 1 + i % 100, n->pci_device);
         if (n->osdev)
-            fprintf(f, "<object type=\"OSDev\" gp_index=\"%u\" name=\"%s%u\" osdev_type=\"1\">"
-                       "<info name=\"GPUModel\" value=\"%s\"/></object>\n", 5000 + i, n->osdev, i, n->model);
+            fprintf(f,
+                    "<object type=\"OSDev\" gp_index=\"%u\" name=\"%s%u\" osdev_type=\"1\">"
+                    "<info name=\"GPUModel\" value=\"%s\"/></object>\n",
+                    5000 + i, n->osdev, i, n->model);
         fputs("</object>\n", f);
     }
     for (uint32_t i = 0; i < n->switches; i++)
-        fprintf(f, "<object type=\"PCIDev\" gp_index=\"%u\" subtype=\"NVSwitch\" pci_busid=\"0000:%02x:00.%u\" "
-                   "pci_type=\"0680 [10de:1af1] [10de:0000] a1\" pci_link_speed=\"0.0\"/>\n", 1000 + n->gpus + i,
-                0x80 + (n->functions ? i / 2 : i), n->functions ? i % 2 : 0);
+        fprintf(f,
+                "<object type=\"PCIDev\" gp_index=\"%u\" subtype=\"NVSwitch\" pci_busid=\"0000:%02x:00.%u\" "
+                "pci_type=\"0680 [10de:1af1] [10de:0000] a1\" pci_link_speed=\"0.0\"/>\n",
+                1000 + n->gpus + i, 0x80 + (n->functions ? i / 2 : i), n->functions ? i % 2 : 0);
     if (n->nic)
-        fprintf(f, "<object type=\"PCIDev\" gp_index=\"7\" pci_busid=\"0000:f0:00.0\" pci_type=\"0207 [15b3:%04x] [15b3:0000] 00\" "
-                   "pci_link_speed=\"63.0\"/>\n", n->nic);
+        fprintf(f,
+                "<object type=\"PCIDev\" gp_index=\"7\" pci_busid=\"0000:f0:00.0\" pci_type=\"0207 [15b3:%04x] "
+                "[15b3:0000] 00\" "
+                "pci_link_speed=\"63.0\"/>\n",
+                n->nic);
     for (uint32_t i = 0; i <= n->bridges; i++)
         fputs("</object>\n", f);
 }
@@ -370,8 +381,8 @@ static void write_pci(FILE *f, const node *n)
 static void write_socket(FILE *f, const node *n, uint32_t index)
 {
     char set[128];
-    snprintf(set, sizeof set, "cpuset=\"0x%x\" complete_cpuset=\"0x%x\" nodeset=\"0x1\" complete_nodeset=\"0x1\"", 1u << index,
-             1u << index);
+    snprintf(set, sizeof set, "cpuset=\"0x%x\" complete_cpuset=\"0x%x\" nodeset=\"0x1\" complete_nodeset=\"0x1\"",
+             1u << index, 1u << index);
     if (!n->no_socket)
         fprintf(f, "<object type=\"Package\" os_index=\"%u\" gp_index=\"%u\" %s>\n", index, 10 + index, set);
     fprintf(f, "<object type=\"PU\" os_index=\"%u\" gp_index=\"%u\" %s/>\n", index, 20 + index, set);
@@ -385,14 +396,17 @@ static const char *write_node(const node *n)
 {
     const unsigned all = (1u << (1 + n->other_sockets)) - 1;
     char set[128];
-    snprintf(set, sizeof set, "cpuset=\"0x%x\" complete_cpuset=\"0x%x\" nodeset=\"0x1\" complete_nodeset=\"0x1\"", all, all);
+    snprintf(set, sizeof set, "cpuset=\"0x%x\" complete_cpuset=\"0x%x\" nodeset=\"0x1\" complete_nodeset=\"0x1\"", all,
+             all);
     FILE *f = fopen(node_path, "w");
     assert_non_null(f);
-    fprintf(f, "<?xml version=\"1.0\"?>\n<topology version=\"2.0\">\n"
-               "<object type=\"Machine\" os_index=\"0\" gp_index=\"1\" allowed_cpuset=\"0x%x\" allowed_nodeset=\"0x1\" %s>\n"
-               "<info name=\"DMIProductName\" value=\"%s\"/>\n"
-               "<object type=\"NUMANode\" os_index=\"0\" gp_index=\"2\" local_memory=\"1\" %s/>\n",
-            all, set, n->product ? n->product : "made up", set);
+    fprintf(
+        f,
+        "<?xml version=\"1.0\"?>\n<topology version=\"2.0\">\n"
+        "<object type=\"Machine\" os_index=\"0\" gp_index=\"1\" allowed_cpuset=\"0x%x\" allowed_nodeset=\"0x1\" %s>\n"
+        "<info name=\"DMIProductName\" value=\"%s\"/>\n"
+        "<object type=\"NUMANode\" os_index=\"0\" gp_index=\"2\" local_memory=\"1\" %s/>\n",
+        all, set, n->product ? n->product : "made up", set);
     for (uint32_t i = 0; i <= n->other_sockets; i++)
         write_socket(f, n, i);
     if (n->other_sockets > 0)
@@ -406,9 +420,15 @@ static const char *write_node(const node *n)
 }
 
 static const node a100s = {.gpus = 8, .model = "NVIDIA A100-SXM4-80GB", .osdev = "nvml"};
-static bool is_switch(uint32_t i) { return i >= 8; } /* of 8 GPUs */
+static bool is_switch(uint32_t i)
+{
+    return i >= 8;
+} /* of 8 GPUs */
 
-static uint64_t all_pairs(uint32_t from, uint32_t to) { return is_switch(from) || is_switch(to) ? 0 : 300000; }
+static uint64_t all_pairs(uint32_t from, uint32_t to)
+{
+    return is_switch(from) || is_switch(to) ? 0 : 300000;
+}
 
 static void closed_matrix_becomes_one_switch(void **state)
 {
@@ -427,7 +447,10 @@ static void closed_matrix_becomes_one_switch(void **state)
     expect_text(node_path, NULL, "<device name=\"nvsw0\" part=\"nvswitch2\" source=\"hwloc: NVLinkBandwidth\"/>");
 }
 
-static uint64_t closed_and_switched(uint32_t from, uint32_t to) { return is_switch(from) != is_switch(to) ? 50000 : is_switch(from) ? 0 : 300000; }
+static uint64_t closed_and_switched(uint32_t from, uint32_t to)
+{
+    return is_switch(from) != is_switch(to) ? 50000 : is_switch(from) ? 0 : 300000;
+}
 
 static void direct_links_beside_switches_are_dropped(void **state)
 {
@@ -443,7 +466,10 @@ static void direct_links_beside_switches_are_dropped(void **state)
     fs_topo_free(topo);
 }
 
-static uint64_t own_port(uint32_t from, uint32_t to) { return from + 8 == to || to + 8 == from ? 300000 : 0; }
+static uint64_t own_port(uint32_t from, uint32_t to)
+{
+    return from + 8 == to || to + 8 == from ? 300000 : 0;
+}
 
 static void ports_are_merged_into_a_switch(void **state)
 {
@@ -459,7 +485,10 @@ static void ports_are_merged_into_a_switch(void **state)
     expect_text(node_path, NULL, "every NVSwitch object has one GPU: they are taken for the ports of one switch");
 }
 
-static uint64_t switched(uint32_t from, uint32_t to) { return is_switch(from) != is_switch(to) ? 25000 : 0; }
+static uint64_t switched(uint32_t from, uint32_t to)
+{
+    return is_switch(from) != is_switch(to) ? 25000 : 0;
+}
 
 static void functions_of_a_chip_are_one_switch(void **state)
 {
@@ -497,7 +526,8 @@ static void halves_are_joined_by_trunks(void **state)
     topo = import_topo(write_node(&n), NULL);
     assert_null(link_between(topo, "nvsw0", "nvsw1"));
     fs_topo_free(topo);
-    expect_text(node_path, NULL, "the NVSwitches form 2 groups which hwloc does not join: GPUs of different groups meet over PCIe");
+    expect_text(node_path, NULL,
+                "the NVSwitches form 2 groups which hwloc does not join: GPUs of different groups meet over PCIe");
 
     n = a100s;
     n.switches = 5; /* three on one side */
@@ -505,16 +535,19 @@ static void halves_are_joined_by_trunks(void **state)
     expect_text(write_node(&n), NULL, "the NVSwitches form 2 groups which hwloc does not join");
 }
 
-/* ---- GPUs and options ----------------------------------------------------------------------------------------------- */
+/* ---- GPUs and options -------------------------------------------------------------------------------------------- */
 
 static void gpus_are_found_in_three_ways(void **state)
 {
     (void)state;
     node n = {.gpus = 2, .model = "Tesla V100-SXM2-32GB", .osdev = "cuda"};
-    expect_text(write_node(&n), NULL, "<device name=\"gpu1\" part=\"v100-sxm2-32gb\" source=\"hwloc: cuda1 at 0000:02:00.0, Tesla V100-SXM2-32GB\"/>");
+    expect_text(write_node(&n), NULL,
+                "<device name=\"gpu1\" part=\"v100-sxm2-32gb\" source=\"hwloc: cuda1 at 0000:02:00.0, Tesla "
+                "V100-SXM2-32GB\"/>");
     expect_text(node_path, NULL, "no NVLinkBandwidth matrix, so no NVLinks");
     n = (node){.gpus = 2, .pci_device = 0x20b2};
-    expect_text(write_node(&n), NULL, "<device name=\"gpu1\" part=\"a100-sxm4-80gb\" source=\"hwloc: PCI 0000:02:00.0\"/>");
+    expect_text(write_node(&n), NULL,
+                "<device name=\"gpu1\" part=\"a100-sxm4-80gb\" source=\"hwloc: PCI 0000:02:00.0\"/>");
     const fs_hwloc_options options = {.gpu_part = "h200-sxm"};
     expect_text(node_path, &options, "<device name=\"gpu0\" part=\"h200-sxm\"");
 }
@@ -523,11 +556,13 @@ static void unknown_parts_are_errors(void **state)
 {
     (void)state;
     node n = {.gpus = 2, .model = "NVIDIA Nothing 9000", .osdev = "nvml", .pci_device = 0xffff};
-    expect_error(write_node(&n), NULL, FS_E_TOPOLOGY,
-                 "nvml0 at 0000:01:00.0 is 'NVIDIA Nothing 9000' (PCI device 10de:ffff), which is none of the shipped parts; "
-                 "name one with --gpu-part");
+    expect_error(
+        write_node(&n), NULL, FS_E_TOPOLOGY,
+        "nvml0 at 0000:01:00.0 is 'NVIDIA Nothing 9000' (PCI device 10de:ffff), which is none of the shipped parts; "
+        "name one with --gpu-part");
     const fs_hwloc_options misspelt = {.gpu_part = "h200-smx"}, bad_nic = {.nic_part = "carrier-pigeon"};
-    expect_error(node_path, &misspelt, FS_E_USAGE, "no shipped gpu part is called 'h200-smx'; did you mean 'h200-sxm'?");
+    expect_error(node_path, &misspelt, FS_E_USAGE,
+                 "no shipped gpu part is called 'h200-smx'; did you mean 'h200-sxm'?");
     expect_error(node_path, &bad_nic, FS_E_USAGE, "no shipped nic part is called 'carrier-pigeon'");
     n.gpus = 0;
     expect_error(write_node(&n), NULL, FS_E_TOPOLOGY,
@@ -539,7 +574,10 @@ static void text_of_the_machine_is_escaped(void **state)
 {
     (void)state;
     const fs_hwloc_options options = {.gpu_part = "h200-sxm"};
-    const node n = {.gpus = 1, .osdev = "nvml", .model = "&lt;a&gt; &amp; &quot;b&quot; \xc3\xa9", .product = "x --&gt; y\xe2\x82\xac"};
+    const node n = {.gpus = 1,
+                    .osdev = "nvml",
+                    .model = "&lt;a&gt; &amp; &quot;b&quot; \xc3\xa9",
+                    .product = "x --&gt; y\xe2\x82\xac"};
     fs_topo *topo = import_topo(write_node(&n), &options);
     assert_string_equal(topo->name, "x-y");
     fs_topo_free(topo);
@@ -562,14 +600,18 @@ static void this_machine_says_what_it_lacks(void **state)
         assert_non_null(strstr(err.text, "which is none of the shipped parts"));
 }
 
-/* ---- sockets, NICs ------------------------------------------------------------------------------------------------- */
+/* ---- sockets, NICs ----------------------------------------------------------------------------------------------- */
 
-static uint64_t to_the_socket(uint32_t from, uint32_t to) { return from == 2 || to == 2 ? 40000 : 0; } /* of 2 GPUs */
+static uint64_t to_the_socket(uint32_t from, uint32_t to)
+{
+    return from == 2 || to == 2 ? 40000 : 0;
+} /* of 2 GPUs */
 
 static void sockets_have_nvlinks_on_power(void **state)
 {
     (void)state;
-    const node n = {.gpus = 2, .model = "Tesla P100-SXM2-16GB", .osdev = "nvml", .socket_in_matrix = true, .rates = to_the_socket};
+    const node n = {
+        .gpus = 2, .model = "Tesla P100-SXM2-16GB", .osdev = "nvml", .socket_in_matrix = true, .rates = to_the_socket};
     fs_topo *topo = import_topo(write_node(&n), NULL);
     const uint32_t cpu = fs_topo_find(topo, "cpu0");
     assert_int_equal(lanes_from(topo, cpu, FS_CLASS_C2C, FS_DEVICE_GPU), 4);
@@ -615,7 +657,10 @@ static void nics_need_a_part(void **state)
     expect_text(node_path, &options, "<device name=\"nic0\" part=\"connectx-6\"");
 }
 
-static uint64_t nothing(uint32_t from, uint32_t to) { return (void)from, (void)to, 0; }
+static uint64_t nothing(uint32_t from, uint32_t to)
+{
+    return (void)from, (void)to, 0;
+}
 
 static void limits_hold(void **state)
 {
@@ -641,12 +686,24 @@ static void limits_hold(void **state)
     expect_error(node_path, NULL, FS_E_TOPOLOGY, "the file is larger than 64 MiB");
 }
 
-/* ---- NVLink errors -------------------------------------------------------------------------------------------------- */
+/* ---- NVLink errors ----------------------------------------------------------------------------------------------- */
 
-static uint64_t odd_rate(uint32_t from, uint32_t to) { return from + to == 1 ? 30000 : 0; }
-static uint64_t too_many(uint32_t from, uint32_t to) { return is_switch(from) != is_switch(to) ? 75000 : 0; }
-static uint64_t no_gpu(uint32_t from, uint32_t to) { return is_switch(from) && is_switch(to) ? 25000 : 0; }
-static uint64_t enormous(uint32_t from, uint32_t to) { return from + to == 1 ? UINT64_MAX : 0; }
+static uint64_t odd_rate(uint32_t from, uint32_t to)
+{
+    return from + to == 1 ? 30000 : 0;
+}
+static uint64_t too_many(uint32_t from, uint32_t to)
+{
+    return is_switch(from) != is_switch(to) ? 75000 : 0;
+}
+static uint64_t no_gpu(uint32_t from, uint32_t to)
+{
+    return is_switch(from) && is_switch(to) ? 25000 : 0;
+}
+static uint64_t enormous(uint32_t from, uint32_t to)
+{
+    return from + to == 1 ? UINT64_MAX : 0;
+}
 
 static void impossible_nvlinks_are_errors(void **state)
 {
@@ -671,7 +728,7 @@ static void impossible_nvlinks_are_errors(void **state)
                  "NVLinkBandwidth joins gpu0 and PCI 0000:80:00.0, but part 'p100-sxm2' has no such NVLinks");
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static void expect_file_error(const char *content, uint32_t line, const char *text)
 {
@@ -745,15 +802,15 @@ static void failed_allocations_are_errors(void **state)
     }
 }
 
-/* ---- models and speeds ---------------------------------------------------------------------------------------------- */
+/* ---- models and speeds ------------------------------------------------------------------------------------------- */
 
 static void every_model_has_a_shipped_part(void **state)
 {
     (void)state;
     static const char *const models[] = {
-        "Tesla P100-SXM2-16GB", "Tesla V100-SXM2-32GB", "Tesla V100-SXM3-32GB", "Tesla V100-SXM3-32GB-H",
-        "Tesla V100-PCIE-32GB", "NVIDIA A100-SXM4-40GB", "A100-SXM4-80GB", "NVIDIA H100 80GB HBM3", "NVIDIA H200",
-        "NVIDIA B200", "NVIDIA GB200",
+        "Tesla P100-SXM2-16GB", "Tesla V100-SXM2-32GB",  "Tesla V100-SXM3-32GB", "Tesla V100-SXM3-32GB-H",
+        "Tesla V100-PCIE-32GB", "NVIDIA A100-SXM4-40GB", "A100-SXM4-80GB",       "NVIDIA H100 80GB HBM3",
+        "NVIDIA H200",          "NVIDIA B200",           "NVIDIA GB200",
     };
     static const uint32_t nics[] = {0x1013, 0x1014, 0x1017, 0x1018, 0x1019, 0x101a, 0x101b, 0x101c, 0x1021};
     fs_err err = {0};
@@ -788,8 +845,8 @@ static void speeds_are_decoded(void **state)
         double GBps;
         uint32_t generation, width;
     } cases[] = {
-        {0, 0, 0},          {-1, 0, 0},        {0.25, 1, 1},       {4.0, 1, 16},       {3.938462, 3, 4}, {7.876923, 3, 8},
-        {8.0, 2, 16},       {15.753846, 3, 16}, {31.507692, 4, 16}, {63.015385, 5, 16}, {121.0, 6, 16},   {1000, 0, 0},
+        {0, 0, 0},    {-1, 0, 0},         {0.25, 1, 1},       {4.0, 1, 16},       {3.938462, 3, 4}, {7.876923, 3, 8},
+        {8.0, 2, 16}, {15.753846, 3, 16}, {31.507692, 4, 16}, {63.015385, 5, 16}, {121.0, 6, 16},   {1000, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const fs_pcie_link link = fs_pcie_decode(cases[i].GBps);
@@ -798,7 +855,8 @@ static void speeds_are_decoded(void **state)
     }
 }
 
-static void expect_choice(double port, double device, uint32_t expected, uint32_t generation, uint32_t width, bool assumed)
+static void expect_choice(double port, double device, uint32_t expected, uint32_t generation, uint32_t width,
+                          bool assumed)
 {
     bool was_assumed;
     const fs_pcie_link link = fs_pcie_choose(port, device, expected, &was_assumed);
@@ -810,22 +868,23 @@ static void expect_choice(double port, double device, uint32_t expected, uint32_
 static void ports_are_believed_unless_they_sleep(void **state)
 {
     (void)state;
-    expect_choice(31.5, 15.75, 4, 4, 16, false);  /* NVML's maximum is counted as 3.0 */
-    expect_choice(7.88, 15.75, 3, 3, 8, false);   /* half the lanes are wired */
-    expect_choice(4.0, 15.75, 5, 5, 16, true);    /* asleep; the device says x16 */
-    expect_choice(4.0, 4.0, 3, 3, 16, true);      /* both asleep */
-    expect_choice(4.0, 4.0, 0, 1, 16, false);     /* a switch: no reason to doubt it */
-    expect_choice(0, 15.75, 0, 3, 16, false);     /* no port above */
-    expect_choice(0, 15.75, 4, 4, 16, true);      /* a GPU, as NVML has it */
+    expect_choice(31.5, 15.75, 4, 4, 16, false); /* NVML's maximum is counted as 3.0 */
+    expect_choice(7.88, 15.75, 3, 3, 8, false);  /* half the lanes are wired */
+    expect_choice(4.0, 15.75, 5, 5, 16, true);   /* asleep; the device says x16 */
+    expect_choice(4.0, 4.0, 3, 3, 16, true);     /* both asleep */
+    expect_choice(4.0, 4.0, 0, 1, 16, false);    /* a switch: no reason to doubt it */
+    expect_choice(0, 15.75, 0, 3, 16, false);    /* no port above */
+    expect_choice(0, 15.75, 4, 4, 16, true);     /* a GPU, as NVML has it */
     expect_choice(0, 0, 5, 5, 16, true);
     expect_choice(0, 0, 0, 3, 16, true);
-    expect_choice(0, 123.4, 0, 3, 16, true);      /* no rate of PCIe */
+    expect_choice(0, 123.4, 0, 3, 16, true); /* no rate of PCIe */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(failed_allocations_are_errors), /* first: later, hwloc's libxml2 allocates through fs_alloc too */
+        cmocka_unit_test(
+            failed_allocations_are_errors), /* first: later, hwloc's libxml2 allocates through fs_alloc too */
         cmocka_unit_test(a100_node_has_its_switches),
         cmocka_unit_test(a100_node_has_its_pcie_tree),
         cmocka_unit_test(p100_mesh_has_its_links),

@@ -29,12 +29,24 @@ static void check_numbers(void **state)
         const char *text;
         double value;
     } good[] = {
-        {"0", 0.0},         {"-0", -0.0},          {"1", 1.0},
-        {"+1.5", 1.5},      {".5", 0.5},           {"2.", 2.0},
-        {"1e3", 1000.0},    {"1E+3", 1000.0},      {"25e-3", 0.025},
-        {"0.1", 0.1},       {"1e22", 1e22},        {"1e23", 1e23},
-        {"-7e-9", -7e-9},   {"1e308", 1e308},      {"1.7976931348623157e308", DBL_MAX},
-        {"5e-324", 5e-324}, {"0e999999999999", 0}, {"9007199254740993", 9007199254740992.0},
+        {"0", 0.0},
+        {"-0", -0.0},
+        {"1", 1.0},
+        {"+1.5", 1.5},
+        {".5", 0.5},
+        {"2.", 2.0},
+        {"1e3", 1000.0},
+        {"1E+3", 1000.0},
+        {"25e-3", 0.025},
+        {"0.1", 0.1},
+        {"1e22", 1e22},
+        {"1e23", 1e23},
+        {"-7e-9", -7e-9},
+        {"1e308", 1e308},
+        {"1.7976931348623157e308", DBL_MAX},
+        {"5e-324", 5e-324},
+        {"0e999999999999", 0},
+        {"9007199254740993", 9007199254740992.0},
         {"123456789012345678901234567890", 123456789012345678901234567890.0},
         {"3.141592653589793238462643383279", 3.14159265358979311600},
         {"0.000000000000000000000000000000000000001", 1e-39},
@@ -44,9 +56,11 @@ static void check_numbers(void **state)
         assert_int_equal(fs_parse_number(good[i].text, &value), 0);
         assert_same(value, good[i].value);
     }
-    static const char *const bad[] = {"",    " 1",  "1 ",  "1,5",   "nan",      "inf",    "-inf",  "0x10",  "1e",
-                                      "e5",  ".",   "-",   "+-1",   "1e999",    "-1e999", "1e-999", "1.2.3", "1e+",
-                                      "1_0", "--1", "1d3", "1e1.5", "\xd9\xa1", "Infinity", "1e99999999999999999999"};
+    static const char *const bad[] = {"",       " 1",    "1 ",       "1,5",      "nan",
+                                      "inf",    "-inf",  "0x10",     "1e",       "e5",
+                                      ".",      "-",     "+-1",      "1e999",    "-1e999",
+                                      "1e-999", "1.2.3", "1e+",      "1_0",      "--1",
+                                      "1d3",    "1e1.5", "\xd9\xa1", "Infinity", "1e99999999999999999999"};
     for (size_t i = 0; i < LENGTH(bad); i++) {
         double value = 42;
         assert_int_equal(fs_parse_number(bad[i], &value), -1);
@@ -87,14 +101,11 @@ static void check_quantities(void **state)
         fs_unit unit;
         double value;
     } good[] = {
-        {"0.5", FS_UNIT_NONE, 0.5},          {"700ns", FS_UNIT_SECONDS, 700e-9},
-        {"700 ns", FS_UNIT_SECONDS, 700e-9}, {"1.5us", FS_UNIT_SECONDS, 1.5e-6},
-        {"2 ms", FS_UNIT_SECONDS, 0.002},    {"0s", FS_UNIT_SECONDS, 0},
-        {"64MiB", FS_UNIT_BYTES, 67108864},  {"1GB", FS_UNIT_BYTES, 1e9},
-        {"25GB/s", FS_UNIT_BPS, 25e9},       {"400Gb/s", FS_UNIT_BPS, 50e9},
-        {"1e2MB/s", FS_UNIT_BPS, 1e8},       {"989TFLOP/s", FS_UNIT_FLOPS, 989e12},
-        {"1.5PFLOP", FS_UNIT_FLOP, 1.5e15},  {"700W", FS_UNIT_WATTS, 700},
-        {"1.2MW", FS_UNIT_WATTS, 1.2e6},
+        {"0.5", FS_UNIT_NONE, 0.5},         {"700ns", FS_UNIT_SECONDS, 700e-9}, {"700 ns", FS_UNIT_SECONDS, 700e-9},
+        {"1.5us", FS_UNIT_SECONDS, 1.5e-6}, {"2 ms", FS_UNIT_SECONDS, 0.002},   {"0s", FS_UNIT_SECONDS, 0},
+        {"64MiB", FS_UNIT_BYTES, 67108864}, {"1GB", FS_UNIT_BYTES, 1e9},        {"25GB/s", FS_UNIT_BPS, 25e9},
+        {"400Gb/s", FS_UNIT_BPS, 50e9},     {"1e2MB/s", FS_UNIT_BPS, 1e8},      {"989TFLOP/s", FS_UNIT_FLOPS, 989e12},
+        {"1.5PFLOP", FS_UNIT_FLOP, 1.5e15}, {"700W", FS_UNIT_WATTS, 700},       {"1.2MW", FS_UNIT_WATTS, 1.2e6},
     };
     const char *why = NULL;
     for (size_t i = 0; i < LENGTH(good); i++) {
@@ -170,16 +181,26 @@ static void check_formats(void **state)
         double value;
         const char *text;
     } cases[] = {
-        {fs_format_seconds, 0, "0 s"},             {fs_format_seconds, 1.5e-3, "1.50 ms"},
-        {fs_format_seconds, 9.9997e-4, "1.00 ms"}, {fs_format_seconds, 12.345, "12.3 s"},
-        {fs_format_seconds, 7e-7, "700 ns"},       {fs_format_seconds, 1e-12, "0.001 ns"},
-        {fs_format_seconds, 123456, "123456 s"},   {fs_format_seconds, -1.5e-3, "-1.50 ms"},
-        {fs_format_seconds, 2, "2.00 s"},          {fs_format_seconds, (double)INFINITY, "inf s"},
-        {fs_format_bytes, -0.0, "0 B"},             {fs_format_bytes, 8, "8 B"},
-        {fs_format_bytes, 67108864, "64.0 MiB"},   {fs_format_bytes, 1023.9, "1.00 KiB"},
-        {fs_format_bytes, 1000, "1000 B"},         {fs_format_bytes, 1024 * 1000.0, "1000 KiB"},
-        {fs_format_bps, 370e9, "370 GB/s"},        {fs_format_bps, 3.35e12, "3.35 TB/s"},
-        {fs_format_flops, 989e12, "989 TFLOP/s"},  {fs_format_flops, 1.979e15, "1.98 PFLOP/s"},
+        {fs_format_seconds, 0, "0 s"},
+        {fs_format_seconds, 1.5e-3, "1.50 ms"},
+        {fs_format_seconds, 9.9997e-4, "1.00 ms"},
+        {fs_format_seconds, 12.345, "12.3 s"},
+        {fs_format_seconds, 7e-7, "700 ns"},
+        {fs_format_seconds, 1e-12, "0.001 ns"},
+        {fs_format_seconds, 123456, "123456 s"},
+        {fs_format_seconds, -1.5e-3, "-1.50 ms"},
+        {fs_format_seconds, 2, "2.00 s"},
+        {fs_format_seconds, (double)INFINITY, "inf s"},
+        {fs_format_bytes, -0.0, "0 B"},
+        {fs_format_bytes, 8, "8 B"},
+        {fs_format_bytes, 67108864, "64.0 MiB"},
+        {fs_format_bytes, 1023.9, "1.00 KiB"},
+        {fs_format_bytes, 1000, "1000 B"},
+        {fs_format_bytes, 1024 * 1000.0, "1000 KiB"},
+        {fs_format_bps, 370e9, "370 GB/s"},
+        {fs_format_bps, 3.35e12, "3.35 TB/s"},
+        {fs_format_flops, 989e12, "989 TFLOP/s"},
+        {fs_format_flops, 1.979e15, "1.98 PFLOP/s"},
     };
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char buffer[64];
@@ -188,11 +209,8 @@ static void check_formats(void **state)
     static const struct {
         uint64_t value;
         const char *text;
-    } counts[] = {{0, "0"},
-                  {999, "999"},
-                  {1000, "1,000"},
-                  {1048576, "1,048,576"},
-                  {UINT64_MAX, "18,446,744,073,709,551,615"}};
+    } counts[] = {
+        {0, "0"}, {999, "999"}, {1000, "1,000"}, {1048576, "1,048,576"}, {UINT64_MAX, "18,446,744,073,709,551,615"}};
     for (size_t i = 0; i < LENGTH(counts); i++) {
         char buffer[64];
         assert_string_equal(fs_format_count(counts[i].value, buffer, sizeof buffer), counts[i].text);
@@ -205,10 +223,14 @@ static void check_exact(void **state)
     static const struct {
         double value;
         const char *text;
-    } cases[] = {{0, "0"},         {1, "1"},
-                 {0.1, "0.1"},     {1e22, "1e+22"},
-                 {1234567, "1234567"}, {2.5e-7, "2.5e-07"},
-                 {-1.5, "-1.5"},   {5e-324, "4.94065645841247e-324"}};
+    } cases[] = {{0, "0"},
+                 {1, "1"},
+                 {0.1, "0.1"},
+                 {1e22, "1e+22"},
+                 {1234567, "1234567"},
+                 {2.5e-7, "2.5e-07"},
+                 {-1.5, "-1.5"},
+                 {5e-324, "4.94065645841247e-324"}};
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char buffer[40];
         assert_string_equal(fs_format_exact(cases[i].value, buffer, sizeof buffer), cases[i].text);
@@ -235,10 +257,9 @@ static void check_suggestions(void **state)
     long_name[sizeof long_name - 1] = '\0';
     const struct {
         const char *name, *near;
-    } cases[] = {{"hiden", "hidden"},     {"hidden", "hidden"}, {"hiddne", "hidden"},
-                 {"Heads", "heads"},      {"sec", "seq"},       {"TP", "tp"},
-                 {"kvheads", "kv_heads"}, {"pp", NULL},         {"vocabulary", NULL},
-                 {"", NULL},              {long_name, NULL}};
+    } cases[] = {{"hiden", "hidden"},  {"hidden", "hidden"}, {"hiddne", "hidden"},    {"Heads", "heads"},
+                 {"sec", "seq"},       {"TP", "tp"},         {"kvheads", "kv_heads"}, {"pp", NULL},
+                 {"vocabulary", NULL}, {"", NULL},           {long_name, NULL}};
     for (size_t i = 0; i < LENGTH(cases); i++) {
         const char *near = fs_suggest(cases[i].name, keys, LENGTH(keys));
         if (cases[i].near == NULL)
@@ -266,20 +287,18 @@ static int leave_comma_locale(void **state)
     return setlocale(LC_ALL, "C") == NULL;
 }
 
-#define IN_COMMA_LOCALE(test)                                                             \
-    {                                                                                     \
-        #test " under a comma-decimal locale", test, enter_comma_locale, leave_comma_locale, NULL \
+#define IN_COMMA_LOCALE(test)                                                                                          \
+    {                                                                                                                  \
+#test " under a comma-decimal locale", test, enter_comma_locale, leave_comma_locale, NULL                      \
     }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_numbers),     cmocka_unit_test(check_uint),
-        cmocka_unit_test(check_quantities),  cmocka_unit_test(check_sizes),
-        cmocka_unit_test(check_formats),     cmocka_unit_test(check_exact),
-        cmocka_unit_test(check_suggestions), IN_COMMA_LOCALE(check_numbers),
-        IN_COMMA_LOCALE(check_quantities),   IN_COMMA_LOCALE(check_sizes),
-        IN_COMMA_LOCALE(check_formats),      IN_COMMA_LOCALE(check_exact),
+        cmocka_unit_test(check_numbers),     cmocka_unit_test(check_uint),    cmocka_unit_test(check_quantities),
+        cmocka_unit_test(check_sizes),       cmocka_unit_test(check_formats), cmocka_unit_test(check_exact),
+        cmocka_unit_test(check_suggestions), IN_COMMA_LOCALE(check_numbers),  IN_COMMA_LOCALE(check_quantities),
+        IN_COMMA_LOCALE(check_sizes),        IN_COMMA_LOCALE(check_formats),  IN_COMMA_LOCALE(check_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

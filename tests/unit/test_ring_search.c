@@ -3,8 +3,9 @@
 #include "fabric_case.h"
 
 /* DGX-1 V100: from, to, lanes. P100 has the same pairs with one lane each. */
-static const uint8_t cube_mesh[][3] = {{0, 1, 1}, {0, 2, 1}, {0, 3, 2}, {0, 4, 2}, {1, 2, 2}, {1, 3, 1}, {1, 5, 2}, {2, 3, 2},
-                                       {2, 6, 1}, {3, 7, 1}, {4, 5, 1}, {4, 6, 1}, {4, 7, 2}, {5, 6, 2}, {5, 7, 1}, {6, 7, 2}};
+static const uint8_t cube_mesh[][3] = {{0, 1, 1}, {0, 2, 1}, {0, 3, 2}, {0, 4, 2}, {1, 2, 2}, {1, 3, 1},
+                                       {1, 5, 2}, {2, 3, 2}, {2, 6, 1}, {3, 7, 1}, {4, 5, 1}, {4, 6, 1},
+                                       {4, 7, 2}, {5, 6, 2}, {5, 7, 1}, {6, 7, 2}};
 
 static void fill_cube_mesh(bool p100, uint32_t n, uint32_t *lanes)
 {
@@ -116,8 +117,11 @@ static void dgx1_rings_give_their_bandwidth(void **state)
 static void rings_cross_sockets_and_boards_once(void **state)
 {
     (void)state;
-    static const struct { const char *file; fs_link_class class_; double crossings; } cases[] = {
-        {"topologies/v100-pcie.xml", FS_CLASS_CPU, 1.0}, {"topologies/dgx2h.xml", FS_CLASS_NVLINK, 1.0 / 6}};
+    static const struct {
+        const char *file;
+        fs_link_class class_;
+        double crossings;
+    } cases[] = {{"topologies/v100-pcie.xml", FS_CLASS_CPU, 1.0}, {"topologies/dgx2h.xml", FS_CLASS_NVLINK, 1.0 / 6}};
     for (size_t i = 0; i < 2; i++) {
         fabric f = fabric_open(cases[i].file, FS_COST_IDEAL, FS_LOWER_COUPLED);
         uint32_t n = f.topo->n_gpus, shuffled[16], found = 0;
@@ -206,11 +210,16 @@ static void one_gpu_a_node_and_odd_groups_work(void **state)
 static fabric open_nodes(uint32_t nodes, uint32_t nics, bool nvlink)
 {
     static const fs_place nowhere = {0};
-    static const fs_part parts[] = {
-        {.name = "g", .kind = FS_DEVICE_GPU, .mem_bytes = 1, .mem_Bps = 1, .gemm_efficiency = 1, .mem_efficiency = 1,
-         .peak_flops = {[FS_FP16] = 1}},
-        {.name = "plx", .kind = FS_DEVICE_PCIE_SWITCH}, {.name = "nic", .kind = FS_DEVICE_NIC},
-        {.name = "sw", .kind = FS_DEVICE_NET_SWITCH}};
+    static const fs_part parts[] = {{.name = "g",
+                                     .kind = FS_DEVICE_GPU,
+                                     .mem_bytes = 1,
+                                     .mem_Bps = 1,
+                                     .gemm_efficiency = 1,
+                                     .mem_efficiency = 1,
+                                     .peak_flops = {[FS_FP16] = 1}},
+                                    {.name = "plx", .kind = FS_DEVICE_PCIE_SWITCH},
+                                    {.name = "nic", .kind = FS_DEVICE_NIC},
+                                    {.name = "sw", .kind = FS_DEVICE_NET_SWITCH}};
     static const fs_link_type types[] = {
         {.name = "nvl", .class_ = FS_CLASS_NVLINK, .bandwidth_Bps = 100e9, .effective_Bps = 100e9},
         {.name = "pci", .class_ = FS_CLASS_PCIE, .bandwidth_Bps = 30e9, .effective_Bps = 30e9},

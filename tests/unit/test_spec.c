@@ -12,8 +12,16 @@
 static const fs_place at = {"spec.xml", 7, 3};
 
 static const fs_part gpu = {
-    .name = "g", .kind = FS_DEVICE_GPU, .arch = FS_VOLTA, .peak_flops = {[FS_FP16] = 1e14}, .mem_bytes = 1e9,
-    .mem_Bps = 1e12, .gemm_efficiency = 0.5, .mem_efficiency = 0.5, .launch_s = 1e-6, .power_W = 300,
+    .name = "g",
+    .kind = FS_DEVICE_GPU,
+    .arch = FS_VOLTA,
+    .peak_flops = {[FS_FP16] = 1e14},
+    .mem_bytes = 1e9,
+    .mem_Bps = 1e12,
+    .gemm_efficiency = 0.5,
+    .mem_efficiency = 0.5,
+    .launch_s = 1e-6,
+    .power_W = 300,
 };
 static const fs_part nic = {.name = "n", .kind = FS_DEVICE_NIC, .latency_s = 1e-6};
 static const fs_link_type wire = {
@@ -164,8 +172,10 @@ static void bad_figures_are_errors(void **state)
     } cases[] = {
         {offsetof(fs_part, mem_bytes), 0, "memory must be from 1 to 1e18 B, found 0", "memory"},
         {offsetof(fs_part, mem_Bps), -1, "memory-bandwidth must be from 1 to 1e18 B/s, found -1", "memory-bandwidth"},
-        {offsetof(fs_part, gemm_efficiency), 1.5, "gemm-efficiency must be from 1e-6 to 1, found 1.5", "gemm-efficiency"},
-        {offsetof(fs_part, mem_efficiency), 0, "memory-efficiency must be from 1e-6 to 1, found 0", "memory-efficiency"},
+        {offsetof(fs_part, gemm_efficiency), 1.5, "gemm-efficiency must be from 1e-6 to 1, found 1.5",
+         "gemm-efficiency"},
+        {offsetof(fs_part, mem_efficiency), 0, "memory-efficiency must be from 1e-6 to 1, found 0",
+         "memory-efficiency"},
         {offsetof(fs_part, launch_s), -1, "launch must be from 0 to 1e6 s, found -1", "launch"},
         {offsetof(fs_part, power_W), -5, "power must be from 0 to 1e9 W, found -5", "power"},
         {offsetof(fs_part, latency_s), -1, "latency must be from 0 to 1e6 s, found -1", "latency"},
@@ -232,7 +242,8 @@ static void bad_link_types_are_errors(void **state)
     t.effective_Bps = 0;
     expect_at(fs_spec_link_type(spec, &t, "pcie", at, &err), &err, "effective must be from 1 to 1e18 B/s, found 0");
     t.bandwidth_Bps = 1e308;
-    expect_at(fs_spec_link_type(spec, &t, "pcie", at, &err), &err, "bandwidth must be from 1 to 1e18 B/s, found 1e+308");
+    expect_at(fs_spec_link_type(spec, &t, "pcie", at, &err), &err,
+              "bandwidth must be from 1 to 1e18 B/s, found 1e+308");
     t = wire;
     t.name = "x";
     t.latency_s = -1;
@@ -260,10 +271,13 @@ static void bad_devices_and_links_are_errors(void **state)
     assert_int_equal(fs_spec_device(spec, "gpu1", "g", FS_NONE, at, &err), FS_OK);
     expect_at(fs_spec_link(spec, "gpu0", "gpu1", "cable", 1, at, &err), &err, "unknown link type 'cable'");
     expect_at(fs_spec_link(spec, "gpu0", "gpu1", "w", 0, at, &err), &err, "lanes must be from 1 to 4096, found 0");
-    expect_at(fs_spec_link(spec, "gpu0", "gpu1", "w", 4097, at, &err), &err, "lanes must be from 1 to 4096, found 4097");
-    expect_at(fs_spec_link(spec, "gpx0", "gpu1", "w", 1, at, &err), &err, "unknown device 'gpx0' (did you mean 'gpu0'?)");
+    expect_at(fs_spec_link(spec, "gpu0", "gpu1", "w", 4097, at, &err), &err,
+              "lanes must be from 1 to 4096, found 4097");
+    expect_at(fs_spec_link(spec, "gpx0", "gpu1", "w", 1, at, &err), &err,
+              "unknown device 'gpx0' (did you mean 'gpu0'?)");
     assert_string_equal(spec->blame, "from");
-    expect_at(fs_spec_link(spec, "gpu0", "gpy1", "w", 1, at, &err), &err, "unknown device 'gpy1' (did you mean 'gpu1'?)");
+    expect_at(fs_spec_link(spec, "gpu0", "gpy1", "w", 1, at, &err), &err,
+              "unknown device 'gpy1' (did you mean 'gpu1'?)");
     assert_string_equal(spec->blame, "to");
     expect_at(fs_spec_link(spec, "gpu0", "gpu0", "w", 1, at, &err), &err, "device 'gpu0' is linked to itself");
     assert_int_equal(fs_spec_link(spec, "gpu0", "gpu1", "w", 4096, at, &err), FS_OK);
@@ -306,7 +320,8 @@ static void freezing_lays_out_arrays(void **state)
     const struct {
         const char *name, *part;
         uint32_t node;
-    } devices[] = {{"n0", "n", b}, {"g0", "g", a}, {"n1", "n", a}, {"g1", "g", b}, {"n2", "n", b}, {"n3", "n", FS_NONE}};
+    } devices[] = {{"n0", "n", b}, {"g0", "g", a}, {"n1", "n", a},
+                   {"g1", "g", b}, {"n2", "n", b}, {"n3", "n", FS_NONE}};
     for (size_t i = 0; i < 6; i++)
         assert_int_equal(fs_spec_device(spec, devices[i].name, devices[i].part, devices[i].node, at, &err), FS_OK);
     assert_int_equal(fs_spec_link(spec, "g0", "n1", "w", 2, at, &err), FS_OK);
@@ -378,12 +393,14 @@ static void one_line_figures(void **state)
     fs_topo *topo;
     fs_err err;
     assert_int_equal(
-        fs_spec_oneline("nodes:2 gpus:2 nic:25GB/s,1us,20GB/s nvlink:50GB/s,500ns flops:2TFLOP/s multicast forwarding spine",
-                        &topo, &err),
+        fs_spec_oneline(
+            "nodes:2 gpus:2 nic:25GB/s,1us,20GB/s nvlink:50GB/s,500ns flops:2TFLOP/s multicast forwarding spine", &topo,
+            &err),
         FS_OK);
     assert_true(topo->gpu_forwarding);
     assert_true(topo->parts[0].peak_flops[FS_FP8] == 2e12);
-    uint32_t sw = fs_topo_find(topo, "node1/nvsw0"), leaf = fs_topo_find(topo, "leaf1"), rail = fs_topo_find(topo, "node1/nic1");
+    uint32_t sw = fs_topo_find(topo, "node1/nvsw0"), leaf = fs_topo_find(topo, "leaf1"),
+             rail = fs_topo_find(topo, "node1/nic1");
     assert_int_not_equal(fs_topo_find(topo, "spine0"), FS_NONE);
     assert_int_equal(topo->devices[sw].node, 1);
     assert_true(topo->parts[topo->devices[sw].part].multicast);
@@ -439,7 +456,8 @@ static void bad_lines_are_errors(void **state)
         fs_err err;
         char text[256];
         fs_status status = fs_spec_oneline(cases[i].line, &topo, &err);
-        int n = snprintf(text, sizeof text, "topology line: '%s': %s", cases[i].word, cases[i].what ? cases[i].what : "");
+        int n =
+            snprintf(text, sizeof text, "topology line: '%s': %s", cases[i].word, cases[i].what ? cases[i].what : "");
         if (cases[i].what == NULL) /* the rest is fs_parse_quantity's */
             err.text[n] = '\0';
         expect_error(status, &err, text);
@@ -480,20 +498,13 @@ static void failing_allocations_are_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_have_dense_ids),
-        cmocka_unit_test(patterns_expand),
-        cmocka_unit_test(bad_patterns_are_errors),
-        cmocka_unit_test(long_patterns_are_errors),
-        cmocka_unit_test(bad_figures_are_errors),
-        cmocka_unit_test(bad_parts_are_errors),
-        cmocka_unit_test(bad_link_types_are_errors),
-        cmocka_unit_test(bad_devices_and_links_are_errors),
-        cmocka_unit_test(freezing_checks_the_whole),
-        cmocka_unit_test(freezing_lays_out_arrays),
-        cmocka_unit_test(one_line_shapes),
-        cmocka_unit_test(one_line_figures),
-        cmocka_unit_test(bad_lines_are_errors),
-        cmocka_unit_test(failing_allocations_are_clean),
+        cmocka_unit_test(names_have_dense_ids),      cmocka_unit_test(patterns_expand),
+        cmocka_unit_test(bad_patterns_are_errors),   cmocka_unit_test(long_patterns_are_errors),
+        cmocka_unit_test(bad_figures_are_errors),    cmocka_unit_test(bad_parts_are_errors),
+        cmocka_unit_test(bad_link_types_are_errors), cmocka_unit_test(bad_devices_and_links_are_errors),
+        cmocka_unit_test(freezing_checks_the_whole), cmocka_unit_test(freezing_lays_out_arrays),
+        cmocka_unit_test(one_line_shapes),           cmocka_unit_test(one_line_figures),
+        cmocka_unit_test(bad_lines_are_errors),      cmocka_unit_test(failing_allocations_are_clean),
     };
     return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
 }

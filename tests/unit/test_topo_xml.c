@@ -18,29 +18,30 @@
 
 /* A valid topology; cases replace a piece of it. Line numbers below count from here. */
 static const char valid[] =
-    "<fabsim version=\"topology/1\" name=\"test\" xmlns:xi=\"http://www.w3.org/2001/XInclude\">\n"                  /* 1 */
-    " <parts>\n"                                                                                                    /* 2 */
-    "  <gpu name=\"g\" arch=\"ampere\" memory=\"40GB\" memory-bandwidth=\"1.5TB/s\" gemm-efficiency=\"0.75\"\n"     /* 3 */
-    "       memory-efficiency=\"0.9\" launch=\"5us\" power=\"400W\" source=\"s\">\n"                                /* 4 */
-    "   <peak dtype=\"fp32\" flops=\"20TFLOP/s\"/><peak dtype=\"fp16\" flops=\"300TFLOP/s\"/>\n"                    /* 5 */
-    "  </gpu>\n"                                                                                                    /* 6 */
-    "  <nvswitch name=\"s\" latency=\"300ns\" multicast=\"yes\" source=\"s\"/>\n"                                   /* 7 */
-    "  <nic name=\"n\" source=\"s\"/> <net-switch name=\"leaf\" latency=\"0s\" source=\"s\"/>\n"                    /* 8 */
-    "  <link-type name=\"nv\" class=\"nvlink\" tier=\"nvlink\" bandwidth=\"25GB/s\" effective=\"20GB/s\"\n"         /* 9 */
-    "             latency=\"500ns\" source=\"s\"/>\n"                                                               /* 10 */
-    "  <link-type name=\"w\" class=\"net\" tier=\"nic\" bandwidth=\"2GB/s\" effective=\"1GB/s\" latency=\"1us\" source=\"s\"/>\n" /* 11 */
-    " </parts>\n"                                                                                                   /* 12 */
-    " <board name=\"b\">\n"                                                                                         /* 13 */
-    "  <device name=\"gpu[0-1]\" part=\"g\"/> <device name=\"sw0\" part=\"s\"/>\n"                                  /* 14 */
-    "  <device name=\"nic[0-1]\" part=\"n\"/>\n"                                                                    /* 15 */
-    "  <link from=\"gpu[0-1]\" to=\"sw0\" type=\"nv\" lanes=\"2\"/>\n"                                              /* 16 */
-    "  <link from=\"gpu[0-1]\" to=\"nic[0-1]\" type=\"w\" pair=\"each\"/>\n"                                        /* 17 */
-    " </board>\n"                                                                                                   /* 18 */
-    " <system>\n"                                                                                                   /* 19 */
-    "  <place board=\"b\" name=\"node\" count=\"2\"/>\n"                                                            /* 20 */
-    "  <node name=\"extra\"/> <device name=\"leaf[0-1]\" part=\"leaf\" node=\"extra\"/>\n"                          /* 21 */
-    "  <link from=\"node[0-1]/nic[0-1]\" to=\"leaf[0-1]\" type=\"w\" pair=\"all\"/>\n"                              /* 22 */
-    " </system>\n"                                                                                                  /* 23 */
+    "<fabsim version=\"topology/1\" name=\"test\" xmlns:xi=\"http://www.w3.org/2001/XInclude\">\n"              /* 1 */
+    " <parts>\n"                                                                                                /* 2 */
+    "  <gpu name=\"g\" arch=\"ampere\" memory=\"40GB\" memory-bandwidth=\"1.5TB/s\" gemm-efficiency=\"0.75\"\n" /* 3 */
+    "       memory-efficiency=\"0.9\" launch=\"5us\" power=\"400W\" source=\"s\">\n"                            /* 4 */
+    "   <peak dtype=\"fp32\" flops=\"20TFLOP/s\"/><peak dtype=\"fp16\" flops=\"300TFLOP/s\"/>\n"                /* 5 */
+    "  </gpu>\n"                                                                                                /* 6 */
+    "  <nvswitch name=\"s\" latency=\"300ns\" multicast=\"yes\" source=\"s\"/>\n"                               /* 7 */
+    "  <nic name=\"n\" source=\"s\"/> <net-switch name=\"leaf\" latency=\"0s\" source=\"s\"/>\n"                /* 8 */
+    "  <link-type name=\"nv\" class=\"nvlink\" tier=\"nvlink\" bandwidth=\"25GB/s\" effective=\"20GB/s\"\n"     /* 9 */
+    "             latency=\"500ns\" source=\"s\"/>\n"                                                           /* 10 */
+    "  <link-type name=\"w\" class=\"net\" tier=\"nic\" bandwidth=\"2GB/s\" effective=\"1GB/s\" latency=\"1us\" "
+    "source=\"s\"/>\n"                                                                     /* 11 */
+    " </parts>\n"                                                                          /* 12 */
+    " <board name=\"b\">\n"                                                                /* 13 */
+    "  <device name=\"gpu[0-1]\" part=\"g\"/> <device name=\"sw0\" part=\"s\"/>\n"         /* 14 */
+    "  <device name=\"nic[0-1]\" part=\"n\"/>\n"                                           /* 15 */
+    "  <link from=\"gpu[0-1]\" to=\"sw0\" type=\"nv\" lanes=\"2\"/>\n"                     /* 16 */
+    "  <link from=\"gpu[0-1]\" to=\"nic[0-1]\" type=\"w\" pair=\"each\"/>\n"               /* 17 */
+    " </board>\n"                                                                          /* 18 */
+    " <system>\n"                                                                          /* 19 */
+    "  <place board=\"b\" name=\"node\" count=\"2\"/>\n"                                   /* 20 */
+    "  <node name=\"extra\"/> <device name=\"leaf[0-1]\" part=\"leaf\" node=\"extra\"/>\n" /* 21 */
+    "  <link from=\"node[0-1]/nic[0-1]\" to=\"leaf[0-1]\" type=\"w\" pair=\"all\"/>\n"     /* 22 */
+    " </system>\n"                                                                         /* 23 */
     "</fabsim>\n";
 
 /* `text` with the first `from` replaced by `to`. Caller frees. */
@@ -173,7 +174,8 @@ static void words_are_checked(void **state)
         {"<board name=\"b\">", "<bord/><board name=\"b\">",
          "t.xml:13:2: error: unknown element <bord> in <fabsim> (did you mean <board>?)"},
         {"<nic name", "<toaster name",
-         "t.xml:8:3: error: unknown element <toaster> in <parts>, expected one of: parts gpu nvswitch nic cpu pcie-switch "
+         "t.xml:8:3: error: unknown element <toaster> in <parts>, expected one of: parts gpu nvswitch nic cpu "
+         "pcie-switch "
          "net-switch link-type"},
         {"<peak dtype=\"fp16\" flops=\"300TFLOP/s\"/>", "<peak dtype=\"fp16\" flops=\"300TFLOP/s\"><x/></peak>",
          "t.xml:5:80: error: unknown element <x>: <peak> has no children"},
@@ -188,8 +190,10 @@ static void words_are_checked(void **state)
         {"<parts>", "<parts>text", "t.xml:2:2: error: text in <parts>: expected only elements"},
         {"class=\"net\"", "class=\"nett\"", "t.xml:11:23: error: class: unknown value 'nett' (did you mean 'net'?)"},
         {"arch=\"ampere\"", "arch=\"fermi9\"",
-         "t.xml:3:17: error: arch: expected one of: none pascal volta turing ampere hopper blackwell rubin; found 'fermi9'"},
-        {"topology/1", "topology/2", "t.xml:1:9: error: version: unknown value 'topology/2' (did you mean 'topology/1'?)"},
+         "t.xml:3:17: error: arch: expected one of: none pascal volta turing ampere hopper blackwell rubin; found "
+         "'fermi9'"},
+        {"topology/1", "topology/2",
+         "t.xml:1:9: error: version: unknown value 'topology/2' (did you mean 'topology/1'?)"},
         {"name=\"test\"", "name=\" x\"",
          "t.xml:1:30: error: name: expected 1 to 255 printable ASCII characters without blanks at the ends"},
         {"name=\"g\"", "name=\"g/x\"",
@@ -247,7 +251,8 @@ static void references_are_checked(void **state)
         {"board=\"b\"", "board=\"bored\"", "t.xml:20:10: error: unknown board 'bored'"},
         {"board name=\"b\"", "board name=\"borad\"", "t.xml:20:10: error: unknown board 'b'"},
         {"node=\"extra\"", "node=\"extar\"", "t.xml:21:61: error: unknown node 'extar' (did you mean 'extra'?)"},
-        {"<node name=\"extra\"/>", "", "t.xml:21:41: error: unknown node 'extra': nodes are declared before their devices"},
+        {"<node name=\"extra\"/>", "",
+         "t.xml:21:41: error: unknown node 'extra': nodes are declared before their devices"},
         {"<node name=\"extra\"/>", "<node name=\"node1\"/>", "t.xml:21:9: error: node 'node1' is defined twice"},
         {"name=\"nic[0-1]\"", "name=\"gpu[1-2]\"", "t.xml:15:11: error: device 'node0/gpu1' is defined twice"},
         {"name=\"w\"", "name=\"nv\"", "t.xml:11:14: error: link type 'nv' is defined twice"},
@@ -285,7 +290,8 @@ static void text_that_is_not_xml(void **state)
                  "t.xml:1:1: error: expected <fabsim> in no namespace, found <fabsim> in 'urn:x'");
     expect_error("<fabsim\n", FS_E_TOPOLOGY,
                  "t.xml:2:1: error: not well-formed XML: Couldn't find end of Start Tag fabsim line 1");
-    expect_error("<fabsim>&x;</fabsim>", FS_E_TOPOLOGY, "t.xml:1:12: error: not well-formed XML: Entity 'x' not defined");
+    expect_error("<fabsim>&x;</fabsim>", FS_E_TOPOLOGY,
+                 "t.xml:1:12: error: not well-formed XML: Entity 'x' not defined");
     expect_error("<fabsim a='1' a='2'/>", FS_E_TOPOLOGY,
                  "t.xml:1:20: error: not well-formed XML: Attribute a redefined");
     expect_error("<!-- x -->\n <!DOCTYPE fabsim [<!ENTITY a 'b'>]><fabsim>&a;</fabsim>", FS_E_TOPOLOGY,
@@ -350,7 +356,8 @@ static void expect_load_error(const char *path, fs_status expected, const char *
 static void includes_compose(void **state)
 {
     (void)state;
-    const char *parts = strstr(valid, " <parts>"), *board = strstr(valid, " <board"), *system = strstr(valid, " <system");
+    const char *parts = strstr(valid, " <parts>"), *board = strstr(valid, " <board"),
+               *system = strstr(valid, " <system");
     char text[4096];
     assert_int_equal(mkdir("lib", 0700), 0);
     snprintf(text, sizeof text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n%.*s", (int)(board - parts), parts);
@@ -358,7 +365,8 @@ static void includes_compose(void **state)
     put("lib/all.xml", "<parts xmlns:xi=\"http://www.w3.org/2001/XInclude\"><xi:include href=\"./real.xml\"/></parts>");
     snprintf(text, sizeof text, "%.*s", (int)(system - board), board);
     put("board.xml", text);
-    snprintf(text, sizeof text, ROOT "<xi:include href=\"lib/all.xml\"/><xi:include href=\"%s/board.xml\"/>%s", folder, system);
+    snprintf(text, sizeof text, ROOT "<xi:include href=\"lib/all.xml\"/><xi:include href=\"%s/board.xml\"/>%s", folder,
+             system);
     put("main.xml", text);
     fs_topo *one, *two;
     fs_err err;
@@ -383,7 +391,8 @@ static void bad_includes_are_errors(void **state)
     static const struct {
         const char *include, *message;
     } cases[] = {
-        {"<xi:include href='none.xml'/>", "inc.xml:2:13: error: <xi:include>: cannot read 'none.xml': No such file or directory"},
+        {"<xi:include href='none.xml'/>",
+         "inc.xml:2:13: error: <xi:include>: cannot read 'none.xml': No such file or directory"},
         {"<xi:include href='.'/>", "inc.xml:2:13: error: <xi:include>: cannot read '.': Is a directory"},
         {"<xi:include href='-'/>", "inc.xml:2:13: error: <xi:include>: cannot read './-': No such file or directory"},
         {"<xi:include href='inc.xml'/>", "inc.xml:2:13: error: include cycle: 'inc.xml' includes itself"},
@@ -523,7 +532,7 @@ static void bad_overrides_are_usage_errors(void **state)
 static const char *sample(const fs_word_attr *a)
 {
     static const char *const quantities[] = {
-        [FS_UNIT_NONE] = "0.5",  [FS_UNIT_SECONDS] = "1us",    [FS_UNIT_BYTES] = "1GB", [FS_UNIT_BPS] = "1GB/s",
+        [FS_UNIT_NONE] = "0.5",       [FS_UNIT_SECONDS] = "1us", [FS_UNIT_BYTES] = "1GB", [FS_UNIT_BPS] = "1GB/s",
         [FS_UNIT_FLOPS] = "1TFLOP/s", [FS_UNIT_FLOP] = "1TFLOP", [FS_UNIT_WATTS] = "1W"};
     static char choice[64];
     switch (a->kind) {
@@ -546,7 +555,8 @@ static bool is_valid(fs_doc *doc)
 static void the_schema_and_the_words_agree(void **state)
 {
     (void)state;
-    static const char *const values[] = {"", "x", "-1GB/s", "yes", "1.5", "1us", "1us ", "a[0-1]", "a/b", "2", "-2", "12345678901"};
+    static const char *const values[] = {"",     "x",      "-1GB/s", "yes", "1.5", "1us",
+                                         "1us ", "a[0-1]", "a/b",    "2",   "-2",  "12345678901"};
     fs_doc doc;
     fs_err err;
     assert_int_equal(fs_doc_open(&doc, "t.xml", valid, strlen(valid), &err), FS_OK);
