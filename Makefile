@@ -130,7 +130,7 @@ check: deps-test
 check-all:
 	@$(MAKE) layers
 	@$(MAKE) -j$(JOBS) all tests $(REPLAYS)
-	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" all unit-tests build-asan/tests/fuzz/replay_topology build-asan/tests/fuzz/replay_trace
+	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" DEFINES=-DFS_FAULT all unit-tests build-asan/tests/fuzz/replay_topology build-asan/tests/fuzz/replay_trace
 	@$(MAKE) test-plain
 	@$(MAKE) test-asan
 	@$(MAKE) determinism
@@ -159,7 +159,7 @@ test-asan: export LSAN_OPTIONS = suppressions=$(CURDIR)/tests/lsan.supp:print_su
 test-asan:
 	$(PROVE) -j$(JOBS) $(sort $(patsubst $(BUILD)/%,build-asan/%,$(UNIT_TESTS)))
 	for f in $(FUZZERS); do $(PROVE) build-asan/tests/fuzz/replay_$$f :: tests/fuzz/corpus/$$f || exit 1; done
-	FABSIM=$(abspath build-asan/fabsim) $(PROVE) tests/cli/run-errors.sh
+	FABSIM=$(abspath build-asan/fabsim) $(PROVE) tests/cli/run-errors.sh tests/fault/program.sh
 
 determinism:
 	prove tests/determinism/run.sh

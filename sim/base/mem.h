@@ -22,7 +22,7 @@ char *fs_strdup(const char *text);
  * returns true; or false where memory ran out in libxml2, whose work is then broken off by a jump out of body. So body owns nothing
  * but what libxml2 made, and what it was changing may not be touched again, not even to free it. Neither nests. */
 void fs_mem_adopt_libxml2(void);
-void fs_mem_xml_begin(void);
+bool fs_mem_xml_begin(void); /* false: out of memory, and no session has begun */
 bool fs_mem_xml_call(void (*body)(void *context), void *context);
 void fs_mem_xml_end(void);
 

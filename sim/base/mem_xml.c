@@ -88,15 +88,6 @@ void fs_mem_adopt_libxml2(void)
     xmlMemSetup(xml_free, xml_alloc, xml_realloc, xml_strdup);
 }
 
-void fs_mem_xml_begin(void)
-{
-    /* What libxml2 makes once and keeps has to be made outside of the session. */
-    xmlInitParser();
-    xmlSchemaInitTypes();
-    xmlSetGenericErrorFunc(NULL, say_nothing);
-    ring = &session;
-}
-
 bool fs_mem_xml_call(void (*body)(void *context), void *context)
 {
     jmp_buf here;
@@ -108,6 +99,27 @@ bool fs_mem_xml_call(void (*body)(void *context), void *context)
     }
     guard = NULL;
     return survived;
+}
+
+/* What libxml2 makes once and keeps. */
+static void make_tables(void *unused)
+{
+    (void)unused;
+    xmlInitParser();
+    xmlSchemaInitTypes();
+}
+
+bool fs_mem_xml_begin(void)
+{
+    static enum { NOT_YET, READY, BROKEN } tables;
+    xmlSetGenericErrorFunc(NULL, say_nothing);
+    /* Tables that were left half made are not touched again. */
+    if (tables == NOT_YET)
+        tables = fs_mem_xml_call(make_tables, NULL) ? READY : BROKEN;
+    if (tables == BROKEN)
+        return false;
+    ring = &session;
+    return true;
 }
 
 void fs_mem_xml_end(void)

@@ -6,6 +6,7 @@
  * Memory: everything of ours is freed on every path; hwloc's own allocations are hwloc's. */
 #include "topo/import_hwloc.h"
 
+#include "base/mem.h"
 #include "topo/import_hwloc_board.h"
 
 #include <libxml/parser.h>
@@ -206,21 +207,16 @@ static fs_status check_options(const fs_hw_board *board, fs_err *err)
     return status;
 }
 
-/* libxml2's complaints about memory go here; without it they go to stderr. */
-FS_PRINTF(2, 3) static void keep_quiet(void *context, const char *format, ...)
-{
-    (void)context, (void)format;
-}
-
 fs_status fs_import_hwloc(const char *path, const fs_hwloc_options *options, fs_out *out, fs_err *err)
 {
     fs_hw_board board = {.path = path};
     fs_hw_parts *parts = NULL;
     char *text = NULL;
     size_t length = 0;
+    if (!fs_mem_xml_begin())
+        return fs_fail_nomem(err);
     void *const error_context = xmlGenericErrorContext;
     const xmlGenericErrorFunc error_function = xmlGenericError;
-    xmlSetGenericErrorFunc(NULL, keep_quiet);
     if (options)
         board.options = *options;
     fs_status status = fs_hw_parts_open(&parts, err);
@@ -248,5 +244,6 @@ fs_status fs_import_hwloc(const char *path, const fs_hwloc_options *options, fs_
     fs_hw_parts_close(parts);
     /* Needed in any case: hwloc's XML plugin sets a function of its own, and leaves it there when it is unloaded. */
     xmlSetGenericErrorFunc(error_context, error_function);
+    fs_mem_xml_end();
     return status;
 }

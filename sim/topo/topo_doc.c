@@ -418,7 +418,8 @@ static fs_status open_root(fs_doc *doc, const char *path, const char *xml, size_
 fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t length, fs_err *err)
 {
     *doc = (fs_doc){0};
-    fs_mem_xml_begin();
+    if (!fs_mem_xml_begin())
+        return fs_fail_nomem(err);
     fs_status status = open_root(doc, path, xml, length, err);
     if (status != FS_OK)
         fs_doc_close(doc);
