@@ -1,8 +1,9 @@
-/* bridge.h - what fabsim's C code and SimGrid's loop say to each other. Implemented by simgrid_bridge.cpp (the clock) and
- * stock_*.cpp (SimGrid's own network models). No exception leaves these functions.
+/* bridge.h - what fabsim's C code and SimGrid's loop say to each other. Implemented by simgrid_bridge.cpp (the clock)
+ * and stock_*.cpp (SimGrid's own network models). No exception leaves these functions.
  *
  * There is one SimGrid engine per process, made at the first use; its configuration holds from then on, so a process
- * whose first engine was ns3 cannot use cm02, and one whose first engine was not cannot use ns3. fabric goes with either. */
+ * whose first engine was ns3 cannot use cm02, and one whose first engine was not cannot use ns3. fabric goes with
+ * either. */
 #ifndef FS_BRIDGE_H
 #define FS_BRIDGE_H
 
@@ -16,7 +17,7 @@ extern "C" {
 typedef struct fs_bridge_model {
     void *context;
     double (*now)(void *context);
-    double (*next)(void *context);                /* settle, then the time of the next event; INFINITY: none; NAN: stop */
+    double (*next)(void *context); /* settle, then the time of the next event; INFINITY: none; NAN: stop */
     void (*advance)(void *context, double now_s); /* now is the time; events up to it happen */
     void (*landed)(void *context, uint32_t slot); /* a stock flow has ended, at the time of the last advance */
 } fs_bridge_model;

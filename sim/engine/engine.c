@@ -1,5 +1,5 @@
-/* engine.c - the engine that the other stages see: fluid.c driven by SimGrid's loop, and beside it, for the backends cm02
- * and ns3, a network of SimGrid's own. See engine.h.
+/* engine.c - the engine that the other stages see: fluid.c driven by SimGrid's loop, and beside it, for the backends
+ * cm02 and ns3, a network of SimGrid's own. See engine.h.
  *
  * SimGrid's loop cannot carry a status, so the first failure is kept here, the model asks the bridge to stop, and
  * fs_engine_run returns what was kept. */
@@ -55,7 +55,8 @@ static fs_status check_def(const fs_engine_def *def, fs_err *err)
         return fs_fail(err, FS_E_SIM, "%u links among %u resources", def->n_links, def->n_resources);
     for (uint32_t i = 0; i < def->n_resources; i++)
         if (!(def->capacity[i] > 0 && def->capacity[i] < INFINITY))
-            return fs_fail(err, FS_E_SIM, "resource %u has a capacity of %g, expected more than 0", i, def->capacity[i]);
+            return fs_fail(err, FS_E_SIM, "resource %u has a capacity of %g, expected more than 0", i,
+                           def->capacity[i]);
     if (engine_exists)
         return fs_fail(err, FS_E_SIM, "there is an engine already: one at a time in a process");
     return FS_OK;
@@ -98,7 +99,8 @@ void fs_engine_free(fs_engine *engine)
 
 /* ---- starts ---- */
 
-fs_status fs_engine_transfer(fs_engine *engine, uint32_t pattern, double amount, double latency_s, uint64_t tag, fs_err *err)
+fs_status fs_engine_transfer(fs_engine *engine, uint32_t pattern, double amount, double latency_s, uint64_t tag,
+                             fs_err *err)
 {
     return fs_fluid_transfer(engine->fluid, pattern, amount, latency_s, tag, err);
 }
@@ -113,8 +115,9 @@ void fs_engine_set_capacity(fs_engine *engine, uint32_t resource, double capacit
     if (engine->late != FS_OK)
         return;
     if (resource >= engine->n_resources || !(capacity >= 0 && capacity < INFINITY)) {
-        engine->late = fs_fail(&engine->late_err, FS_E_SIM, "resource %u of %u gets a capacity of %g, expected 0 or more",
-                               resource, engine->n_resources, capacity);
+        engine->late =
+            fs_fail(&engine->late_err, FS_E_SIM, "resource %u of %u gets a capacity of %g, expected 0 or more",
+                    resource, engine->n_resources, capacity);
         return;
     }
     fs_fluid_set_capacity(engine->fluid, resource, capacity);

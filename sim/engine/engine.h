@@ -27,17 +27,17 @@ typedef enum fs_backend {
     FS_BACKEND_NS3     /* SimGrid's ns-3 binding, packets over TCP; small systems; checks sharing, not latency */
 } fs_backend;
 
-/* ns-3 reads this when it is loaded: a program that wants FS_BACKEND_NS3 must have been started with it (set it and execv). */
+/* ns-3 reads this when it is loaded: who wants FS_BACKEND_NS3 must have been started with it (set it and execv). */
 #define FS_NS3_VARIABLE "NS_ATTRIBUTE_DEFAULT"
 #define FS_NS3_VALUE "ns3::TcpSocket::SndBufSize=2000000000"
 
 typedef struct fs_engine_def {
     fs_backend backend;
     uint32_t n_resources;
-    uint32_t n_links;          /* resources [0, n_links) are links, the rest SM pools */
-    const double *capacity;    /* (n_resources) > 0: B/s for links, 1 for an SM pool */
-    const fs_pattern_table *patterns; /* outlives the engine; may grow (cm02: its denominator is fixed by fs_engine_new) */
-    uint64_t max_events;       /* stop with FS_E_SIM beyond it; 0 = no limit */
+    uint32_t n_links;                 /* resources [0, n_links) are links, the rest SM pools */
+    const double *capacity;           /* (n_resources) > 0: B/s for links, 1 for an SM pool */
+    const fs_pattern_table *patterns; /* outlives the engine; may grow (cm02: fs_engine_new fixes its denominator) */
+    uint64_t max_events;              /* stop with FS_E_SIM beyond it; 0 = no limit */
 } fs_engine_def;
 
 typedef struct fs_engine fs_engine;
@@ -59,19 +59,19 @@ typedef struct fs_resource_use {
 
 /* Deterministic work counters, for gates and benchmarks. */
 typedef struct fs_engine_counters {
-    uint64_t events;         /* ends of transfers and timers */
+    uint64_t events; /* ends of transfers and timers */
     uint64_t transfers;
-    uint64_t solves;         /* calls of the max-min solver */
-    uint64_t solve_visits;   /* transfers + resources visited in them */
-    uint64_t peak_active;    /* transfers moving at once */
+    uint64_t solves;       /* calls of the max-min solver */
+    uint64_t solve_visits; /* transfers + resources visited in them */
+    uint64_t peak_active;  /* transfers moving at once */
 } fs_engine_counters;
 
 FS_MUST_CHECK fs_status fs_engine_new(const fs_engine_def *def, fs_engine **engine, fs_err *err);
 void fs_engine_free(fs_engine *engine);
 
 /* Callable before the run and from done(). */
-FS_MUST_CHECK fs_status fs_engine_transfer(fs_engine *engine, uint32_t pattern, double amount, double latency_s, uint64_t tag,
-                                           fs_err *err);
+FS_MUST_CHECK fs_status fs_engine_transfer(fs_engine *engine, uint32_t pattern, double amount, double latency_s,
+                                           uint64_t tag, fs_err *err);
 FS_MUST_CHECK fs_status fs_engine_timer(fs_engine *engine, double delay_s, uint64_t tag, fs_err *err);
 /* From now on. Capacity may be 0: what needs the resource then stands still. What is wrong with it, the run says. */
 void fs_engine_set_capacity(fs_engine *engine, uint32_t resource, double capacity);

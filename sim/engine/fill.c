@@ -5,9 +5,9 @@
  * end times bit for bit.
  *
  * Filling (Bertsekas and Gallager, "Data Networks", 1992, section 6.5.2, with coefficients): all open transfers
- * rise at one level. Resource r is full at level spare(r) / weight(r), where weight is the sum of coefficients of its open
- * transfers; the resource that is full first freezes them at that level, and their load is taken off the other resources.
- * Such a level never falls when another resource freezes first, so a heap of levels may be stale: a popped
+ * rise at one level. Resource r is full at level spare(r) / weight(r), where weight is the sum of coefficients of its
+ * open transfers; the resource that is full first freezes them at that level, and their load is taken off the other
+ * resources. Such a level never falls when another resource freezes first, so a heap of levels may be stale: a popped
  * entry whose level has risen meanwhile is pushed back.
  *
  * Invariants: each pop freezes transfers or raises a stale entry, and an entry is stale at most once per
@@ -203,8 +203,8 @@ static void apply_load(fs_fluid *fluid, uint32_t id, const fs_engine_calls *call
         calls->load(calls->context, id, load, fluid->now_s);
 }
 
-/* Kernels by themselves on their SM pool are most of what a trace has: a transfer that is alone on its only resource needs no
- * gathering. Returns whether it was one. */
+/* Kernels by themselves on their SM pool are most of what a trace has: a transfer that is alone on its only resource
+ * needs no gathering. Returns whether it was one. */
 static bool fill_lone(fs_fluid *fluid, uint32_t id, const fs_engine_calls *calls)
 {
     fs_resource *r = &fluid->resources[id];

@@ -1,14 +1,15 @@
 /* fluid.c - slots, events and integrals of the fluid model; see fluid.h.
  *
- * Life of a transfer: WAITING (its latency, an event in the heap) -> MOVING (uses in the lists of its resources, rate from
- * fill.c, its end in the heap) -> done. Progress is lazy: `remaining` is brought up to date only when the rate changes,
- * and the end is the remembered time, never a test of `remaining`, so rounding cannot hold anything up.
+ * Life of a transfer: WAITING (its latency, an event in the heap) -> MOVING (uses in the lists of its resources, rate
+ * from fill.c, its end in the heap) -> done. Progress is lazy: `remaining` is brought up to date only when the rate
+ * changes, and the end is the remembered time, never a test of `remaining`, so rounding cannot hold anything up.
  *
  * Everything that happens at one time is delivered before rates are solved once: a start and an end only mark
  * their resources dirty.
  *
  * Invariants: a slot has an event unless it is free, carried, or moving at rate 0; uses exist exactly for
- * MOVING slots; resources[r].dirty iff r is among dirty[0 .. n_dirty). Cost: O(log slots + pattern) an event beside fill.c. */
+ * MOVING slots; resources[r].dirty iff r is among dirty[0 .. n_dirty). Cost: O(log slots + pattern) an event beside
+ * fill.c. */
 #include "engine/fluid_state.h"
 
 #include "base/mem.h"
@@ -237,8 +238,8 @@ static fs_status check_pattern(const fs_fluid *fluid, uint32_t pattern, fs_err *
             return fs_fail(err, FS_E_SIM, "pattern %u loads resource %u, but there are %u resources", pattern,
                            row[i].resource, fluid->n_resources);
         if (!(row[i].coefficient > 0 && row[i].coefficient < INFINITY))
-            return fs_fail(err, FS_E_SIM, "pattern %u loads resource %u with coefficient %g, expected more than 0", pattern,
-                           row[i].resource, row[i].coefficient);
+            return fs_fail(err, FS_E_SIM, "pattern %u loads resource %u with coefficient %g, expected more than 0",
+                           pattern, row[i].resource, row[i].coefficient);
     }
     return FS_OK;
 }
@@ -278,7 +279,8 @@ static fs_status begin_moving(fs_fluid *fluid, uint32_t slot, bool *over, fs_err
     return FS_OK;
 }
 
-fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, double latency_s, uint64_t tag, fs_err *err)
+fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, double latency_s, uint64_t tag,
+                            fs_err *err)
 {
     if (!(amount >= 0 && amount < INFINITY))
         return fs_fail(err, FS_E_SIM, "transfer of %g bytes, expected 0 or more", amount);
@@ -384,12 +386,14 @@ fs_status fs_fluid_at_rest(const fs_fluid *fluid, fs_err *err)
         const fs_share *row = fs_pattern_row(fluid->patterns, s->pattern, &count);
         for (uint32_t i = 0; i < count; i++)
             if (fluid->resources[row[i].resource].capacity == 0)
-                return fs_fail(err, FS_E_SIM,
-                               "standing still at %.9g s: %u of the transfers cannot move; the first needs resource %u, which "
-                               "has no capacity",
-                               fluid->now_s, fluid->n_moving, row[i].resource);
+                return fs_fail(
+                    err, FS_E_SIM,
+                    "standing still at %.9g s: %u of the transfers cannot move; the first needs resource %u, which "
+                    "has no capacity",
+                    fluid->now_s, fluid->n_moving, row[i].resource);
     }
-    return fs_fail(err, FS_E_SIM, "standing still at %.9g s: %u of the transfers cannot move", fluid->now_s, fluid->n_moving);
+    return fs_fail(err, FS_E_SIM, "standing still at %.9g s: %u of the transfers cannot move", fluid->now_s,
+                   fluid->n_moving);
 }
 
 /* ---- questions ---- */

@@ -4,8 +4,9 @@
  * a saturated resource has frozen at a lower one,
  *     sum over transfers of coefficient(t, r) * rate(t) <= capacity(r)    for every resource r.
  *
- * Time moves only by fs_fluid_deliver. A round is: fs_fluid_settle (rates, when anything changed), fs_fluid_next (when does the
- * next thing happen), fs_fluid_deliver (let it happen). fluid.c keeps slots and events, fill.c solves for the rates. */
+ * Time moves only by fs_fluid_deliver. A round is: fs_fluid_settle (rates, when anything changed), fs_fluid_next (when
+ * does the next thing happen), fs_fluid_deliver (let it happen). fluid.c keeps slots and events, fill.c solves for the
+ * rates. */
 #ifndef FS_FLUID_H
 #define FS_FLUID_H
 
@@ -22,11 +23,12 @@ typedef struct fs_carrier {
     fs_status (*takes)(void *context, uint32_t pattern, int *yes, fs_err *err);
 } fs_carrier;
 
-FS_MUST_CHECK fs_status fs_fluid_new(const fs_engine_def *def, const fs_carrier *carrier, fs_fluid **fluid, fs_err *err);
+FS_MUST_CHECK fs_status fs_fluid_new(const fs_engine_def *def, const fs_carrier *carrier, fs_fluid **fluid,
+                                     fs_err *err);
 void fs_fluid_free(fs_fluid *fluid);
 
-FS_MUST_CHECK fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, double latency_s, uint64_t tag,
-                                          fs_err *err);
+FS_MUST_CHECK fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, double latency_s,
+                                          uint64_t tag, fs_err *err);
 FS_MUST_CHECK fs_status fs_fluid_timer(fs_fluid *fluid, double delay_s, uint64_t tag, fs_err *err);
 void fs_fluid_set_capacity(fs_fluid *fluid, uint32_t resource, double capacity);
 

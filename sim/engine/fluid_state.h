@@ -1,7 +1,7 @@
 /* fluid_state.h - the state that fluid.c and fill.c share. Nobody else includes it.
  *
- * Three pools with 32-bit ids: resources (fixed), slots (one per timer or transfer that has not ended) and uses (one per
- * transfer that moves and resource it crosses). A use is in two lists: of its resource (doubly linked) and of its
+ * Three pools with 32-bit ids: resources (fixed), slots (one per timer or transfer that has not ended) and uses (one
+ * per transfer that moves and resource it crosses). A use is in two lists: of its resource (doubly linked) and of its
  * slot. Free slots and uses are chained, so the steady state allocates nothing. */
 #ifndef FS_FLUID_STATE_H
 #define FS_FLUID_STATE_H
@@ -24,10 +24,10 @@ typedef struct fs_slot {
     double remaining; /* at since_s */
     double since_s;   /* last change of the rate */
     double rate;
-    double level;     /* of the solve under way; < 0 while not frozen */
+    double level; /* of the solve under way; < 0 while not frozen */
     uint64_t tag;
     uint64_t sequence;
-    uint64_t stamp;   /* last solve that saw it */
+    uint64_t stamp; /* last solve that saw it */
     uint32_t pattern;
     uint32_t first_use; /* FS_NONE: none. Of a free slot: the next free one */
     fs_slot_kind kind;
@@ -47,10 +47,10 @@ typedef struct fs_resource {
     double weight;      /* sum of coefficients of transfers that are not frozen */
     double full_weight; /* weight at the start of the solve */
     double new_load;
-    uint64_t stamp;     /* last solve that saw it */
+    uint64_t stamp; /* last solve that saw it */
     uint32_t first_use;
-    uint32_t open;      /* transfers not frozen */
-    uint32_t carried;   /* transfers of the carrier that cross it */
+    uint32_t open;    /* transfers not frozen */
+    uint32_t carried; /* transfers of the carrier that cross it */
     bool dirty;
     double busy_since_s;
     fs_resource_use use; /* of ended transfers; busy_s up to busy_since_s */
@@ -76,10 +76,10 @@ struct fs_fluid {
     uint32_t n_dirty;
 
     uint32_t slot_capacity, free_slot;
-    fs_slot *slots;         /* (slot_capacity) */
-    fs_event_heap heap;     /* of slots */
+    fs_slot *slots;     /* (slot_capacity) */
+    fs_event_heap heap; /* of slots */
     uint32_t use_capacity, free_use, n_free_uses;
-    fs_use *uses;           /* (use_capacity) */
+    fs_use *uses; /* (use_capacity) */
 
     /* Scratch of fill.c: the component under way. */
     uint32_t *part_resources; /* (n_resources) */

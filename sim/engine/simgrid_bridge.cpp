@@ -2,8 +2,8 @@
  *
  * SimGrid asks every model for the time to its next event, advances its clock by the smallest answer and tells the
  * models. The clock of fabsim is the truth for fabsim: a promised event happens at exactly the promised time, so the
- * sums of differences on SimGrid's side never accumulate into results. SimGrid's clock never restarts; fabsim's time is an
- * offset from it only where a stock flow ended first.
+ * sums of differences on SimGrid's side never accumulate into results. SimGrid's clock never restarts; fabsim's time is
+ * an offset from it only where a stock flow ended first.
  *
  * ns-3 counts whole nanoseconds and leaves SimGrid's clock where it stops itself; see TICK_S and STALLED_TURNS.
  *
@@ -24,23 +24,30 @@
 #include <vector>
 
 #if SIMGRID_VERSION_MAJOR != 3 || SIMGRID_VERSION_MINOR != 32
-#error "fabsim plugs into SimGrid's kernel headers, which change between releases: SimGrid 3.32 is needed (Debian 12: libsimgrid-dev)"
+#error "SimGrid 3.32 (Debian 12: libsimgrid-dev) is needed: its kernel headers change between releases"
 #endif
 
-namespace {
+namespace
+{
 
-/* ns-3's clock has whole nanoseconds, and times are cut to them: a pause shorter than two may be none at all. What is due
- * within that happens at once, as it would never come nearer. fs_stock_settings gives SimGrid's binding the same precision. */
+/* ns-3's clock has whole nanoseconds, and times are cut to them: a pause shorter than two may be none at all. What is
+ * due within that happens at once, as it would never come nearer. fs_stock_settings gives SimGrid's binding the same
+ * precision. */
 constexpr double TICK_S = FS_NS3_PRECISION_S;
 /* ns-3 that has flows but nothing to do for them returns at once, at the same time, for ever. Many flows may end at one
  * time, one a turn; each is progress. */
 constexpr unsigned STALLED_TURNS = 100000;
 
-struct Stop {}; /* thrown through SimGrid's loop where a run has failed: flows under way would keep it going */
+/* Thrown through SimGrid's loop where a run has failed: flows under way would keep it going. */
+struct Stop {
+};
 
-class FluidModel : public simgrid::kernel::resource::Model {
-public:
-    explicit FluidModel(fs_backend network) : Model("fabsim fluid model"), has_ns3_(network == FS_BACKEND_NS3) {}
+class FluidModel : public simgrid::kernel::resource::Model
+{
+  public:
+    explicit FluidModel(fs_backend network) : Model("fabsim fluid model"), has_ns3_(network == FS_BACKEND_NS3)
+    {
+    }
 
     /* Steps in and out of the loop: without a driver the model has nothing to say. */
     void attach(const fs_bridge_model *driver)
@@ -49,7 +56,10 @@ public:
         if (driver != nullptr)
             epoch_s_ = simgrid::s4u::Engine::get_clock() - driver->now(driver->context);
     }
-    const fs_bridge_model *driver() const { return driver_; }
+    const fs_bridge_model *driver() const
+    {
+        return driver_;
+    }
     void landed(uint32_t slot)
     {
         stalled_turns_ = 0;
@@ -87,15 +97,15 @@ public:
         driver_->advance(driver_->context, now_s);
     }
 
-private:
+  private:
     /* Throws where ns-3 goes nowhere. */
     void watch_progress(double delta, double now_s)
     {
         if (delta > 0 || now_s >= due_s_)
             stalled_turns_ = 0;
         else if (++stalled_turns_ > STALLED_TURNS)
-            throw std::runtime_error("the network backend ns3 has stopped moving packets at " + std::to_string(now_s * 1e6) +
-                                     " us; use --network fabric or cm02");
+            throw std::runtime_error("the network backend ns3 has stopped moving packets at " +
+                                     std::to_string(now_s * 1e6) + " us; use --network fabric or cm02");
     }
 
     const fs_bridge_model *driver_ = nullptr;
@@ -114,8 +124,9 @@ struct Process {
 Process *process;
 
 /* SimGrid takes over SIGINT, SIGSEGV and SIGBUS when it starts; fabsim keeps what its program had. */
-class KeepSignals {
-public:
+class KeepSignals
+{
+  public:
     KeepSignals()
     {
         for (int i = 0; i < 3; i++)
@@ -129,7 +140,7 @@ public:
     KeepSignals(const KeepSignals &) = delete;
     KeepSignals &operator=(const KeepSignals &) = delete;
 
-private:
+  private:
     static constexpr int signals_[3] = {SIGINT, SIGSEGV, SIGBUS};
     struct sigaction actions_[3];
 };
@@ -185,9 +196,11 @@ fs_status fs_bridge_open(fs_backend backend, fs_err *err)
         return fs_fail(err, FS_E_SIM, "this SimGrid was built without ns-3");
 #endif
     if (process == nullptr) /* fabric needs no stock network; it gets the one that does not preclude cm02 */
-        return fs_bridge_guard(err, [backend] { start_simgrid(backend == FS_BACKEND_NS3 ? backend : FS_BACKEND_CM02); });
+        return fs_bridge_guard(err,
+                               [backend] { start_simgrid(backend == FS_BACKEND_NS3 ? backend : FS_BACKEND_CM02); });
     if (backend == FS_BACKEND_NS3 && process->network == FS_BACKEND_NS3)
-        return fs_fail(err, FS_E_SIM, "ns-3 simulates once: this process has had its engine with the network backend ns3");
+        return fs_fail(err, FS_E_SIM,
+                       "ns-3 simulates once: this process has had its engine with the network backend ns3");
     if (backend == FS_BACKEND_FABRIC || backend == process->network)
         return FS_OK;
     return fs_fail(err, FS_E_SIM, "this process has started SimGrid for the network backend %s and cannot switch to %s",

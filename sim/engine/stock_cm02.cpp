@@ -1,8 +1,8 @@
 /* stock_cm02.cpp - the backend cm02: a transfer is one stock SimGrid flow under the CM02 model.
  *
  * A coefficient k/D is k entries of the link in the flow's route, over links of D times the capacity: SimGrid charges a
- * flow once per entry. D is the common denominator of the patterns that the table holds when the engine is made. All flows
- * go from one host to one other; the zone answers with the links of the pattern that is being started, so neither
+ * flow once per entry. D is the common denominator of the patterns that the table holds when the engine is made. All
+ * flows go from one host to one other; the zone answers with the links of the pattern that is being started, so neither
  * hosts nor route tables grow with the patterns. SM pools are links here too, since one pattern may load both. */
 #include "engine/stock_network.hpp"
 
@@ -10,7 +10,8 @@
 #include <numeric>
 #include <stdexcept>
 
-namespace {
+namespace
+{
 
 constexpr unsigned DENOMINATOR_MAX = 5040; /* 7!: every denominator up to 10, and most products of small ones */
 constexpr unsigned ENTRIES_MAX = 1000000;  /* entries of one route: 8 MB */
@@ -30,8 +31,9 @@ unsigned widen(unsigned so_far, double coefficient)
     return 0;
 }
 
-class Cm02 final : public fs_stock {
-public:
+class Cm02 final : public fs_stock
+{
+  public:
     Cm02(const fs_engine_def *def, unsigned common_denominator) : fs_stock(def), denominator(common_denominator)
     {
         build(def);
@@ -42,7 +44,7 @@ public:
     fs_status set_capacity(uint32_t resource, double capacity, fs_err *err) override;
     bool load(uint32_t resource, double *load) const override;
 
-private:
+  private:
     void build(const fs_engine_def *def);
     void stop_or_go(const Flow *flow) const;
 
@@ -71,7 +73,7 @@ void Cm02::build(const fs_engine_def *def)
     dead.resize(n_resources);
 }
 
-/* SimGrid lets a flow keep its old end when a link's bandwidth becomes 0: take such flows out of the sharing instead. */
+/* SimGrid lets a flow keep its old end when a link's bandwidth becomes 0: such flows leave the sharing instead. */
 void Cm02::stop_or_go(const Flow *flow) const
 {
     uint32_t count;
@@ -92,15 +94,17 @@ fs_status Cm02::takes(uint32_t pattern, bool *yes, fs_err *err) const
     double entries = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (!is_whole(row[i].coefficient * denominator))
-            return fs_fail(err, FS_E_SIM,
-                           "the network backend cm02 was made for coefficients in units of 1/%u, but pattern %u loads resource "
-                           "%u with %.17g",
-                           denominator, pattern, row[i].resource, row[i].coefficient);
+            return fs_fail(
+                err, FS_E_SIM,
+                "the network backend cm02 was made for coefficients in units of 1/%u, but pattern %u loads resource "
+                "%u with %.17g",
+                denominator, pattern, row[i].resource, row[i].coefficient);
         entries += row[i].coefficient * denominator;
     }
     if (entries > ENTRIES_MAX)
-        return fs_fail(err, FS_E_SIM, "the network backend cm02 would need %.0f route entries for pattern %u, at most %u",
-                       entries, pattern, ENTRIES_MAX);
+        return fs_fail(err, FS_E_SIM,
+                       "the network backend cm02 would need %.0f route entries for pattern %u, at most %u", entries,
+                       pattern, ENTRIES_MAX);
     *yes = true;
     return FS_OK;
 }
@@ -155,10 +159,11 @@ fs_status fs_cm02_new(const fs_engine_def *def, fs_stock **stock, fs_err *err)
         for (uint32_t i = 0; i < count; i++) {
             unsigned wider = widen(common, row[i].coefficient);
             if (wider == 0)
-                return fs_fail(err, FS_E_SIM,
-                               "the network backend cm02 needs coefficients with a common denominator of at most %u, but "
-                               "pattern %u loads resource %u with %.17g",
-                               DENOMINATOR_MAX, p, row[i].resource, row[i].coefficient);
+                return fs_fail(
+                    err, FS_E_SIM,
+                    "the network backend cm02 needs coefficients with a common denominator of at most %u, but "
+                    "pattern %u loads resource %u with %.17g",
+                    DENOMINATOR_MAX, p, row[i].resource, row[i].coefficient);
             common = wider;
         }
     }

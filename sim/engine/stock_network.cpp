@@ -3,7 +3,8 @@
 
 #include <new>
 
-namespace {
+namespace
+{
 
 unsigned serial; /* names of zones must differ in a process */
 
@@ -35,7 +36,8 @@ void RouteZone::get_local_route(const simgrid::kernel::routing::NetPoint *, cons
     into->link_list_ = route;
 }
 
-fs_stock::fs_stock(const fs_engine_def *def) : n_resources(def->n_resources), n_links(def->n_links), patterns(def->patterns)
+fs_stock::fs_stock(const fs_engine_def *def)
+    : n_resources(def->n_resources), n_links(def->n_links), patterns(def->patterns)
 {
     static bool listening = false;
     if (!listening)
@@ -52,7 +54,8 @@ fs_stock::~fs_stock()
         }
 }
 
-Flow *fs_stock::open_flow(uint32_t slot, uint32_t pattern, simgrid::s4u::Host *from, simgrid::s4u::Host *to, uint64_t bytes)
+Flow *fs_stock::open_flow(uint32_t slot, uint32_t pattern, simgrid::s4u::Host *from, simgrid::s4u::Host *to,
+                          uint64_t bytes)
 {
     landed.clear();
     if (moving.size() <= slot)
@@ -74,7 +77,7 @@ std::vector<std::string> fs_stock_settings(fs_backend backend)
     if (backend == FS_BACKEND_NS3)
         return {"--cfg=network/model:ns-3", "--cfg=surf/precision:" + std::to_string(FS_NS3_PRECISION_S * 1e9) + "e-9"};
     /* Bare max-min: no cap by round-trip time, no acknowledgements, no weights by latency (fabsim pays it before). */
-    return {"--cfg=network/model:CM02",   "--cfg=network/TCP-gamma:0",     "--cfg=network/crosstraffic:0",
+    return {"--cfg=network/model:CM02", "--cfg=network/TCP-gamma:0",    "--cfg=network/crosstraffic:0",
             "--cfg=network/weight-S:0", "--cfg=maxmin/precision:1e-12", "--cfg=surf/precision:1e-12"};
 }
 

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-/* s. The precision of times that SimGrid and ns-3 agree on: what is nearer is equal. Above the nanosecond that ns-3 counts in, or
- * SimGrid's binding waits for ever for the rest of one when it brings ns-3's clock up to its own. */
+/* s. The precision of times that SimGrid and ns-3 agree on: what is nearer is equal. Above the nanosecond that ns-3
+ * counts in, or SimGrid's binding waits for ever for the rest of one when it brings ns-3's clock up to its own. */
 constexpr double FS_NS3_PRECISION_S = 2e-9;
 
 /* Run `body`; an exception becomes a status. */
@@ -26,14 +26,15 @@ void fs_bridge_landed(uint32_t slot);
 std::vector<std::string> fs_stock_settings(fs_backend backend);
 
 /* A zone whose routes are whatever `route` holds while a flow is being started. Owned by SimGrid's process-wide state:
- * zones cannot be taken down, and one without a parent may be made at any time, which lets a process make many engines. */
-class RouteZone : public simgrid::kernel::routing::NetZoneImpl {
-public:
+ * zones cannot be taken down, but one without a parent may be made at any time, so a process may make many engines. */
+class RouteZone : public simgrid::kernel::routing::NetZoneImpl
+{
+  public:
     RouteZone();
     ~RouteZone() override = default;
     std::vector<simgrid::kernel::resource::StandardLinkImpl *> route;
 
-private:
+  private:
     void get_local_route(const simgrid::kernel::routing::NetPoint *from, const simgrid::kernel::routing::NetPoint *to,
                          simgrid::kernel::routing::Route *into, double *latency) override;
 };
@@ -62,14 +63,14 @@ struct fs_stock {
 
     void flow_ended(uint32_t slot);
 
-protected:
+  protected:
     /* A flow between two hosts, not started yet. */
     Flow *open_flow(uint32_t slot, uint32_t pattern, simgrid::s4u::Host *from, simgrid::s4u::Host *to, uint64_t bytes);
 
-    RouteZone *zone = nullptr; /* set by the backend's build step */
+    RouteZone *zone = nullptr;                 /* set by the backend's build step */
     std::vector<std::unique_ptr<Flow>> moving; /* by slot */
 
-private:
+  private:
     std::vector<std::unique_ptr<Flow>> landed; /* SimGrid still holds them; released when the next flow is opened */
 };
 
