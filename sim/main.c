@@ -1,7 +1,7 @@
 /* main.c - which command was meant, and the one place where errors are printed.
  *
- * A trace through fabsim in reading order: cli/ reads the command line; topo/ reads and freezes the machine; work/ reads
- * the job; run.c hands both to route/ and coll/ (what communication costs), gpu/ (what kernels cost), fold/ (what
+ * A trace through fabsim in reading order: cli/ reads the command line; topo/ reads and freezes the machine; work/
+ * reads the job; run.c hands both to route/ and coll/ (what communication costs), gpu/ (what kernels cost), fold/ (what
  * must be simulated), sched/ and engine/ (the simulation), metric/ (where the time went) and report/ (the answer). */
 #include "base/mem.h"
 #include "base/num.h"

@@ -10,7 +10,7 @@
 /* How the program was called. */
 typedef struct fs_call {
     char *const *argv; /* main's */
-    const char *text;  /* the same as one string, cut where it is very long: a record in results, not for re-execution */
+    const char *text; /* the same as one string, cut where it is very long: a record in results, not for re-execution */
 } fs_call;
 
 FS_MUST_CHECK fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *err);
@@ -33,8 +33,8 @@ extern const char *const fs_network_names[3];
  * again, once, with the variable set (engine/engine.h): then this function does not return. */
 FS_MUST_CHECK fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err *err);
 
-/* Split `--set` values into those for the topology ("topo:NAME.ATTRIBUTE=VALUE") and those for the trace ("path=value").
- * The storage is the caller's and lives as long as the overrides are used. */
+/* Split `--set` values into those for the topology ("topo:NAME.ATTRIBUTE=VALUE") and those for the trace
+ * ("path=value"). The storage is the caller's and lives as long as the overrides are used. */
 typedef struct fs_overrides {
     char text[FS_OPTION_LIST_MAX][256];
     fs_topo_override topo[FS_OPTION_LIST_MAX];

@@ -39,14 +39,17 @@ fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err
                        sizeof value - sizeof FS_NS3_VALUE - 1);
     if (setenv(FS_NS3_VARIABLE, value, 1) == 0)
         execv("/proc/self/exe", call->argv);
-    return fs_fail(err, FS_E_SIM, "the network backend ns3 needs %s=%s in the environment, and starting again with it failed: %s",
+    return fs_fail(err, FS_E_SIM,
+                   "the network backend ns3 needs %s=%s in the environment, and starting again with it failed: %s",
                    FS_NS3_VARIABLE, FS_NS3_VALUE, strerror(errno));
 }
 
 static fs_status bad_set(const char *text, fs_err *err)
 {
-    return fs_fail(err, FS_E_USAGE, "--set: expected path=value for the trace or topo:NAME.ATTRIBUTE=value for the "
-                   "topology, found '%s'", text);
+    return fs_fail(err, FS_E_USAGE,
+                   "--set: expected path=value for the trace or topo:NAME.ATTRIBUTE=value for the "
+                   "topology, found '%s'",
+                   text);
 }
 
 fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *o, fs_err *err)

@@ -26,16 +26,22 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
                        fs_err *err)
 {
     const fs_option options[] = {
-        {"op", 0, FS_OPTION_CHOICE, &a->kind, "NAME", "all_reduce (default), all_gather, reduce_scatter, all_to_all, broadcast, reduce, sendrecv.", fs_coll_names, FS_COLL_KINDS},
+        {"op", 0, FS_OPTION_CHOICE, &a->kind, "NAME",
+         "all_reduce (default), all_gather, reduce_scatter, all_to_all, broadcast, reduce, sendrecv.", fs_coll_names,
+         FS_COLL_KINDS},
         {"gpus", 'g', FS_OPTION_UINT, &a->gpus, "N", "The first N GPUs (default: all).", NULL, 0},
         {"min", 'b', FS_OPTION_SIZE, &a->min, "SIZE", "Smallest size (default 8).", NULL, 0},
         {"max", 'e', FS_OPTION_SIZE, &a->max, "SIZE", "Largest size (default 8G).", NULL, 0},
         {"factor", 'f', FS_OPTION_UINT, &a->factor, "K", "Each size is K times the last (default 2).", NULL, 0},
-        {"algo", 0, FS_OPTION_CHOICE, &a->algo, "NAME", "auto (default), ring, tree, nvls, direct, chain.", fs_algo_names, FS_ALGOS},
-        {"proto", 0, FS_OPTION_CHOICE, &a->proto, "NAME", "auto (default), LL, LL128, Simple.", fs_proto_names, FS_PROTOS},
+        {"algo", 0, FS_OPTION_CHOICE, &a->algo, "NAME", "auto (default), ring, tree, nvls, direct, chain.",
+         fs_algo_names, FS_ALGOS},
+        {"proto", 0, FS_OPTION_CHOICE, &a->proto, "NAME", "auto (default), LL, LL128, Simple.", fs_proto_names,
+         FS_PROTOS},
         {"root", 'r', FS_OPTION_UINT, &a->root, "N", "Root of broadcast and reduce (default 0).", NULL, 0},
-        {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal", "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
-        {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE", "coupled (default), flows, or messages.", fs_lowering_names, 3},
+        {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal",
+         "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
+        {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE", "coupled (default), flows, or messages.",
+         fs_lowering_names, 3},
         {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL", "fabric (default), cm02 or ns3.", fs_network_names, 3},
         {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE", "Override a figure: topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
         {"json", 0, FS_OPTION_FLAG, &a->json, NULL, "Print JSON instead of a table.", NULL, 0},
@@ -63,7 +69,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
 static fs_status check(const arguments *a, const fs_topo *topo, uint32_t *n, fs_err *err)
 {
     if (a->gpus > topo->n_gpus)
-        return fs_fail(err, FS_E_USAGE, "--gpus: %llu asked for, the topology has %u", (unsigned long long)a->gpus, topo->n_gpus);
+        return fs_fail(err, FS_E_USAGE, "--gpus: %llu asked for, the topology has %u", (unsigned long long)a->gpus,
+                       topo->n_gpus);
     *n = a->gpus ? (uint32_t)a->gpus : topo->n_gpus;
     if (*n < 2)
         return fs_fail(err, FS_E_USAGE, "a collective needs at least 2 GPUs");
@@ -82,7 +89,8 @@ static fs_status check(const arguments *a, const fs_topo *topo, uint32_t *n, fs_
     return FS_OK;
 }
 
-static fs_status add_ops(fs_work_builder *b, const arguments *a, uint32_t program, uint32_t rank, uint32_t family, fs_err *err)
+static fs_status add_ops(fs_work_builder *b, const arguments *a, uint32_t program, uint32_t rank, uint32_t family,
+                         fs_err *err)
 {
     fs_op_kind kind = a->kind != FS_SENDRECV ? FS_OP_COLLECTIVE : rank == 0 ? FS_OP_SEND : FS_OP_RECV;
     fs_op op = fs_op_default(kind);
@@ -96,7 +104,8 @@ static fs_status add_ops(fs_work_builder *b, const arguments *a, uint32_t progra
         op.peer = rank == 0 ? 1 : 0;
     fs_status status = fs_work_name(b, fs_coll_names[a->kind], &op.name, err);
     uint32_t index = 0, rows = 0;
-    for (double size = a->min; status == FS_OK && size <= a->max && rows < ROWS_MAX; size *= (double)a->factor, rows++) {
+    for (double size = a->min; status == FS_OK && size <= a->max && rows < ROWS_MAX;
+         size *= (double)a->factor, rows++) {
         op.size_bytes = size;
         status = fs_work_op(b, program, &op, NULL, 0, &index, err);
     }
@@ -177,7 +186,8 @@ static fs_status write_table(const fs_result *r, fs_style style, fs_out *out, fs
         return fs_fail_nomem(err);
     fs_out_printf(out, "# fabsim coll: %s on %u GPUs of %s (costs %s)\n", r->work->name, r->work->n_ranks,
                   r->topo->name, r->cost);
-    static const char *const heading[] = {"size (B)", "time (us)", "algbw (GB/s)", "busbw (GB/s)", "algo", "protocol", "channels"};
+    static const char *const heading[] = {"size (B)", "time (us)", "algbw (GB/s)", "busbw (GB/s)",
+                                          "algo",     "protocol",  "channels"};
     for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
         fs_table_cell(table, "%s", heading[i]);
     for (uint32_t i = 0; i < r->n_comms; i++) {

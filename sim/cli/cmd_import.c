@@ -17,9 +17,12 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
 {
     const fs_option options[] = {
         {"output", 'o', FS_OPTION_TEXT, &a->output, "FILE", "Where the board goes (default: stdout).", NULL, 0},
-        {"gpu-part", 0, FS_OPTION_TEXT, &a->hwloc.gpu_part, "NAME", "Part of every GPU, where the export does not tell it.", NULL, 0},
-        {"nic-part", 0, FS_OPTION_TEXT, &a->hwloc.nic_part, "NAME", "Part of every NIC, where the export does not tell it.", NULL, 0},
-        {"this-machine", 0, FS_OPTION_FLAG, &a->this_machine, NULL, "Read the machine that fabsim runs on instead of a file.", NULL, 0},
+        {"gpu-part", 0, FS_OPTION_TEXT, &a->hwloc.gpu_part, "NAME",
+         "Part of every GPU, where the export does not tell it.", NULL, 0},
+        {"nic-part", 0, FS_OPTION_TEXT, &a->hwloc.nic_part, "NAME",
+         "Part of every NIC, where the export does not tell it.", NULL, 0},
+        {"this-machine", 0, FS_OPTION_FLAG, &a->this_machine, NULL,
+         "Read the machine that fabsim runs on instead of a file.", NULL, 0},
     };
     static const char *const names[] = {"KIND (hwloc)", "NODE.xml"};
     const fs_command command = {
@@ -41,7 +44,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
     if (strcmp(values[0], "hwloc") != 0)
         return fs_fail(err, FS_E_USAGE, "import: unknown kind '%s', expected hwloc", values[0]);
     if (a->this_machine == (*n == 2))
-        return fs_fail(err, FS_E_USAGE, "import hwloc: expected either a file or --this-machine; usage: %s", command.usage);
+        return fs_fail(err, FS_E_USAGE, "import hwloc: expected either a file or --this-machine; usage: %s",
+                       command.usage);
     return FS_OK;
 }
 
@@ -65,6 +69,6 @@ fs_status fs_cmd_import(int argc, char *const *argv, const fs_call *call, fs_err
     fs_out_discard(out);
     struct stat info;
     if (stat(a.output, &info) == 0 && S_ISREG(info.st_mode)) /* not /dev/null */
-        remove(a.output);                                   /* no empty board stays behind */
+        remove(a.output);                                    /* no empty board stays behind */
     return status;
 }

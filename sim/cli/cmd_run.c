@@ -18,29 +18,39 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
                        fs_err *err)
 {
     const fs_option options[] = {
-        {"json", 0, FS_OPTION_TEXT, &a->json, "FILE", "Write the result as JSON; - is stdout and implies --quiet.", NULL, 0},
-        {"csv", 0, FS_OPTION_TEXT, &a->csv, "DIR", "Write breakdown, tiers, links and communication as CSV files.", NULL, 0},
-        {"timeline", 0, FS_OPTION_TEXT, &a->timeline, "FILE", "Write a Chrome trace (.json or .json.gz) for Perfetto; - is stdout and implies --quiet.", NULL, 0},
+        {"json", 0, FS_OPTION_TEXT, &a->json, "FILE", "Write the result as JSON; - is stdout and implies --quiet.",
+         NULL, 0},
+        {"csv", 0, FS_OPTION_TEXT, &a->csv, "DIR", "Write breakdown, tiers, links and communication as CSV files.",
+         NULL, 0},
+        {"timeline", 0, FS_OPTION_TEXT, &a->timeline, "FILE",
+         "Write a Chrome trace (.json or .json.gz) for Perfetto; - is stdout and implies --quiet.", NULL, 0},
         {"quiet", 'q', FS_OPTION_FLAG, &a->quiet, NULL, "No summary on stdout.", NULL, 0},
-        {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE", "Override a scalar: model.seq=2048, or topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
-        {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal", "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
-        {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE", "coupled (default), flows, or messages: how collectives become transfers.", fs_lowering_names, 3},
-        {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL", "fabric (default), cm02 (stock SimGrid flows) or ns3 (packets; small sizes, no coupled lowering).", fs_network_names, 3},
+        {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE",
+         "Override a scalar: model.seq=2048, or topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
+        {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal",
+         "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
+        {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE",
+         "coupled (default), flows, or messages: how collectives become transfers.", fs_lowering_names, 3},
+        {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL",
+         "fabric (default), cm02 (stock SimGrid flows) or ns3 (packets; small sizes, no coupled lowering).",
+         fs_network_names, 3},
         {"seed", 0, FS_OPTION_UINT, &a->seed, "N", "Seed of everything random; reported in the result.", NULL, 0},
         {"top", 0, FS_OPTION_UINT, &a->top, "N", "How many links the JSON lists (default 20).", NULL, 0},
-        {"stable", 0, FS_OPTION_FLAG, &a->stable, NULL, "Leave wall time and memory out of the JSON: same run, same bytes.", NULL, 0},
+        {"stable", 0, FS_OPTION_FLAG, &a->stable, NULL,
+         "Leave wall time and memory out of the JSON: same run, same bytes.", NULL, 0},
         {"max-events", 0, FS_OPTION_UINT, &a->max_events, "N", "Give up after N events.", NULL, 0},
         {"dump-ops", 0, FS_OPTION_TEXT, &a->dump_ops, "FILE", "Write the trace as explicit ops and stop.", NULL, 0},
     };
     static const char *const names[] = {"TOPOLOGY.xml", "TRACE.json"};
     const fs_command command = {
         .usage = "fabsim TOPOLOGY.xml TRACE.json [options]",
-        .description = "Simulate one step of a training job (or a trace of operations) on a GPU fabric and report step\n"
-                       "time, where it went, and which links were loaded.\n\n"
-                       "other commands (fabsim COMMAND --help):\n"
-                       "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
-                       "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
-                       "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export",
+        .description =
+            "Simulate one step of a training job (or a trace of operations) on a GPU fabric and report step\n"
+            "time, where it went, and which links were loaded.\n\n"
+            "other commands (fabsim COMMAND --help):\n"
+            "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
+            "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
+            "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .arguments = names,
@@ -60,8 +70,10 @@ static fs_status write_json(const fs_result *result, const arguments *a, const c
     fs_status status = fs_out_open(a->json, &out, err);
     if (status != FS_OK)
         return status;
-    const fs_report_meta meta = {
-        .version = FABSIM_VERSION, .command = command_line, .stable = a->stable, .top_links = a->top < UINT32_MAX ? (uint32_t)a->top : UINT32_MAX};
+    const fs_report_meta meta = {.version = FABSIM_VERSION,
+                                 .command = command_line,
+                                 .stable = a->stable,
+                                 .top_links = a->top < UINT32_MAX ? (uint32_t)a->top : UINT32_MAX};
     fs_report_json(result, &meta, out);
     return fs_out_close(out, err);
 }
@@ -122,7 +134,8 @@ static fs_status report(const fs_result *result, const arguments *a, const char 
     return status;
 }
 
-static fs_status simulate(const fs_topo *topo, const fs_work *work, const arguments *a, const char *command_line, fs_err *err)
+static fs_status simulate(const fs_topo *topo, const fs_work *work, const arguments *a, const char *command_line,
+                          fs_err *err)
 {
     fs_run_options options = fs_run_default();
     options.network = (fs_backend)a->network;

@@ -17,15 +17,18 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
 {
     const fs_option options[] = {
         {"json", 0, FS_OPTION_FLAG, &a->json, NULL, "Print the description as JSON.", NULL, 0},
-        {"expand", 0, FS_OPTION_FLAG, &a->expand, NULL, "Print explicit XML: every device and link; it reads back identical.", NULL, 0},
-        {"dot", 0, FS_OPTION_FLAG, &a->dot, NULL, "Print Graphviz: fabsim topo FILE --dot | dot -Tsvg -o topo.svg", NULL, 0},
+        {"expand", 0, FS_OPTION_FLAG, &a->expand, NULL,
+         "Print explicit XML: every device and link; it reads back identical.", NULL, 0},
+        {"dot", 0, FS_OPTION_FLAG, &a->dot, NULL, "Print Graphviz: fabsim topo FILE --dot | dot -Tsvg -o topo.svg",
+         NULL, 0},
         {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE", "Override a figure: topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
     };
     static const char *const names[] = {"TOPOLOGY.xml"};
     const fs_command command = {
         .usage = "fabsim topo TOPOLOGY.xml [options]",
-        .description = "Check a topology and print its devices, its links by tier, its bisection bandwidth, and whether\n"
-                       "every GPU reaches every other.",
+        .description =
+            "Check a topology and print its devices, its links by tier, its bisection bandwidth, and whether\n"
+            "every GPU reaches every other.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .arguments = names,
@@ -56,7 +59,8 @@ static fs_status print_tiers(const fs_topo *topo, const fs_survey *survey, fs_st
         fs_table_cell(table, "%u", tier->connections);
         fs_table_cell(table, "%s", fs_format_count(tier->lanes, lanes, sizeof lanes));
         fs_table_cell(table, "%s", fs_format_bps(tier->bandwidth_Bps, bandwidth, sizeof bandwidth));
-        fs_table_cell(table, "%s", tier->carries_gpus ? fs_format_bps(tier->bisection_Bps, bisection, sizeof bisection) : "-");
+        fs_table_cell(table, "%s",
+                      tier->carries_gpus ? fs_format_bps(tier->bisection_Bps, bisection, sizeof bisection) : "-");
     }
     fs_status status = fs_table_print(table, true, style, out, err);
     fs_table_free(table);
@@ -86,11 +90,13 @@ static fs_status print_text(const fs_topo *topo, const fs_survey *survey, fs_out
     fs_status status = print_tiers(topo, survey, style, out, err);
     if (status != FS_OK)
         return status;
-    fs_out_printf(out, "\nBisection bandwidth, all tiers together: %s\n", fs_format_bps(survey->bisection_Bps, text, sizeof text));
+    fs_out_printf(out, "\nBisection bandwidth, all tiers together: %s\n",
+                  fs_format_bps(survey->bisection_Bps, text, sizeof text));
     if (survey->all_reach)
         fs_out_puts(out, "Every GPU reaches every other.\n");
     else
-        fs_out_printf(out, "NOT CONNECTED: no path from %s to %s.\n", topo->devices[topo->gpus[survey->unreached_from]].name,
+        fs_out_printf(out, "NOT CONNECTED: no path from %s to %s.\n",
+                      topo->devices[topo->gpus[survey->unreached_from]].name,
                       topo->devices[topo->gpus[survey->unreached_to]].name);
     return FS_OK;
 }

@@ -96,8 +96,8 @@ static fs_status parse_option(const fs_command *command, int argc, char *const *
     return set_value(option, argv[++*i], err);
 }
 
-fs_status fs_options_parse(const fs_command *command, int argc, char *const *argv,
-                           const char *values[FS_ARGUMENTS_MAX], uint32_t *n_values, bool *help, fs_err *err)
+fs_status fs_options_parse(const fs_command *command, int argc, char *const *argv, const char *values[FS_ARGUMENTS_MAX],
+                           uint32_t *n_values, bool *help, fs_err *err)
 {
     bool options_over = false;
     *n_values = 0;

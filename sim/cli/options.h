@@ -27,8 +27,8 @@ typedef struct fs_option_list {
 } fs_option_list;
 
 typedef struct fs_option {
-    const char *name;  /* without dashes */
-    char letter;       /* short form, or 0 */
+    const char *name; /* without dashes */
+    char letter;      /* short form, or 0 */
     fs_option_type type;
     void *target;
     const char *value; /* how help names the value: "FILE" */
@@ -52,7 +52,8 @@ enum { FS_ARGUMENTS_MAX = 16 };
 /* argv[0] is the first word after the command's name. values[] receives the positional arguments. *help is set
  * where --help was given (then nothing else is checked). */
 FS_MUST_CHECK fs_status fs_options_parse(const fs_command *command, int argc, char *const *argv,
-                                         const char *values[FS_ARGUMENTS_MAX], uint32_t *n_values, bool *help, fs_err *err);
+                                         const char *values[FS_ARGUMENTS_MAX], uint32_t *n_values, bool *help,
+                                         fs_err *err);
 void fs_options_help(const fs_command *command, fs_out *out);
 
 #endif
