@@ -1,8 +1,8 @@
 /* file.c - see file.h. zlib reads plain files and gzip alike; output goes to stdio or to gzwrite.
  *
  * A disk that is full shows when a buffer is flushed, so the last flush and the close are looked at as well. The first
- * failure is kept, later output is dropped. Half a file is worse than none: outputs that fail are removed, and the paths
- * of those that are open stand in `unfinished` for a signal handler, the one piece of global state here. */
+ * failure is kept, later output is dropped. Half a file is worse than none: outputs that fail are removed, and the
+ * paths of those that are open stand in `unfinished` for a signal handler, the one piece of global state here. */
 #include "base/file.h"
 
 #include "base/mem.h"
@@ -130,7 +130,7 @@ fs_status fs_file_read(const char *path, char **text, size_t *length, fs_err *er
 /* ---- out --------------------------------------------------------------------------------------------------------- */
 
 struct fs_out {
-    FILE *file;   /* one of these two */
+    FILE *file; /* one of these two */
     gzFile gz;
     char *path;
     bool regular; /* a file of our own, to be removed if it stays unfinished; no device, no pipe, no link */

@@ -40,13 +40,13 @@ FS_MUST_CHECK fs_status fs_json_set(fs_json_doc *doc, const char *path, const ch
 /* Walking. A missing key gives NULL; NULL is accepted everywhere and behaves as absent. */
 fs_json_type fs_json_kind(const fs_json *value);
 const fs_json *fs_json_get(const fs_json *object, const char *key);
-uint32_t fs_json_count(const fs_json *container);   /* elements, or members */
+uint32_t fs_json_count(const fs_json *container); /* elements, or members */
 const fs_json *fs_json_first(const fs_json *container);
-const fs_json *fs_json_next(const fs_json *value);  /* next element / member value */
-const char *fs_json_key(const fs_json *value);      /* of a member value; NULL in an array */
-const char *fs_json_string(const fs_json *value);   /* only for FS_JSON_STRING */
-double fs_json_number(const fs_json *value);        /* only for FS_JSON_NUMBER, finite */
-bool fs_json_bool(const fs_json *value);            /* only for FS_JSON_BOOL */
+const fs_json *fs_json_next(const fs_json *value); /* next element / member value */
+const char *fs_json_key(const fs_json *value);     /* of a member value; NULL in an array */
+const char *fs_json_string(const fs_json *value);  /* only for FS_JSON_STRING */
+double fs_json_number(const fs_json *value);       /* only for FS_JSON_NUMBER, finite */
+bool fs_json_bool(const fs_json *value);           /* only for FS_JSON_BOOL */
 
 /* An error at a value's place (its key's place where at_key and it has one). */
 FS_PRINTF(5, 6)
@@ -61,8 +61,8 @@ typedef struct fs_json_cursor {
 void fs_json_place(fs_json_cursor *cursor, const fs_json *value, uint32_t *line, uint32_t *column);
 
 /* Every key of `object` must be among keys[]; else an error at the key with "did you mean". */
-FS_MUST_CHECK fs_status fs_json_only(const fs_json_doc *doc, const fs_json *object, const char *const *keys, size_t count,
-                                     fs_err *err);
+FS_MUST_CHECK fs_status fs_json_only(const fs_json_doc *doc, const fs_json *object, const char *const *keys,
+                                     size_t count, fs_err *err);
 
 /* Typed members. A required member that is absent is an error at the object; wrong types, fractions where
  * integers are due, and values outside [low, high] are errors at the value. Where absent and not required,
@@ -76,8 +76,9 @@ FS_MUST_CHECK fs_status fs_json_bool_in(const fs_json_doc *doc, const fs_json *o
 FS_MUST_CHECK fs_status fs_json_string_in(const fs_json_doc *doc, const fs_json *object, const char *key, bool required,
                                           const char **out, fs_err *err);
 /* A number in SI, or a string with a unit ("64MiB"). */
-FS_MUST_CHECK fs_status fs_json_quantity_in(const fs_json_doc *doc, const fs_json *object, const char *key, bool required,
-                                            fs_unit unit, double low, double high, double *out, fs_err *err);
+FS_MUST_CHECK fs_status fs_json_quantity_in(const fs_json_doc *doc, const fs_json *object, const char *key,
+                                            bool required, fs_unit unit, double low, double high, double *out,
+                                            fs_err *err);
 /* One of names[]: *out becomes its index. Misspelt: "did you mean". */
 FS_MUST_CHECK fs_status fs_json_enum_in(const fs_json_doc *doc, const fs_json *object, const char *key, bool required,
                                         const char *const *names, size_t count, uint32_t *out, fs_err *err);

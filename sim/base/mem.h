@@ -10,17 +10,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *fs_alloc(size_t count, size_t size);  /* uninitialised */
-void *fs_zalloc(size_t count, size_t size); /* zeroed */
+void *fs_alloc(size_t count, size_t size);                /* uninitialised */
+void *fs_zalloc(size_t count, size_t size);               /* zeroed */
 void *fs_realloc(void *block, size_t count, size_t size); /* on NULL the old block is still valid */
 void fs_free(void *block);
 char *fs_strdup(const char *text);
 
 /* libxml2 (mem_xml.c). adopt: route its allocations through the functions above; once, before any XML is read.
- * libxml2 2.9 neither survives every failed allocation nor frees what it had, so what uses it stands between begin and end: end frees what
- * libxml2 has lost, and nothing that libxml2 made in between may be used after it. Inside such a session, call(body, context)
- * returns true; or false where memory ran out in libxml2, whose work is then broken off by a jump out of body. So body owns nothing
- * but what libxml2 made, and what it was changing may not be touched again, not even to free it. Neither nests. */
+ * libxml2 2.9 neither survives every failed allocation nor frees what it had, so what uses it stands between begin and
+ * end: end frees what libxml2 has lost, and nothing that libxml2 made in between may be used after it. Inside such a
+ * session, call(body, context) returns true; or false where memory ran out in libxml2, whose work is then broken off by
+ * a jump out of body. So body owns nothing but what libxml2 made, and what it was changing may not be touched again,
+ * not even to free it. Neither nests. */
 void fs_mem_adopt_libxml2(void);
 bool fs_mem_xml_begin(void); /* false: out of memory, and no session has begun */
 bool fs_mem_xml_call(void (*body)(void *context), void *context);
@@ -43,20 +44,17 @@ size_t fs_arena_bytes(const fs_arena *arena); /* bytes taken from the system */
 
 /* Growable array: declare `FS_VEC(double) v = {0};`, then FS_PUSH(&v, x) returns a pointer to the
  * new element's slot holding x, or NULL when out of memory. Free with fs_free(v.data). */
-#define FS_VEC(type)          \
-    struct {                  \
-        type *data;           \
-        uint32_t count;       \
-        uint32_t capacity;    \
+#define FS_VEC(type)                                                                                                   \
+    struct {                                                                                                           \
+        type *data;                                                                                                    \
+        uint32_t count;                                                                                                \
+        uint32_t capacity;                                                                                             \
     }
 void *fs_vec_grow(void *data, uint32_t count, uint32_t *capacity, size_t size); /* old data if it fails */
-#define FS_PUSH(vec, value)                                                                          \
-    ((vec)->count < (vec)->capacity                                                                  \
-         ? (void)0                                                                                   \
-         : (void)((vec)->data =                                                                      \
-                      fs_vec_grow((vec)->data, (vec)->count, &(vec)->capacity, sizeof *(vec)->data)), \
-     (vec)->count < (vec)->capacity                                                                  \
-         ? ((vec)->data[(vec)->count] = (value), &(vec)->data[(vec)->count++])                       \
-         : NULL)
+#define FS_PUSH(vec, value)                                                                                            \
+    ((vec)->count < (vec)->capacity                                                                                    \
+         ? (void)0                                                                                                     \
+         : (void)((vec)->data = fs_vec_grow((vec)->data, (vec)->count, &(vec)->capacity, sizeof *(vec)->data)),        \
+     (vec)->count < (vec)->capacity ? ((vec)->data[(vec)->count] = (value), &(vec)->data[(vec)->count++]) : NULL)
 
 #endif

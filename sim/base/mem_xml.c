@@ -1,11 +1,12 @@
 /* mem_xml.c - libxml2's memory: counted, failed and, where libxml2 forgets it, freed.
  *
- * Every block of libxml2 carries a header that links it into a ring. A session starts an empty ring; what is still in it at the
- * end was lost by libxml2, which happens only when an allocation inside it fails, and is freed then. Blocks from
- * outside any session (libxml2's tables for the life of the process) stay in a ring of their own.
+ * Every block of libxml2 carries a header that links it into a ring. A session starts an empty ring; what is still in
+ * it at the end was lost by libxml2, which happens only when an allocation inside it fails, and is freed then. Blocks
+ * from outside any session (libxml2's tables for the life of the process) stay in a ring of their own.
  *
- * libxml2 2.9.14's schema code follows null pointers when memory runs out. So a failed allocation inside a guarded call does not return
- * to libxml2: it jumps to the guard, and the end of the session cleans up. libxml2 holds no lock while it allocates. */
+ * libxml2 2.9.14's schema code follows null pointers when memory runs out. So a failed allocation inside a guarded call
+ * does not return to libxml2: it jumps to the guard, and the end of the session cleans up. libxml2 holds no lock while
+ * it allocates. */
 #include "base/mem.h"
 
 #include <libxml/parser.h>

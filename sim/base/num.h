@@ -7,13 +7,13 @@
 #include <stddef.h>
 
 typedef enum fs_unit {
-    FS_UNIT_NONE,      /* a bare number */
-    FS_UNIT_SECONDS,   /* s ms us ns */
-    FS_UNIT_BYTES,     /* B kB MB GB TB KiB MiB GiB TiB */
-    FS_UNIT_BPS,       /* B/s kB/s MB/s GB/s TB/s, and Mb/s Gb/s Tb/s (bits) */
-    FS_UNIT_FLOPS,     /* FLOP/s GFLOP/s TFLOP/s PFLOP/s */
-    FS_UNIT_FLOP,      /* FLOP GFLOP TFLOP PFLOP */
-    FS_UNIT_WATTS      /* W kW MW */
+    FS_UNIT_NONE,    /* a bare number */
+    FS_UNIT_SECONDS, /* s ms us ns */
+    FS_UNIT_BYTES,   /* B kB MB GB TB KiB MiB GiB TiB */
+    FS_UNIT_BPS,     /* B/s kB/s MB/s GB/s TB/s, and Mb/s Gb/s Tb/s (bits) */
+    FS_UNIT_FLOPS,   /* FLOP/s GFLOP/s TFLOP/s PFLOP/s */
+    FS_UNIT_FLOP,    /* FLOP GFLOP TFLOP PFLOP */
+    FS_UNIT_WATTS    /* W kW MW */
 } fs_unit;
 
 /* Parse all of `text` as a finite decimal number. 0 on success, else -1 and *out untouched. Hex floats,
@@ -35,10 +35,10 @@ int fs_parse_size(const char *text, double *out, const char **why);
 /* Human formats into a caller's buffer, always 3 or 4 significant digits with a unit: "1.50 ms",
  * "370 GB/s", "64.0 MiB". They return the buffer. */
 char *fs_format_seconds(double value, char *buffer, size_t size);
-char *fs_format_bytes(double value, char *buffer, size_t size);    /* binary units */
-char *fs_format_bps(double value, char *buffer, size_t size);      /* decimal units */
+char *fs_format_bytes(double value, char *buffer, size_t size); /* binary units */
+char *fs_format_bps(double value, char *buffer, size_t size);   /* decimal units */
 char *fs_format_flops(double value, char *buffer, size_t size);
-char *fs_format_count(uint64_t value, char *buffer, size_t size);  /* 1,048,576 */
+char *fs_format_count(uint64_t value, char *buffer, size_t size); /* 1,048,576 */
 
 /* Shortest decimal text that reads back as exactly `value` (%.17g at worst), '.' in every locale. */
 char *fs_format_exact(double value, char *buffer, size_t size);

@@ -1,6 +1,7 @@
 /* rng.c - see rng.h. SplitMix64: G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number
- * generators", OOPSLA 2014. The hash goes word by word, as documents have a hundred megabytes; each step is one to one in the
- * word and, with one of SplitMix64's multipliers and a fold of the high half, reaches the low bits that tables use. */
+ * generators", OOPSLA 2014. The hash goes word by word, as documents have a hundred megabytes; each step is one to one
+ * in the word and, with one of SplitMix64's multipliers and a fold of the high half, reaches the low bits that tables
+ * use. */
 #include "base/rng.h"
 
 fs_rng fs_rng_seed(uint64_t seed)
@@ -53,7 +54,8 @@ uint64_t fs_hash_bytes(uint64_t hash, const void *bytes, size_t count)
         hash = mix_word(hash ^ load_word(at));
     if (count == 0)
         return hash;
-    uint64_t rest = (uint64_t)count << 56; /* 7 bytes at most: the eighth tells how many, so that "a" differs from "a\0" */
+    /* 7 bytes at most: the eighth tells how many, so that "a" differs from "a\0" */
+    uint64_t rest = (uint64_t)count << 56;
     for (size_t i = 0; i < count; i++)
         rest |= (uint64_t)at[i] << 8 * i;
     return mix_word(hash ^ rest);

@@ -18,7 +18,8 @@ typedef struct fs_table fs_table;
 /* One letter a column: 'l' left, 'r' right. NULL when out of memory. */
 fs_table *fs_table_new(const char *alignment);
 void fs_table_free(fs_table *table);
-/* The next cell, row by row; text is copied. Control characters, which names may hold, show as '?'. A cell that cannot be kept (no memory) makes fs_table_print fail. */
+/* The next cell, row by row; text is copied. Control characters, which names may hold, show as '?'. A cell that cannot
+ * be kept (no memory) makes fs_table_print fail. */
 FS_PRINTF(2, 3) void fs_table_cell(fs_table *table, const char *format, ...);
 /* The first row is a heading where heading is set. Rows are indented by two spaces. */
 FS_MUST_CHECK fs_status fs_table_print(const fs_table *table, bool heading, fs_style style, fs_out *out, fs_err *err);

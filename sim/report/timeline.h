@@ -15,8 +15,7 @@ typedef struct fs_timeline fs_timeline;
 FS_MUST_CHECK fs_status fs_timeline_open(const char *path, const fs_work *work, const fs_topo *topo,
                                          fs_timeline **timeline, fs_err *err);
 
-/* The life of an op, times never decrease. Both sides of a transfer move, and end, one after the other, sender first.
- */
+/* The life of an op, times never decrease. Both sides of a transfer move, and end, in a row, the sender first. */
 void fs_timeline_issue(fs_timeline *timeline, uint32_t rank, uint32_t op, double now_s);
 void fs_timeline_move(fs_timeline *timeline, uint32_t rank, uint32_t op, double now_s);
 void fs_timeline_end(fs_timeline *timeline, uint32_t rank, uint32_t op, double now_s);

@@ -1,9 +1,10 @@
 /* spec_freeze.c - turn a spec into the constant topology. See spec.h, topo.h.
  *
- * Steps: check the whole; keep the parts, link types and tiers that something uses, in the order of declaration (tiers: of
- * their types), so that a library of parts leaves no trace; number devices by kind and NICs by node; sort the connections
- * by what they join, so that the order of their declaration changes no result, and write out two links for each; index
- * links by source with a counting sort; hash the content. Cost: O(devices + links log links) time, one arena. */
+ * Steps: check the whole; keep the parts, link types and tiers that something uses, in the order of declaration (tiers:
+ * of their types), so that a library of parts leaves no trace; number devices by kind and NICs by node; sort the
+ * connections by what they join, so that the order of their declaration changes no result, and write out two links for
+ * each; index links by source with a counting sort; hash the content. Cost: O(devices + links log links) time, one
+ * arena. */
 #include "topo/spec_in.h"
 
 #include "base/rng.h"

@@ -8,8 +8,28 @@
 
 /* The keys of ops. */
 enum {
-    FS_F_OP, FS_F_ID, FS_F_NAME, FS_F_STREAM, FS_F_AFTER, FS_F_DURATION_US, FS_F_DURATION_S, FS_F_FLOPS, FS_F_BYTES, FS_F_DTYPE, FS_F_PHASE, FS_F_GROUP,
-    FS_F_SIZE, FS_F_ALGO, FS_F_PROTO, FS_F_SM_SHARE, FS_F_ROOT, FS_F_TO, FS_F_FROM, FS_F_SHIFT, FS_F_TAG, FS_FIELDS
+    FS_F_OP,
+    FS_F_ID,
+    FS_F_NAME,
+    FS_F_STREAM,
+    FS_F_AFTER,
+    FS_F_DURATION_US,
+    FS_F_DURATION_S,
+    FS_F_FLOPS,
+    FS_F_BYTES,
+    FS_F_DTYPE,
+    FS_F_PHASE,
+    FS_F_GROUP,
+    FS_F_SIZE,
+    FS_F_ALGO,
+    FS_F_PROTO,
+    FS_F_SM_SHARE,
+    FS_F_ROOT,
+    FS_F_TO,
+    FS_F_FROM,
+    FS_F_SHIFT,
+    FS_F_TAG,
+    FS_FIELDS
 };
 
 typedef FS_VEC(uint32_t) fs_uint_list;
@@ -28,7 +48,8 @@ typedef struct fs_ops_reader {
     uint32_t *slots;   /* (n_slots) op + 1 by id */
     uint32_t n_slots;  /* a power of two */
     fs_uint_list deps; /* of the op being read */
-    const char *key_of[FS_FIELDS];   /* the key as the document holds it, NULL until it is seen: keys there are interned */
+    /* The key as the document holds it, NULL until it is seen: keys there are interned. */
+    const char *key_of[FS_FIELDS];
     const fs_json *field[FS_FIELDS]; /* members of the op being read */
     const fs_json *op_json;
     uint32_t kind; /* index in op_kinds */

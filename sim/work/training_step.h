@@ -6,7 +6,7 @@
 #include "work/work_build.h"
 
 /* Appends the step to `program`, which every rank runs. Families `tp`, `dp` exist. */
-FS_MUST_CHECK fs_status fs_training_emit(fs_work_builder *b, uint32_t program, const fs_training *t, uint32_t tp, uint32_t dp,
-                                         fs_err *err);
+FS_MUST_CHECK fs_status fs_training_emit(fs_work_builder *b, uint32_t program, const fs_training *t, uint32_t tp,
+                                         uint32_t dp, fs_err *err);
 
 #endif

@@ -1,10 +1,10 @@
 /* work_build.h - a work being built; the ops reader, training.c and tests fill it, then freeze and check.
  *
  * Checks in fs_work_freeze (work_check.c), all FS_E_TRACE with the place of the op to blame:
- * dependency cycles (streams' order included; the ops of the cycle are named); every rank has at most one program; no GPU twice;
- * groups of a family are disjoint, ids in range; for each group, all members' programs issue the same sequence of
- * collectives on it (kind, size, root, algorithm); for each (source, destination, tag), sends and receives pair up with
- * equal sizes; a rank is in the group that its op uses. Cost: O(ops + ranks + members). */
+ * dependency cycles (streams' order included; the ops of the cycle are named); every rank has at most one program; no
+ * GPU twice; groups of a family are disjoint, ids in range; for each group, all members' programs issue the same
+ * sequence of collectives on it (kind, size, root, algorithm); for each (source, destination, tag), sends and receives
+ * pair up with equal sizes; a rank is in the group that its op uses. Cost: O(ops + ranks + members). */
 #ifndef FS_WORK_BUILD_H
 #define FS_WORK_BUILD_H
 
@@ -18,26 +18,30 @@ typedef struct fs_work_builder fs_work_builder;
 fs_work_builder *fs_work_builder_new(const char *name, const char *kind, const char *path); /* NULL: no memory */
 void fs_work_builder_free(fs_work_builder *builder);
 
-FS_MUST_CHECK fs_status fs_work_set_ranks(fs_work_builder *b, uint32_t n_ranks, fs_err *err); /* rank i on GPU i; once, first */
+/* Once, first. Rank i stands on GPU i until it is placed. */
+FS_MUST_CHECK fs_status fs_work_set_ranks(fs_work_builder *b, uint32_t n_ranks, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_place(fs_work_builder *b, uint32_t rank, uint32_t gpu, fs_err *err);
 /* A family of equal strides: group g holds ranks that differ in one mixed-radix digit: rank = outer * (size * stride) +
- * position * stride + inner. stride 1, size n_ranks = the world, which is family 0 of every work under the name "world". */
+ * position * stride + inner. stride 1, size n_ranks = the world, which is family 0 of every work under the name
+ * "world". */
 FS_MUST_CHECK fs_status fs_work_family_strided(fs_work_builder *b, const char *name, uint32_t size, uint32_t stride,
                                                uint32_t *family, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_family_explicit(fs_work_builder *b, const char *name, const uint32_t *begin,
-                                                uint32_t n_groups, const uint32_t *ranks, uint32_t *family, fs_err *err);
-FS_MUST_CHECK fs_status fs_work_stream(fs_work_builder *b, const char *name, uint16_t *stream, fs_err *err); /* interned */
-FS_MUST_CHECK fs_status fs_work_name(fs_work_builder *b, const char *name, uint32_t *id, fs_err *err);       /* interned */
+                                                uint32_t n_groups, const uint32_t *ranks, uint32_t *family,
+                                                fs_err *err);
+/* Both are interned: the same name gives the same id. */
+FS_MUST_CHECK fs_status fs_work_stream(fs_work_builder *b, const char *name, uint16_t *stream, fs_err *err);
+FS_MUST_CHECK fs_status fs_work_name(fs_work_builder *b, const char *name, uint32_t *id, fs_err *err);
 
 FS_MUST_CHECK fs_status fs_work_program(fs_work_builder *b, const char *name, uint32_t *program, fs_err *err);
-fs_op fs_op_default(fs_op_kind kind); /* every field at its neutral value */
+fs_op fs_op_default(fs_op_kind kind);     /* every field at its neutral value */
 const char *fs_op_label(const fs_op *op); /* "send", "all_reduce": the name of an op that was given none */
 /* Room for n_ops ops: large programs should say so beforehand, growing leaves the smaller arrays in the arena. */
 FS_MUST_CHECK fs_status fs_work_reserve(fs_work_builder *b, uint32_t program, uint32_t n_ops, fs_err *err);
-/* Appends to the program. A name of FS_NONE becomes the op's label; stream 0, where none is interned yet, "main". deps are
- * indices of ops of the same program, later ones allowed. */
-FS_MUST_CHECK fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, const uint32_t *deps, uint32_t n_deps,
-                                   uint32_t *index, fs_err *err);
+/* Appends to the program. A name of FS_NONE becomes the op's label; stream 0, where none is interned yet, "main". deps
+ * are indices of ops of the same program, later ones allowed. */
+FS_MUST_CHECK fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, const uint32_t *deps,
+                                   uint32_t n_deps, uint32_t *index, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs_err *err);
 void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals);
 FS_MUST_CHECK fs_status fs_work_set_note(fs_work_builder *b, const char *note, fs_err *err);

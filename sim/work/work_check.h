@@ -7,7 +7,7 @@
 /* No GPU twice; dependencies in range and free of cycles, the streams' order included. O(ranks + ops + deps). */
 FS_MUST_CHECK fs_status fs_work_check_order(const fs_work *work, fs_err *err);
 
-/* Ranks agree on their collectives, sends meet receives (work_match.c). O(ops + ranks x families + ranks x channels). */
+/* Ranks agree on their collectives, sends meet receives (work_match.c). O(ops + ranks x (families + channels)). */
 FS_MUST_CHECK fs_status fs_work_check_match(const fs_work *work, fs_err *err);
 
 /* FS_E_TRACE at the place of an op. */
