@@ -23,17 +23,17 @@
 MAYBE_UNUSED static fs_err failure;
 
 /* Print the error where an operation fails that should not. */
-#define ASSERT_OK(call)                                                          \
-    do {                                                                         \
-        if ((call) != FS_OK)                                                     \
-            fail_msg("%s:%u: %s", failure.file, failure.line, failure.text);     \
+#define ASSERT_OK(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) != FS_OK)                                                                                           \
+            fail_msg("%s:%u: %s", failure.file, failure.line, failure.text);                                           \
     } while (0)
 
-#define ASSERT_CLOSE(got, want, relative)                                            \
-    do {                                                                             \
-        double got_ = (got), want_ = (want);                                         \
-        if (!(fabs(got_ - want_) <= (relative) * fabs(want_)))                       \
-            fail_msg("%.17g is not %.17g (%s)", got_, want_, #got);                  \
+#define ASSERT_CLOSE(got, want, relative)                                                                              \
+    do {                                                                                                               \
+        double got_ = (got), want_ = (want);                                                                           \
+        if (!(fabs(got_ - want_) <= fabs(want_) * (relative)))                                                         \
+            fail_msg("%.17g is not %.17g (%s)", got_, want_, #got);                                                    \
     } while (0)
 
 MAYBE_UNUSED static fs_topo *make_topo(const char *line)
@@ -64,8 +64,8 @@ MAYBE_UNUSED static uint32_t add_program(fs_work_builder *b, const char *name, u
     return program;
 }
 
-MAYBE_UNUSED static uint32_t add_op(fs_work_builder *b, uint32_t program, const char *stream, const char *name, fs_op op,
-                                    const uint32_t *deps, uint32_t n_deps)
+MAYBE_UNUSED static uint32_t add_op(fs_work_builder *b, uint32_t program, const char *stream, const char *name,
+                                    fs_op op, const uint32_t *deps, uint32_t n_deps)
 {
     uint32_t index = 0;
     ASSERT_OK(fs_work_stream(b, stream, &op.stream, &failure));
@@ -115,7 +115,9 @@ MAYBE_UNUSED static fs_op collective(fs_coll_kind kind, uint32_t family, double 
     op.coll = (uint8_t)kind;
     op.family = family;
     op.size_bytes = size_bytes;
-    op.algo = kind == FS_ALL_TO_ALL ? FS_ALGO_DIRECT : kind == FS_BROADCAST || kind == FS_REDUCE ? FS_ALGO_CHAIN : FS_ALGO_RING;
+    op.algo = kind == FS_ALL_TO_ALL                       ? FS_ALGO_DIRECT
+              : kind == FS_BROADCAST || kind == FS_REDUCE ? FS_ALGO_CHAIN
+                                                          : FS_ALGO_RING;
     return op;
 }
 

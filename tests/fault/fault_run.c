@@ -19,20 +19,23 @@ static const char topology[] =
     " <parts>\n"
     "  <gpu name='g' arch='volta' memory='16GB' memory-bandwidth='900GB/s' gemm-efficiency='1' memory-efficiency='1'\n"
     "       launch='1us' power='300W' source='test'><peak dtype='fp16' flops='100TFLOP/s'/></gpu>\n"
-    "  <link-type name='l' class='nvlink' tier='nvlink' bandwidth='25GB/s' effective='20GB/s' latency='1us' source='test'/>\n"
+    "  <link-type name='l' class='nvlink' tier='nvlink' bandwidth='25GB/s' effective='20GB/s' latency='1us' "
+    "source='test'/>\n"
     " </parts>\n"
     " <board name='b'><device name='gpu[0-1]' part='g'/><link from='gpu0' to='gpu1' type='l' lanes='2'/></board>\n"
     "</fabsim>\n";
 
 static const char trace[] =
-    "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"name\":\"t\",\"ranks\":2,\"programs\":[{\"name\":\"p\",\"ranks\":\"all\",\"ops\":["
+    "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"name\":\"t\",\"ranks\":2,"
+    "\"programs\":[{\"name\":\"p\",\"ranks\":\"all\",\"ops\":["
     "{\"op\":\"compute\",\"id\":\"a\",\"flops\":1e12,\"bytes\":1e9,\"dtype\":\"fp16\"},"
-    "{\"op\":\"all_reduce\",\"group\":\"world\",\"size_bytes\":\"1MiB\",\"stream\":\"comm\",\"after\":[\"a\"],\"sm_share\":0.1},"
+    "{\"op\":\"all_reduce\",\"group\":\"world\",\"size_bytes\":\"1MiB\",\"stream\":\"comm\",\"after\":[\"a\"],"
+    "\"sm_share\":0.1},"
     "{\"op\":\"compute\",\"duration_us\":10}]}]}";
 
 /* One byte wrong: the errors' paths allocate too. */
-static const char bad_trace[] =
-    "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":2,\"programs\":[{\"ranks\":\"all\",\"ops\":[{\"op\":\"comput\"}]}]}";
+static const char bad_trace[] = "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":2,"
+                                "\"programs\":[{\"ranks\":\"all\",\"ops\":[{\"op\":\"comput\"}]}]}";
 
 static fs_status write_reports(const fs_result *result, fs_err *err)
 {
@@ -105,8 +108,8 @@ static void a_run_that_fails(void **state)
     fail_each(bad_trace, sizeof bad_trace - 1, FS_E_TRACE);
 }
 
-/* hwloc reads its XML through libxml2 too, and makes of memory that runs out there what it makes of a broken file: any clean
- * error will do, and a leak will not. hwloc's own memory is not ours to fail. */
+/* hwloc reads its XML through libxml2 too, and makes of memory that runs out there what it makes of a broken file: any
+ * clean error will do, and a leak will not. hwloc's own memory is not ours to fail. */
 static void an_import(void **state)
 {
     (void)state;

@@ -1,10 +1,10 @@
 /* maxmin_twin.h - the slow twin of sim/engine/fill.c: max-min fair rates from the definition.
  *
- * With coefficients a(t, r), capacities c(r) and the set F of frozen transfers, all others run at one level x. Resource r
- * allows
+ * With coefficients a(t, r), capacities c(r) and the set F of frozen transfers, all others run at one level x.
+ * Resource r allows
  *     x <= (c(r) - sum over t in F of a(t, r) * rate(t)) / (sum over t not in F of a(t, r)).
- * Take the resource with the smallest bound, freeze its open transfers at it, repeat until all are frozen. Everything is
- * summed anew in each round: O(transfers^2 * resources), and nothing to get wrong. */
+ * Take the resource with the smallest bound, freeze its open transfers at it, repeat until all are frozen. Everything
+ * is summed anew in each round: O(transfers^2 * resources), and nothing to get wrong. */
 #ifndef FS_MAXMIN_TWIN_H
 #define FS_MAXMIN_TWIN_H
 

@@ -72,7 +72,8 @@ static void make_trial(trial *w, uint64_t seed)
         uint32_t parent = fs_rng_below(&rng, t + 4);
         w->parent[t] = parent < t ? parent : FS_NONE;
         w->pattern_of[t] = fs_rng_below(&rng, fs_pattern_count(w->patterns));
-        w->amount[t] = fs_rng_below(&rng, 2) ? 1e6 * (1 + (double)fs_rng_below(&rng, 64)) : 1e6 + 1e9 * fs_rng_unit(&rng);
+        w->amount[t] =
+            fs_rng_below(&rng, 2) ? 1e6 * (1 + (double)fs_rng_below(&rng, 64)) : 1e6 + 1e9 * fs_rng_unit(&rng);
         w->latency_s[t] = with_latency ? 1e-5 * fs_rng_unit(&rng) : 0;
     }
     w->change_s = 0.1 * fs_rng_unit(&rng);
@@ -106,7 +107,8 @@ static void run_with(trial *w, fs_backend backend, uint64_t seed, fs_resource_us
 static void compare(uint64_t seed, const char *what, uint32_t of, double fabric, double cm02)
 {
     if (fabs(fabric - cm02) > TOLERANCE * fabric)
-        fail_msg("seed %llu, %s of %u: fabric says %.12g, cm02 says %.12g", (unsigned long long)seed, what, of, fabric, cm02);
+        fail_msg("seed %llu, %s of %u: fabric says %.12g, cm02 says %.12g", (unsigned long long)seed, what, of, fabric,
+                 cm02);
 }
 
 static void fabric_equals_cm02(void **state)
@@ -150,7 +152,8 @@ static void what_flows_cannot_carry_is_refused(void **state)
     fs_pattern_table *patterns = fs_pattern_table_new();
     assert_int_equal(fs_pattern_add(patterns, &(fs_share){1, 0.5}, 1, &id, &err), FS_OK);
     trial w = {.patterns = patterns};
-    fs_engine_def def = {.backend = FS_BACKEND_CM02, .n_resources = 2, .n_links = 2, .capacity = capacity, .patterns = patterns};
+    fs_engine_def def = {
+        .backend = FS_BACKEND_CM02, .n_resources = 2, .n_links = 2, .capacity = capacity, .patterns = patterns};
     const fs_engine_calls calls = {.context = &w, .done = on_done};
     assert_int_equal(fs_engine_new(&def, &w.engine, &err), FS_OK);
     uint32_t late, long_one;
@@ -158,18 +161,21 @@ static void what_flows_cannot_carry_is_refused(void **state)
     assert_int_equal(fs_pattern_add(patterns, &(fs_share){0, 1e6}, 1, &long_one, &err), FS_OK);
     assert_int_equal(fs_engine_transfer(w.engine, late, 1, 0, 0, &err), FS_OK);
     assert_int_equal(fs_engine_run(w.engine, &calls, &err), FS_E_SIM);
-    assert_string_equal(err.text, "the network backend cm02 was made for coefficients in units of 1/2, but pattern 1 loads "
-                                  "resource 0 with 0.125");
+    assert_string_equal(err.text,
+                        "the network backend cm02 was made for coefficients in units of 1/2, but pattern 1 loads "
+                        "resource 0 with 0.125");
     fs_engine_free(w.engine);
     assert_int_equal(fs_engine_new(&def, &w.engine, &err), FS_OK);
     assert_int_equal(fs_engine_transfer(w.engine, long_one, 1, 0, 0, &err), FS_OK);
     assert_int_equal(fs_engine_run(w.engine, &calls, &err), FS_E_SIM);
-    assert_string_equal(err.text, "the network backend cm02 would need 8000000 route entries for pattern 2, at most 1000000");
+    assert_string_equal(err.text,
+                        "the network backend cm02 would need 8000000 route entries for pattern 2, at most 1000000");
     fs_engine_free(w.engine);
     assert_int_equal(fs_pattern_add(patterns, &(fs_share){0, 0.70710678118654752}, 1, &late, &err), FS_OK);
-    run_expecting(patterns, 2, capacity,
-                  "the network backend cm02 needs coefficients with a common denominator of at most 5040, but pattern 3 loads "
-                  "resource 0 with 0.70710678118654757");
+    run_expecting(
+        patterns, 2, capacity,
+        "the network backend cm02 needs coefficients with a common denominator of at most 5040, but pattern 3 loads "
+        "resource 0 with 0.70710678118654757");
     fs_pattern_table_free(patterns);
 }
 
@@ -182,15 +188,17 @@ static void no_capacity_is_standing_still(void **state)
     fs_pattern_table *patterns = fs_pattern_table_new();
     assert_int_equal(fs_pattern_add(patterns, &(fs_share){0, 1}, 1, &id, &err), FS_OK);
     trial w = {.patterns = patterns, .change_to = 0};
-    fs_engine_def def = {.backend = FS_BACKEND_CM02, .n_resources = 1, .n_links = 1, .capacity = capacity, .patterns = patterns};
+    fs_engine_def def = {
+        .backend = FS_BACKEND_CM02, .n_resources = 1, .n_links = 1, .capacity = capacity, .patterns = patterns};
     const fs_engine_calls calls = {.context = &w, .done = on_done};
     for (int round = 0; round < 2; round++) {
         assert_int_equal(fs_engine_new(&def, &w.engine, &err), FS_OK);
         assert_int_equal(fs_engine_transfer(w.engine, id, 100, 0, 0, &err), FS_OK);
         assert_int_equal(fs_engine_timer(w.engine, 4, TIMER_TAG, &err), FS_OK);
         assert_int_equal(fs_engine_run(w.engine, &calls, &err), FS_E_SIM);
-        assert_string_equal(err.text, "standing still at 4 s: 1 of the transfers cannot move; the first needs resource 0, which "
-                                      "has no capacity");
+        assert_string_equal(err.text,
+                            "standing still at 4 s: 1 of the transfers cannot move; the first needs resource 0, which "
+                            "has no capacity");
         fs_engine_free(w.engine);
     }
     fs_pattern_table_free(patterns);

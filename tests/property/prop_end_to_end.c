@@ -2,7 +2,8 @@
  *
  * A job starts as one list of events that all ranks take part in in the same order, which cannot deadlock. Then ranks
  * swap neighbours that the trace does not order (other communicators), which can. A reference says whether it does: ops
- * end in any order that is allowed, until no more can. Each job then runs under every lowering. A failure prints its seed. */
+ * end in any order that is allowed, until no more can. Each job then runs under every lowering. A failure prints its
+ * seed. */
 #include "../fixture.h"
 #include "base/rng.h"
 

@@ -161,8 +161,8 @@ static void check_rates(const trial *w)
     for (uint32_t i = 0; i < twin.n_transfers; i++) {
         double found = fs_fluid_rate(w->fluid, tags[i]);
         if (fabs(found - twin.rate[i]) > TOLERANCE * twin.rate[i])
-            fail_msg("seed %llu at %.17g s: transfer %u runs at %.17g, the slow twin says %.17g", (unsigned long long)w->seed,
-                     fs_fluid_now(w->fluid), tags[i], found, twin.rate[i]);
+            fail_msg("seed %llu at %.17g s: transfer %u runs at %.17g, the slow twin says %.17g",
+                     (unsigned long long)w->seed, fs_fluid_now(w->fluid), tags[i], found, twin.rate[i]);
     }
     for (uint32_t r = 0; r < w->n_resources; r++) {
         double load = 0;
@@ -183,8 +183,8 @@ static void check_bytes(const trial *w)
             expected += coefficient_of(w, t, r) * w->amount[t];
         fs_resource_use use = fs_fluid_use(w->fluid, r);
         if (fabs(use.amount - expected) > TOLERANCE * expected)
-            fail_msg("seed %llu: %.17g bytes crossed resource %u, expected %.17g", (unsigned long long)w->seed, use.amount, r,
-                     expected);
+            fail_msg("seed %llu: %.17g bytes crossed resource %u, expected %.17g", (unsigned long long)w->seed,
+                     use.amount, r, expected);
         assert_true(use.busy_s <= fs_fluid_now(w->fluid) * (1 + TOLERANCE));
     }
 }

@@ -1,8 +1,8 @@
 /* prop_ns3.c - small systems in packets: ns-3's TCP shares links as the fluid model does, within 10 %.
  *
- * What is compared is the fairness: the ratios among the mean rates of the transfers of one case, not the rates themselves
- * (headers cost TCP 5 %, and slow start some more). A process has one engine of ns3's, so every case is a child, with an alarm: ns-3
- * that makes no progress must be an error of fs_engine_run, never a hang. */
+ * What is compared is the fairness: the ratios among the mean rates of the transfers of one case, not the rates
+ * themselves (headers cost TCP 5 %, and slow start some more). A process has one engine of ns3's, so every case is a
+ * child, with an alarm: ns-3 that makes no progress must be an error of fs_engine_run, never a hang. */
 #include "engine/engine.h"
 
 #include <math.h>
@@ -23,14 +23,14 @@ static const double TOLERANCE = 0.10;
 static const double GB = 1e9;
 
 /* A child's assertion: cmocka's would go on with the parent's tests in the child. */
-#define EXPECT(condition, ...)                                                                                                  \
-    do {                                                                                                                       \
-        if (!(condition)) {                                                                                                    \
-            fprintf(stderr, "line %d: %s: ", __LINE__, #condition);                                                            \
-            fprintf(stderr, __VA_ARGS__);                                                                                      \
-            fputc('\n', stderr);                                                                                               \
-            _exit(1);                                                                                                          \
-        }                                                                                                                      \
+#define EXPECT(condition, ...)                                                                                         \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "line %d: %s: ", __LINE__, #condition);                                                    \
+            fprintf(stderr, __VA_ARGS__);                                                                              \
+            fputc('\n', stderr);                                                                                       \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
     } while (0)
 
 static void in_child(const char *name, void (*body)(const void *), const void *argument)
@@ -120,7 +120,8 @@ static void compare_scene(const void *argument)
     for (uint32_t t = 0; t < packets.n_transfers; t++) {
         double slowdown = packets.end_s[t] / fluid.end_s[t], first = packets.end_s[0] / fluid.end_s[0];
         EXPECT(fabs(slowdown / first - 1) <= TOLERANCE && slowdown > 0.99,
-               "%s: transfer %u is %.3f times as slow as in fabric, transfer 0 %.3f times", s->name, t, slowdown, first);
+               "%s: transfer %u is %.3f times as slow as in fabric, transfer 0 %.3f times", s->name, t, slowdown,
+               first);
     }
 }
 
@@ -183,13 +184,14 @@ static void expect_refusal(const void *argument)
     EXPECT(strcmp(err.text, r->text) == 0, "%s", err.text);
     fs_engine_free(w.engine);
     EXPECT(fs_engine_new(&def, &w.engine, &err) == FS_E_SIM, "a second engine");
-    EXPECT(strcmp(err.text, "ns-3 simulates once: this process has had its engine with the network backend ns3") == 0, "%s",
-           err.text);
+    EXPECT(strcmp(err.text, "ns-3 simulates once: this process has had its engine with the network backend ns3") == 0,
+           "%s", err.text);
     fs_engine_def other = def;
     other.backend = FS_BACKEND_CM02;
     EXPECT(fs_engine_new(&other, &w.engine, &err) == FS_E_SIM, "another backend");
-    EXPECT(strcmp(err.text, "this process has started SimGrid for the network backend ns3 and cannot switch to cm02") == 0, "%s",
-           err.text);
+    EXPECT(strcmp(err.text, "this process has started SimGrid for the network backend ns3 and cannot switch to cm02") ==
+               0,
+           "%s", err.text);
     fs_pattern_table_free(w.patterns);
 }
 
@@ -198,11 +200,14 @@ static void what_packets_cannot_do_is_refused(void **state)
     (void)state;
     static const refusal refusals[] = {
         {5, 1, "the network backend ns3 was made for 5 patterns, and pattern 5 came later; use fabric or cm02"},
-        {3, 1, "the network backend ns3 carries plain paths: links with coefficient 1 and no SM pools, which pattern 3 is not; "
-               "use fabric or cm02"},
-        {4, 1, "the network backend ns3 carries plain paths: links with coefficient 1 and no SM pools, which pattern 4 is not; "
-               "use fabric or cm02"},
-        {1, 1, "the network backend ns3 cannot route pattern 1: ns-3 would find another way as short; use fabric or cm02"},
+        {3, 1,
+         "the network backend ns3 carries plain paths: links with coefficient 1 and no SM pools, which pattern 3 is "
+         "not; use fabric or cm02"},
+        {4, 1,
+         "the network backend ns3 carries plain paths: links with coefficient 1 and no SM pools, which pattern 4 is "
+         "not; use fabric or cm02"},
+        {1, 1,
+         "the network backend ns3 cannot route pattern 1: ns-3 would find another way as short; use fabric or cm02"},
         {0, 1e10, "SimGrid: the network backend ns3 moves at most 4294967295 bytes in a transfer; use fabric or cm02"},
         {0, 1e6, "the network backend ns3 cannot change the capacity of link 0 in flight; use fabric or cm02"},
     };
@@ -280,8 +285,8 @@ static void packets_after_a_long_pause(void **state)
     in_child("packets after a long pause", long_pause, NULL);
 }
 
-/* Tag 0 moves in waves, each started by the end of the one before; tag 1 ticks in the meantime, at times that ns-3 cannot
- * count to. */
+/* Tag 0 moves in waves, each started by the end of the one before; tag 1 ticks in the meantime, at times that ns-3
+ * cannot count to. */
 enum { WAVES = 30 };
 static const double TICK_S = 1.23456789e-6;
 static uint32_t waves, ticks;

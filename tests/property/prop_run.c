@@ -10,7 +10,7 @@ typedef enum shape { CROSSBAR, MESH, RING, PCIE, NODES, SPINE, SHAPES } shape;
 
 typedef struct machine {
     shape shape;
-    uint32_t nodes, gpus; /* per node */
+    uint32_t nodes, gpus;       /* per node */
     uint32_t nvlink, pcie, nic; /* GB/s */
     uint32_t latency_ns, tflops;
 } machine;
@@ -34,14 +34,16 @@ static machine draw_machine(fs_rng *rng)
 static fs_topo *topo_of(const machine *m, uint32_t scale)
 {
     char line[TEXT];
-    uint32_t nv = m->nvlink * scale, pcie = m->pcie * scale, nic = m->nic * scale, lat = m->latency_ns, fl = m->tflops * scale;
+    uint32_t nv = m->nvlink * scale, pcie = m->pcie * scale, nic = m->nic * scale, lat = m->latency_ns,
+             fl = m->tflops * scale;
     switch (m->shape) {
     case CROSSBAR: snprintf(line, TEXT, "gpus:%u nvlink:%uGB/s,%uns flops:%uTFLOP/s", m->gpus, nv, lat, fl); break;
     case MESH: snprintf(line, TEXT, "mesh:%u nvlink:%uGB/s,%uns flops:%uTFLOP/s", m->gpus, nv, lat, fl); break;
     case RING: snprintf(line, TEXT, "ring:3 nvlink:%uGB/s,%uns flops:%uTFLOP/s", nv, lat, fl); break;
     case PCIE: snprintf(line, TEXT, "pcie:%u pcie:%uGB/s,%uns flops:%uTFLOP/s", m->gpus, pcie, lat, fl); break;
     default:
-        snprintf(line, TEXT, "nodes:%u gpus:%u nvlink:%uGB/s,%uns pcie:%uGB/s,%uns nic:%uGB/s,%uns flops:%uTFLOP/s spine", m->nodes,
+        snprintf(line, TEXT,
+                 "nodes:%u gpus:%u nvlink:%uGB/s,%uns pcie:%uGB/s,%uns nic:%uGB/s,%uns flops:%uTFLOP/s spine", m->nodes,
                  m->gpus, nv, lat, pcie, lat, nic, lat, fl);
     }
     return make_topo(line);
@@ -73,7 +75,9 @@ static double draw_size(fs_rng *rng)
 static step draw_step(fs_rng *rng, uint32_t i, uint32_t n_families, uint32_t kinds)
 {
     static const uint32_t order[] = {COMPUTE, COLLECTIVE, SHIFT, DELAY};
-    step s = {.kind = order[fs_rng_below(rng, kinds)], .stream = fs_rng_below(rng, 3), .family = fs_rng_below(rng, n_families)};
+    step s = {.kind = order[fs_rng_below(rng, kinds)],
+              .stream = fs_rng_below(rng, 3),
+              .family = fs_rng_below(rng, n_families)};
     s.dep = i > 0 && fs_rng_below(rng, 2) ? fs_rng_below(rng, i) : FS_NONE;
     s.shift = (int32_t)fs_rng_below(rng, 9) - 4;
     s.coll = (fs_coll_kind)fs_rng_below(rng, FS_SENDRECV);
@@ -93,7 +97,8 @@ static int is_real_shift(int32_t shift, uint32_t size)
     return size > 1 && shift % (int32_t)size != 0;
 }
 
-static void emit(fs_work_builder *b, uint32_t program, const step *steps, uint32_t n, const uint32_t *sizes, fs_rng *own)
+static void emit(fs_work_builder *b, uint32_t program, const step *steps, uint32_t n, const uint32_t *sizes,
+                 fs_rng *own)
 {
     uint32_t op_of[STEPS_MAX];
     for (uint32_t i = 0; i < n; i++) {
@@ -234,7 +239,8 @@ static void add_bytes(const fs_job *job, const fs_pattern_table *patterns, doubl
             if (op->kind == FS_OP_SEND)
                 add_plan(job, patterns, job->plan_begin[signature] + job->actor_index[a], bytes);
             else if (op->kind == FS_OP_COLLECTIVE && job->work->families[op->family].position_of[a] == 0)
-                add_plan(job, patterns, job->plan_begin[signature] + job->work->families[op->family].group_of[a], bytes);
+                add_plan(job, patterns, job->plan_begin[signature] + job->work->families[op->family].group_of[a],
+                         bytes);
         }
     }
 }
@@ -285,7 +291,8 @@ static void nothing_is_lost_and_nothing_is_free(void **state)
             if (r.links[i].peak_utilization > 1 + 1e-9 || r.links[i].mean_utilization > 1 + 1e-9)
                 fail_msg("seed %llu: link %u above its capacity", (unsigned long long)seed, r.links[i].link);
         for (uint32_t i = 0; i < r.n_tiers; i++)
-            if (r.tiers[i].peak_utilization > 1 + 1e-9 || r.tiers[i].mean_utilization > r.tiers[i].peak_utilization + 1e-9)
+            if (r.tiers[i].peak_utilization > 1 + 1e-9 ||
+                r.tiers[i].mean_utilization > r.tiers[i].peak_utilization + 1e-9)
                 fail_msg("seed %llu: tier %s above its capacity", (unsigned long long)seed, r.tiers[i].name);
         fs_result_free(&r);
         stop(&t);
@@ -327,8 +334,16 @@ static fs_topo *star(const uint32_t *order, uint32_t n, const uint32_t *GBps, ui
     static const fs_place nowhere;
     fs_topo *topo = NULL;
     uint32_t node = 0;
-    fs_part gpu = {.name = "gpu", .kind = FS_DEVICE_GPU, .arch = FS_AMPERE, .peak_flops = {[FS_FP16] = 1e14}, .mem_bytes = 1e9,
-                   .mem_Bps = 1e12, .gemm_efficiency = 0.5, .mem_efficiency = 0.5, .launch_s = 1e-6, .power_W = 300};
+    fs_part gpu = {.name = "gpu",
+                   .kind = FS_DEVICE_GPU,
+                   .arch = FS_AMPERE,
+                   .peak_flops = {[FS_FP16] = 1e14},
+                   .mem_bytes = 1e9,
+                   .mem_Bps = 1e12,
+                   .gemm_efficiency = 0.5,
+                   .mem_efficiency = 0.5,
+                   .launch_s = 1e-6,
+                   .power_W = 300};
     fs_part chip = {.name = "chip", .kind = FS_DEVICE_NVSWITCH};
     fs_spec *spec = fs_spec_new("star", "");
     assert_non_null(spec);
@@ -340,8 +355,11 @@ static fs_topo *star(const uint32_t *order, uint32_t n, const uint32_t *GBps, ui
         char name[16], type[16];
         snprintf(name, sizeof name, "g%u", order[i]);
         snprintf(type, sizeof type, "t%u", order[i]);
-        fs_link_type wire = {.name = type, .class_ = FS_CLASS_NVLINK, .bandwidth_Bps = GBps[order[i]] * 1e9,
-                             .effective_Bps = GBps[order[i]] * 0.8e9, .latency_s = latency_ns * 1e-9};
+        fs_link_type wire = {.name = type,
+                             .class_ = FS_CLASS_NVLINK,
+                             .bandwidth_Bps = GBps[order[i]] * 1e9,
+                             .effective_Bps = GBps[order[i]] * 0.8e9,
+                             .latency_s = latency_ns * 1e-9};
         ASSERT_OK(fs_spec_link_type(spec, &wire, "nvlink", nowhere, &failure));
         ASSERT_OK(fs_spec_device(spec, name, "gpu", node, nowhere, &failure));
         ASSERT_OK(fs_spec_link(spec, name, "switch", type, 1, nowhere, &failure));
@@ -367,7 +385,8 @@ static void names_and_numbers_do_not_matter(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= CASES; seed++) {
         trial t = {.seed = seed, .rng = fs_rng_seed(seed)};
-        uint32_t n = 2 + fs_rng_below(&t.rng, 7), order[RANKS_MAX], GBps[RANKS_MAX], n_steps = 1 + fs_rng_below(&t.rng, STEPS_MAX);
+        uint32_t n = 2 + fs_rng_below(&t.rng, 7), order[RANKS_MAX], GBps[RANKS_MAX],
+                 n_steps = 1 + fs_rng_below(&t.rng, STEPS_MAX);
         step steps[STEPS_MAX];
         uint32_t latency_ns = fs_rng_below(&t.rng, 2) ? 700 : 0;
         for (uint32_t i = 0; i < n; i++) {
@@ -436,8 +455,9 @@ static void a_pipeline_is_never_faster_than_its_flows(void **state)
 
 /* ---- backends ---------------------------------------------------------------------------------------------------- */
 
-/* SimGrid ends a flow that has less than this to go (surf/precision), which matters in steps of a microsecond. Its clock
- * runs on from case to case, and a double of many seconds has no room for less: this property is the first to run. */
+/* SimGrid ends a flow that has less than this to go (surf/precision), which matters in steps of a microsecond. Its
+ * clock runs on from case to case, and a double of many seconds has no room for less: this property is the first to
+ * run. */
 static const double CM02_PRECISION_S = 1e-12;
 
 static void fabric_equals_cm02(void **state)
@@ -470,8 +490,11 @@ typedef struct form {
 static form draw_form(uint64_t seed)
 {
     form f = {.t = {.seed = seed, .rng = fs_rng_seed(seed)}};
-    f.t.machine = (machine){.shape = CROSSBAR, .gpus = 2 + fs_rng_below(&f.t.rng, 7), .nvlink = 1 + fs_rng_below(&f.t.rng, 50),
-                            .tflops = 1, .latency_ns = fs_rng_below(&f.t.rng, 2) ? fs_rng_below(&f.t.rng, 5000) : 0};
+    f.t.machine = (machine){.shape = CROSSBAR,
+                            .gpus = 2 + fs_rng_below(&f.t.rng, 7),
+                            .nvlink = 1 + fs_rng_below(&f.t.rng, 50),
+                            .tflops = 1,
+                            .latency_ns = fs_rng_below(&f.t.rng, 2) ? fs_rng_below(&f.t.rng, 5000) : 0};
     f.t.topo = topo_of(&f.t.machine, 1);
     f.n = f.t.machine.gpus;
     f.Bps = f.t.machine.nvlink * 1e9;
@@ -535,7 +558,8 @@ static void two_flows_share_a_link(void **state)
     for (uint64_t seed = 1; seed <= CASES; seed++) {
         form f = draw_form(seed);
         double sizes[2] = {f.size_bytes, f.size_bytes + draw_size(&f.t.rng)};
-        for (uint32_t longest = 0; longest < 2; longest++) { /* the step ends with the long one, or with a delay after the short one */
+        /* The step ends with the long one, or with a delay after the short one. */
+        for (uint32_t longest = 0; longest < 2; longest++) {
             fs_work_builder *b = make_builder(f.n > 2 ? 3 : 2);
             uint32_t p = add_program(b, "p", 0, 0);
             add(b, p, "a", transfer(FS_OP_SEND, 1, 0, sizes[0]));
@@ -546,7 +570,8 @@ static void two_flows_share_a_link(void **state)
             if (f.n > 2)
                 q = add_program(b, "r", 2, 2);
             add(b, q, "b", transfer(FS_OP_RECV, 0, 1, sizes[1]));
-            expect_step(&f, b, "two flows", f.hop_s + (longest ? (sizes[0] + sizes[1]) / f.Bps : 2 * sizes[0] / f.Bps + 1e3));
+            expect_step(&f, b, "two flows",
+                        f.hop_s + (longest ? (sizes[0] + sizes[1]) / f.Bps : 2 * sizes[0] / f.Bps + 1e3));
         }
         fs_topo_free(f.t.topo);
     }
@@ -558,13 +583,15 @@ static void three_tiers_take_the_slowest(void **state)
     for (uint64_t seed = 1; seed <= CASES; seed++) {
         fs_rng rng = fs_rng_seed(seed);
         uint32_t pcie = 1 + fs_rng_below(&rng, 30), nic = 1 + fs_rng_below(&rng, 20);
-        uint32_t nvlink_ns = fs_rng_below(&rng, 900), pcie_ns = fs_rng_below(&rng, 900), nic_ns = fs_rng_below(&rng, 900);
+        uint32_t nvlink_ns = fs_rng_below(&rng, 900), pcie_ns = fs_rng_below(&rng, 900),
+                 nic_ns = fs_rng_below(&rng, 900);
         char line[TEXT];
-        snprintf(line, TEXT, "nodes:2 gpus:2 nvlink:100GB/s,%uns pcie:%uGB/s,%uns nic:%uGB/s,%uns", nvlink_ns, pcie, pcie_ns,
-                 nic, nic_ns);
+        snprintf(line, TEXT, "nodes:2 gpus:2 nvlink:100GB/s,%uns pcie:%uGB/s,%uns nic:%uGB/s,%uns", nvlink_ns, pcie,
+                 pcie_ns, nic, nic_ns);
         form f = {.t = {.seed = seed, .topo = make_topo(line)}, .size_bytes = draw_size(&rng)};
         fs_work_builder *b = make_builder(4);
-        add(b, add_program(b, "p", 0, 0), "main", transfer(FS_OP_SEND, 3, 0, f.size_bytes)); /* to the other rail's GPU */
+        add(b, add_program(b, "p", 0, 0), "main",
+            transfer(FS_OP_SEND, 3, 0, f.size_bytes)); /* to the other rail's GPU */
         add(b, add_program(b, "q", 3, 3), "main", transfer(FS_OP_RECV, 0, 0, f.size_bytes));
         add_program(b, "r", 1, 2);
         /* GPU - NVSwitch - GPU on the destination's rail - NIC - leaf - NIC - GPU */

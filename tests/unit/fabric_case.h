@@ -26,16 +26,16 @@ typedef struct fabric {
 static inline fabric fabric_open(const char *text, fs_cost cost, fs_lowering_mode mode)
 {
     fabric f = {0};
-    fs_status status = strstr(text, ".xml") ? fs_topo_load(text, NULL, 0, &f.topo, &f.err)
-                                            : fs_spec_oneline(text, &f.topo, &f.err);
+    fs_status status =
+        strstr(text, ".xml") ? fs_topo_load(text, NULL, 0, &f.topo, &f.err) : fs_spec_oneline(text, &f.topo, &f.err);
     if (status != FS_OK)
         print_error("%s: %s\n", text, f.err.text);
     assert_int_equal(status, FS_OK);
     f.patterns = fs_pattern_table_new();
     assert_non_null(f.patterns);
     assert_int_equal(fs_router_new(f.topo, false, &f.router, &f.err), FS_OK);
-    assert_int_equal(fs_lowering_new(f.topo, f.router, f.patterns, (fs_lowering_options){cost, mode}, &f.lowering, &f.err),
-                     FS_OK);
+    assert_int_equal(
+        fs_lowering_new(f.topo, f.router, f.patterns, (fs_lowering_options){cost, mode}, &f.lowering, &f.err), FS_OK);
     return f;
 }
 

@@ -57,7 +57,7 @@ static uint32_t pattern(world *w, const fs_share *shares, uint32_t count)
     assert_int_equal(fs_pattern_add(w->patterns, shares, count, &id, &err), FS_OK);
     return id;
 }
-#define PATTERN(w, ...) \
+#define PATTERN(w, ...)                                                                                                \
     pattern(w, (const fs_share[]){__VA_ARGS__}, (uint32_t)(sizeof(const fs_share[]){__VA_ARGS__} / sizeof(fs_share)))
 
 static void open_world(world *w, uint32_t n, const double *capacity, uint64_t max_events)
@@ -68,11 +68,13 @@ static void open_world(world *w, uint32_t n, const double *capacity, uint64_t ma
     assert_non_null(w->patterns);
     for (uint32_t i = 0; i < n; i++)
         w->capacity[i] = capacity[i];
-    fs_engine_def def = {.n_resources = n, .n_links = n, .capacity = w->capacity, .patterns = w->patterns, .max_events = max_events};
+    fs_engine_def def = {
+        .n_resources = n, .n_links = n, .capacity = w->capacity, .patterns = w->patterns, .max_events = max_events};
     fs_err err;
     assert_int_equal(fs_engine_new(&def, &w->engine, &err), FS_OK);
 }
-#define OPEN(w, ...) open_world(w, (uint32_t)(sizeof(double[]){__VA_ARGS__} / sizeof(double)), (double[]){__VA_ARGS__}, 0)
+#define OPEN(w, ...)                                                                                                   \
+    open_world(w, (uint32_t)(sizeof(double[]){__VA_ARGS__} / sizeof(double)), (double[]){__VA_ARGS__}, 0)
 
 static void close_world(world *w)
 {
@@ -139,8 +141,8 @@ static void two_share_then_one_speeds_up(void **state)
     start(&w, p, 10, 0, 1);
     start(&w, p, 30, 0, 2);
     run(&w);
-    assert_near(end_of(&w, 1), 2);     /* at 5 each */
-    assert_near(end_of(&w, 2), 4);     /* 20 left at 10 */
+    assert_near(end_of(&w, 1), 2); /* at 5 each */
+    assert_near(end_of(&w, 2), 4); /* 20 left at 10 */
     assert_true(fs_engine_use(w.engine, 0).amount == 40);
     assert_int_equal(fs_engine_count(w.engine).peak_active, 2);
     close_world(&w);
@@ -152,7 +154,7 @@ static void three_tiers(void **state)
     world w;
     OPEN(&w, 40, 10, 25);
     start(&w, PATTERN(&w, {0, 1}, {1, 1}, {2, 1}), 100, 0.5, 1); /* narrowest: 10 */
-    start(&w, PATTERN(&w, {0, 1}), 300, 0, 2);                  /* 40, then 30 beside it */
+    start(&w, PATTERN(&w, {0, 1}), 300, 0, 2);                   /* 40, then 30 beside it */
     run(&w);
     assert_near(end_of(&w, 2), 0.5 + 280 / 30.0);
     assert_near(end_of(&w, 1), 10.5);
@@ -287,7 +289,8 @@ static void standing_still_is_an_error(void **state)
     w.react = kill;
     start(&w, PATTERN(&w, {0, 1}, {1, 1}), 100, 0, 1);
     assert_int_equal(fs_engine_timer(w.engine, 4, 98, &err), FS_OK);
-    run_fails(&w, "standing still at 4 s: 1 of the transfers cannot move; the first needs resource 1, which has no capacity");
+    run_fails(
+        &w, "standing still at 4 s: 1 of the transfers cannot move; the first needs resource 1, which has no capacity");
     assert_near(fs_engine_use(w.engine, 0).amount, 40); /* the moved part */
     close_world(&w);
 }
@@ -297,7 +300,7 @@ static void a_collective_slows_compute_on_its_sm_pool(void **state)
     (void)state;
     world w;
     OPEN(&w, 100, 1);
-    start(&w, PATTERN(&w, {1, 1}), 10, 0, 1);              /* 10 s of compute on a whole GPU */
+    start(&w, PATTERN(&w, {1, 1}), 10, 0, 1);             /* 10 s of compute on a whole GPU */
     start(&w, PATTERN(&w, {0, 100}, {1, 0.25}), 4, 0, 2); /* at rate 1, its link's, it takes a quarter of the SMs */
     run(&w);
     assert_near(end_of(&w, 2), 5);  /* both at 1 / 1.25 = 0.8 */
@@ -447,7 +450,8 @@ static void bad_definitions_are_refused(void **state)
     fs_engine_free(NULL);
     def.backend = FS_BACKEND_NS3;
     assert_int_equal(fs_engine_new(&def, &engine, &err), FS_E_SIM);
-    assert_string_equal(err.text, "this process has started SimGrid for the network backend cm02 and cannot switch to ns3");
+    assert_string_equal(err.text,
+                        "this process has started SimGrid for the network backend cm02 and cannot switch to ns3");
     fs_pattern_table_free(patterns);
 }
 

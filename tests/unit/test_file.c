@@ -267,9 +267,12 @@ static void check_allocation_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_round_trip),   cmocka_unit_test(check_print),
-        cmocka_unit_test(check_bad_input),    cmocka_unit_test(check_damaged_gzip),
-        cmocka_unit_test(check_bad_output),   cmocka_unit_test(check_allocation_failures),
+        cmocka_unit_test(check_round_trip),
+        cmocka_unit_test(check_print),
+        cmocka_unit_test(check_bad_input),
+        cmocka_unit_test(check_damaged_gzip),
+        cmocka_unit_test(check_bad_output),
+        cmocka_unit_test(check_allocation_failures),
         cmocka_unit_test(check_unfinished_output_is_removed),
     };
     return cmocka_run_group_tests_name("file", tests, make_folder, remove_folder);

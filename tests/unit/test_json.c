@@ -37,8 +37,9 @@ static void assert_error(const fs_err *err, const char *formatted)
 static void check_values(void **state)
 {
     (void)state;
-    fs_json_doc *doc = parse("{\"n\": null, \"t\": true, \"f\": false, \"x\": -1.5e3, \"s\": \"a\\n\\u00e9\\ud83d\\ude00\","
-                             " \"\": [], \"k\\\"\\\\\": {\"a\": [1, [2, 3], {}]}, \"e\": \"\", \"p\": \"plain\"}");
+    fs_json_doc *doc =
+        parse("{\"n\": null, \"t\": true, \"f\": false, \"x\": -1.5e3, \"s\": \"a\\n\\u00e9\\ud83d\\ude00\","
+              " \"\": [], \"k\\\"\\\\\": {\"a\": [1, [2, 3], {}]}, \"e\": \"\", \"p\": \"plain\"}");
     const fs_json *root = fs_json_root(doc);
     assert_int_equal(fs_json_kind(root), FS_JSON_OBJECT);
     assert_int_equal(fs_json_count(root), 9);
@@ -242,10 +243,10 @@ static void check_typed_members(void **state)
     fs_json_free(doc);
 }
 
-#define REFUSES(call, message)                 \
-    do {                                       \
-        assert_int_equal(call, FS_E_TRACE);    \
-        assert_error(&err, "t.json:" message); \
+#define REFUSES(call, message)                                                                                         \
+    do {                                                                                                               \
+        assert_int_equal(call, FS_E_TRACE);                                                                            \
+        assert_error(&err, "t.json:" message);                                                                         \
     } while (0)
 
 static void check_typed_errors(void **state)

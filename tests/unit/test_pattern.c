@@ -147,9 +147,8 @@ static void check_rng(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_interning), cmocka_unit_test(check_refused),
-        cmocka_unit_test(check_many),      cmocka_unit_test(check_allocation_failures),
-        cmocka_unit_test(check_rng),
+        cmocka_unit_test(check_interning),           cmocka_unit_test(check_refused), cmocka_unit_test(check_many),
+        cmocka_unit_test(check_allocation_failures), cmocka_unit_test(check_rng),
     };
     return cmocka_run_group_tests_name("pattern", tests, NULL, NULL);
 }

@@ -57,10 +57,16 @@ static void unequal_lanes_meet_in_the_smaller(void **state)
     (void)state;
     static const uint32_t lanes[2][4] = {{4, 5, 5, 2}, {5, 4, 4, 5}};
     static const fs_place nowhere = {0};
-    static const fs_part gpu = {.name = "g", .kind = FS_DEVICE_GPU, .mem_bytes = 1, .mem_Bps = 1, .gemm_efficiency = 1,
-                                .mem_efficiency = 1, .peak_flops = {[FS_FP16] = 1}};
+    static const fs_part gpu = {.name = "g",
+                                .kind = FS_DEVICE_GPU,
+                                .mem_bytes = 1,
+                                .mem_Bps = 1,
+                                .gemm_efficiency = 1,
+                                .mem_efficiency = 1,
+                                .peak_flops = {[FS_FP16] = 1}};
     static const fs_part sw = {.name = "s", .kind = FS_DEVICE_NVSWITCH};
-    static const fs_link_type type = {.name = "l", .class_ = FS_CLASS_NVLINK, .bandwidth_Bps = 25e9, .effective_Bps = 20e9};
+    static const fs_link_type type = {
+        .name = "l", .class_ = FS_CLASS_NVLINK, .bandwidth_Bps = 25e9, .effective_Bps = 20e9};
     fabric f = {0};
     fs_spec *spec = fs_spec_new("t", "t");
     uint32_t node;
@@ -129,8 +135,9 @@ static void gpus_forward_only_when_told(void **state)
     near(r->bandwidth_Bps, 50e9);
     assert_int_equal(route(&f, "gpu0", "gpu1")->hops, 1);
     fabric_close(&f);
-    expect_no_path("ring:4 nvlink:25GB/s", "gpu0", "gpu2",
-                   "no path from 'gpu0' to 'gpu2'; gpu-forwarding=\"yes\" would let a GPU between them pass their traffic on");
+    expect_no_path(
+        "ring:4 nvlink:25GB/s", "gpu0", "gpu2",
+        "no path from 'gpu0' to 'gpu2'; gpu-forwarding=\"yes\" would let a GPU between them pass their traffic on");
     /* One GPU between, never two. */
     expect_no_path("ring:6 nvlink:25GB/s forwarding", "gpu0", "gpu3", "no path from 'gpu0' to 'gpu3'");
 }

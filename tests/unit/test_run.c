@@ -54,8 +54,8 @@ static void rows_sum_to_the_step(void **state)
     fs_topo *topo = make_topo("gpus:4 nvlink:1GB/s");
     fs_work *work = mixed_work();
     fs_result r = run(topo, work, ideal());
-    static const char *const names[] = {"compute", "optimizer", "exposed world", "exposed tp", "exposed p2p",
-                                        "delay",   "bubble",    "idle"};
+    static const char *const names[] = {"compute",     "optimizer", "exposed world", "exposed tp",
+                                        "exposed p2p", "delay",     "bubble",        "idle"};
     assert_int_equal(r.n_breakdown, 8);
     for (uint32_t i = 0; i < 8; i++) {
         assert_string_equal(r.breakdown[i].name, names[i]);
@@ -192,7 +192,7 @@ static void a_ring_moves_at_the_speed_of_its_slowest_edge(void **state)
         program[rank] = add_program(b, "p", rank, rank);
     for (uint32_t rank = 0; rank < 3; rank++)
         add(b, program[rank], "comm", collective(FS_ALL_GATHER, family, 3e6)); /* 2 MB an edge */
-    add(b, program[0], "aside", transfer(FS_OP_SEND, 3, 0, 1e6)); /* 2 ms at half the rate */
+    add(b, program[0], "aside", transfer(FS_OP_SEND, 3, 0, 1e6));              /* 2 ms at half the rate */
     add(b, program[3], "aside", transfer(FS_OP_RECV, 0, 0, 1e6));
     add(b, program[1], "aside", delay(2e-3));
     add(b, program[1], "aside", transfer(FS_OP_SEND, 4, 0, 1e6));

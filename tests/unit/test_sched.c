@@ -39,7 +39,8 @@ static void on_end(void *context, uint32_t actor, uint32_t op, double now_s)
     note(context, 'e', actor, op, now_s);
 }
 
-static fs_status try_run(const char *line, const fs_work *work, const fs_sched_calls *calls, double *step_s, fs_err *err)
+static fs_status try_run(const char *line, const fs_work *work, const fs_sched_calls *calls, double *step_s,
+                         fs_err *err)
 {
     fs_topo *topo = make_topo(line);
     fs_pattern_table *patterns = fs_pattern_table_new();
@@ -51,7 +52,8 @@ static fs_status try_run(const char *line, const fs_work *work, const fs_sched_c
     ASSERT_OK(fs_router_new(topo, false, &router, &failure));
     ASSERT_OK(fs_lowering_new(topo, router, patterns, how, &lowering, &failure));
     ASSERT_OK(fs_fold(work, topo, lowering, patterns, FS_COST_IDEAL, &job, &failure));
-    fs_engine_def def = {.n_resources = job->n_resources, .n_links = job->n_links, .capacity = job->capacity, .patterns = patterns};
+    fs_engine_def def = {
+        .n_resources = job->n_resources, .n_links = job->n_links, .capacity = job->capacity, .patterns = patterns};
     ASSERT_OK(fs_engine_new(&def, &engine, &failure));
     fs_status status = fs_sched_run(job, engine, calls, step_s, err);
     fs_engine_free(engine);
@@ -430,8 +432,9 @@ static void many_stuck_ranks(void **state)
     /* Streams are numbered by first use, and the first that waits for others is named: the barrier, not the send. */
     at += sprintf(at, "deadlock after 0 s: ");
     for (uint32_t rank = 0; rank < 8; rank++)
-        at += sprintf(at, "%srank %u waits in barrier (op 0, stream main) of group world for ranks 10, 11, 12, 13 and 2 more",
-                      rank ? "; " : "", rank);
+        at += sprintf(
+            at, "%srank %u waits in barrier (op 0, stream main) of group world for ranks 10, 11, 12, 13 and 2 more",
+            rank ? "; " : "", rank);
     sprintf(at, "; and 8 more ranks");
     expect_deadlock(finish(b), want);
 }
@@ -454,7 +457,8 @@ static void out_of_memory(void **state)
     ASSERT_OK(fs_router_new(topo, false, &router, &failure));
     ASSERT_OK(fs_lowering_new(topo, router, patterns, how, &lowering, &failure));
     ASSERT_OK(fs_fold(work, topo, lowering, patterns, FS_COST_IDEAL, &job, &failure));
-    fs_engine_def def = {.n_resources = job->n_resources, .n_links = job->n_links, .capacity = job->capacity, .patterns = patterns};
+    fs_engine_def def = {
+        .n_resources = job->n_resources, .n_links = job->n_links, .capacity = job->capacity, .patterns = patterns};
     fs_status status = FS_E_NOMEM;
     for (uint64_t n = 1; status != FS_OK; n++) {
         fs_engine *engine = NULL;

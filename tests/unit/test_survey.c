@@ -90,7 +90,8 @@ static void flow_takes_back(void **state)
     (void)state;
     static const char xml[] =
         "<fabsim version='topology/1' name='x'><parts>"
-        "<gpu name='g' arch='none' memory='1GB' memory-bandwidth='1GB/s' gemm-efficiency='1' memory-efficiency='1' launch='0s'"
+        "<gpu name='g' arch='none' memory='1GB' memory-bandwidth='1GB/s' gemm-efficiency='1' memory-efficiency='1' "
+        "launch='0s'"
         " power='1W' source='s'><peak dtype='fp16' flops='1TFLOP/s'/></gpu>"
         "<pcie-switch name='s' latency='0s' source='s'/>"
         "<link-type name='l' class='pcie' tier='t' bandwidth='1GB/s' effective='1GB/s' latency='0s' source='s'/>"
@@ -131,7 +132,7 @@ static void reach_by_hand(void **state)
     expect_reach("ring:3 nvlink:25GB/s", true, 0, 0);
     expect_reach("ring:4 nvlink:25GB/s", false, 0, 2);
     expect_reach("ring:5 nvlink:25GB/s forwarding", true, 0, 0);
-    expect_reach("ring:6 nvlink:25GB/s forwarding", false, 0, 3); /* only one GPU may lie between */
+    expect_reach("ring:6 nvlink:25GB/s forwarding", false, 0, 3);         /* only one GPU may lie between */
     expect_reach("nodes:2 gpus:2 nvlink:25GB/s nic:25GB/s", false, 0, 3); /* rails without a spine */
     expect_reach("nodes:2 gpus:2 nvlink:25GB/s nic:25GB/s spine", true, 0, 0);
 }
@@ -159,8 +160,11 @@ static void failing_allocations_are_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bisections_by_hand), cmocka_unit_test(tiers_by_hand), cmocka_unit_test(flow_takes_back),
-        cmocka_unit_test(reach_by_hand),      cmocka_unit_test(failing_allocations_are_clean),
+        cmocka_unit_test(bisections_by_hand),
+        cmocka_unit_test(tiers_by_hand),
+        cmocka_unit_test(flow_takes_back),
+        cmocka_unit_test(reach_by_hand),
+        cmocka_unit_test(failing_allocations_are_clean),
     };
     return cmocka_run_group_tests_name("survey", tests, NULL, NULL);
 }

@@ -185,7 +185,8 @@ static void a_whole_trace_to_the_letter(void **state)
              "{\"ph\":\"M\",\"pid\":1,\"tid\":0,\"name\":\"process_sort_index\",\"args\":{\"sort_index\":0}},\n"
              "{\"ph\":\"M\",\"pid\":1,\"tid\":3,\"name\":\"thread_name\",\"args\":{\"name\":\"a\\\"b\"}},\n"
              "{\"ph\":\"M\",\"pid\":1,\"tid\":3,\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":0}},\n"
-             "{\"ph\":\"X\",\"pid\":1,\"tid\":3,\"ts\":0.000,\"dur\":1.500,\"name\":\"x\\\\y\\u000a\",\"cat\":\"%s\",\"args\":{\"op\":0}},\n"
+             "{\"ph\":\"X\",\"pid\":1,\"tid\":3,\"ts\":0.000,\"dur\":1.500,\"name\":\"x\\\\y\\u000a\",\"cat\":\"%s\","
+             "\"args\":{\"op\":0}},\n"
              "{\"ph\":\"M\",\"pid\":2,\"tid\":0,\"name\":\"process_name\",\"args\":{\"name\":\"tier %s\"}},\n"
              "{\"ph\":\"M\",\"pid\":2,\"tid\":0,\"name\":\"process_sort_index\",\"args\":{\"sort_index\":1}},\n"
              "{\"ph\":\"C\",\"pid\":2,\"tid\":0,\"ts\":0.000,\"name\":\"load %%\",\"args\":{\"%s\":0.000}},\n"
@@ -301,12 +302,9 @@ static int leave_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slices_nest_and_arrows_arrive),
-        cmocka_unit_test(a_whole_trace_to_the_letter),
-        cmocka_unit_test(a_short_series_is_exact),
-        cmocka_unit_test(a_series_of_no_time),
-        cmocka_unit_test(a_long_series_keeps_its_area),
-        cmocka_unit_test(a_calm_stretch_does_not_dilute),
+        cmocka_unit_test(slices_nest_and_arrows_arrive), cmocka_unit_test(a_whole_trace_to_the_letter),
+        cmocka_unit_test(a_short_series_is_exact),       cmocka_unit_test(a_series_of_no_time),
+        cmocka_unit_test(a_long_series_keeps_its_area),  cmocka_unit_test(a_calm_stretch_does_not_dilute),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

@@ -1,8 +1,8 @@
 /* valid_peers.c - the same rings as in other simulators, message by message, within 0.1 % of what they report.
  *
- * LogGOPSim (L = 500 ns, G = 0.02 ns/B, no contention) and SMPI's replay (two links of 250 ns and 50 GB/s) simulate a ring
- * all-reduce as 2(N-1) rounds of point-to-point messages of S/N bytes: latency, then bytes at the wire's rate; arithmetic is
- * free. Both gave, for S = 64 MiB, the times below to 0.1 % (docs/VALIDATION.md).
+ * LogGOPSim (L = 500 ns, G = 0.02 ns/B, no contention) and SMPI's replay (two links of 250 ns and 50 GB/s) simulate a
+ * ring all-reduce as 2(N-1) rounds of point-to-point messages of S/N bytes: latency, then bytes at the wire's rate;
+ * arithmetic is free. Both gave, for S = 64 MiB, the times below to 0.1 % (docs/VALIDATION.md).
  *
  * ASTRA-sim 2 (analytical backend, 1-D ring) adds 10 ns of endpoint delay to every message and reduces what arrives at
  * the local memory's rate, three passes at 3350 GB/s, before the next message of the reduce-scatter half:
@@ -155,7 +155,8 @@ static void astra_sim(void **state)
         fs_topo *topo = crossbar(rows[i].n, "53.6870912GB/s,255ns");
         fs_work *work = astra_work(rows[i].n, 1024 * MIB);
         double simulated = step_time(topo, work, FS_LOWER_COUPLED);
-        print_message("# N %u: reported %.0f ns, simulated %.0f ns\n", rows[i].n, 1e9 * rows[i].reported_s, 1e9 * simulated);
+        print_message("# N %u: reported %.0f ns, simulated %.0f ns\n", rows[i].n, 1e9 * rows[i].reported_s,
+                      1e9 * simulated);
         assert_true(fabs(simulated / rows[i].reported_s - 1) < 1e-3);
         fs_work_free(work);
         fs_topo_free(topo);
