@@ -11,7 +11,6 @@
 
 /* A key, once. Nodes point at text[]. */
 struct fs_json_key_entry {
-    uint64_t hash;
     struct fs_json_key_entry *follower; /* the key that came after this one last time */
     uint32_t stamp;                     /* 1 + index of the object that had it last, while that object is checked */
     uint32_t length;
@@ -20,37 +19,22 @@ struct fs_json_key_entry {
 
 /* ---- interned keys ----------------------------------------------------------------------------------------------- */
 
-enum { FIRST_SLOTS = 64 };
-
-static uint32_t find_slot(fs_json_key_entry *const *slots, uint32_t slot_count, const char *text, size_t length,
-                          uint64_t hash)
+/* The entry of a key; new ones are made. NULL when out of memory. */
+static fs_json_key_entry *key_entry(fs_json_parser *p, const char *text, size_t length)
 {
-    uint32_t at = (uint32_t)(hash ^ (hash >> 32)) & (slot_count - 1);
-    for (; slots[at] != NULL; at = (at + 1) & (slot_count - 1)) {
-        const fs_json_key_entry *e = slots[at];
-        if (e->hash == hash && e->length == length && memcmp(e->text, text, length) == 0)
-            break;
+    uint64_t hash = fs_hash_bytes(FS_HASH_START, text, length);
+    fs_index_probe probe = fs_index_search(&p->key_index, hash);
+    for (uint32_t id = fs_index_next(&probe); id != FS_NONE; id = fs_index_next(&probe)) {
+        fs_json_key_entry *e = p->keys.data[id];
+        if (e->length == length && memcmp(e->text, text, length) == 0)
+            return e;
     }
-    return at;
-}
-
-static bool grow_slots(fs_json_parser *p)
-{
-    if (p->key_count < p->slot_count / 2)
-        return true;
-    uint32_t count = p->slot_count ? p->slot_count * 2 : FIRST_SLOTS;
-    fs_json_key_entry **slots = fs_zalloc(count, sizeof *slots);
-    if (slots == NULL)
-        return false;
-    for (uint32_t i = 0; i < p->slot_count; i++) {
-        fs_json_key_entry *e = p->slots[i];
-        if (e != NULL)
-            slots[find_slot(slots, count, e->text, e->length, e->hash)] = e;
-    }
-    fs_free(p->slots);
-    p->slots = slots;
-    p->slot_count = count;
-    return true;
+    fs_json_key_entry *e = fs_arena_alloc(p->doc->arena, 1, sizeof *e + length + 1);
+    if (e == NULL || FS_PUSH(&p->keys, e) == NULL || !fs_index_add(&p->key_index, hash, p->keys.count - 1))
+        return NULL;
+    e->length = (uint32_t)length;
+    memcpy(e->text, text, length);
+    return e;
 }
 
 static const char *intern(fs_json_parser *p, const char *text, size_t length)
@@ -61,24 +45,13 @@ static const char *intern(fs_json_parser *p, const char *text, size_t length)
         p->last_key = guess;
         return guess->text;
     }
-    if (!grow_slots(p))
+    fs_json_key_entry *entry = key_entry(p, text, length);
+    if (entry == NULL)
         return NULL;
-    uint64_t hash = fs_hash_bytes(FS_HASH_START, text, length);
-    uint32_t at = find_slot(p->slots, p->slot_count, text, length, hash);
-    if (p->slots[at] == NULL) {
-        fs_json_key_entry *e = fs_arena_alloc(p->doc->arena, 1, sizeof *e + length + 1);
-        if (e == NULL)
-            return NULL;
-        e->hash = hash;
-        e->length = (uint32_t)length;
-        memcpy(e->text, text, length);
-        p->slots[at] = e;
-        p->key_count++;
-    }
     if (p->last_key != NULL)
-        p->last_key->follower = p->slots[at];
-    p->last_key = p->slots[at];
-    return p->last_key->text;
+        p->last_key->follower = entry;
+    p->last_key = entry;
+    return entry->text;
 }
 
 /* ---- callbacks: nonzero goes on, zero stops ---------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #ifndef FS_JSON_PARSER_H
 #define FS_JSON_PARSER_H
 
+#include "base/index.h"
 #include "base/json_tree.h"
 
 #include <setjmp.h>
@@ -21,8 +22,8 @@ typedef struct fs_json_parser {
     uint32_t depth;
     uint32_t open[FS_JSON_DEPTH_MAX];       /* containers that are not closed, by index */
     uint32_t last_child[FS_JSON_DEPTH_MAX]; /* FS_NONE while empty */
-    fs_json_key_entry **slots;              /* (slot_count): open addressing, at most half full */
-    uint32_t slot_count, key_count;
+    FS_VEC(fs_json_key_entry *) keys;
+    fs_index key_index;
     fs_json_key_entry *last_key; /* the key that was read last */
     yajl_handle yajl;
     uint32_t end;        /* where the last value that was read ends */

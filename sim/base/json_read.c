@@ -159,7 +159,8 @@ static fs_status parse_text(fs_json_doc *doc, fs_err *err)
     doc->text[doc->length] = '\0';
     while (p.blocks.next != &p.blocks)
         yajl_free_block(NULL, ((block *)p.blocks.next)->data);
-    fs_free(p.slots);
+    fs_free(p.keys.data);
+    fs_index_free(&p.key_index);
     if (status != FS_OK)
         return status;
     doc->values.data[0].last = 1;

@@ -1,12 +1,12 @@
 /* pattern.c - see pattern.h.
  *
- * Rows lie one after another in one array; row i is shares[start[i] .. start[i + 1]). A hash table with open
- * addressing and linear probing finds equal rows: it holds ids, is a power of two and at most half full. A row
- * is hashed over its sorted, merged shares. Equal means equal bits: coefficients that are meant to be
- * equal come from the same arithmetic.
+ * Rows lie one after another in one array; row i is shares[start[i] .. start[i + 1]). An index over the sorted,
+ * merged shares finds equal rows. Equal means equal bits: coefficients that are meant to be equal come from the
+ * same arithmetic.
  * Cost: O(n log n) for a row of n shares (the sort; a sorted row is seen and not sorted), amortised. */
 #include "base/pattern.h"
 
+#include "base/index.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
@@ -16,27 +16,20 @@
 #include <string.h>
 
 struct fs_pattern_table {
-    FS_VEC(fs_share) shares;  /* all rows, one after another */
-    FS_VEC(uint32_t) start;   /* (rows + 1): where each row starts in shares */
-    FS_VEC(uint64_t) hash;    /* (rows) */
-    uint32_t *slot;           /* (slots): id or FS_NONE */
-    uint32_t slots;           /* power of two, > 2 * rows */
+    FS_VEC(fs_share) shares; /* all rows, one after another */
+    FS_VEC(uint32_t) start;  /* (rows + 1): where each row starts in shares */
+    fs_index rows;
 };
-
-enum { FIRST_SLOTS = 64 };
 
 fs_pattern_table *fs_pattern_table_new(void)
 {
     fs_pattern_table *t = fs_zalloc(1, sizeof *t);
     if (t == NULL)
         return NULL;
-    t->slots = FIRST_SLOTS;
-    t->slot = fs_alloc(t->slots, sizeof *t->slot);
-    if (t->slot == NULL || FS_PUSH(&t->start, 0) == NULL) {
+    if (FS_PUSH(&t->start, 0) == NULL) {
         fs_pattern_table_free(t);
         return NULL;
     }
-    memset(t->slot, 0xff, t->slots * sizeof *t->slot);
     return t;
 }
 
@@ -46,8 +39,7 @@ void fs_pattern_table_free(fs_pattern_table *table)
         return;
     fs_free(table->shares.data);
     fs_free(table->start.data);
-    fs_free(table->hash.data);
-    fs_free(table->slot);
+    fs_index_free(&table->rows);
     fs_free(table);
 }
 
@@ -107,46 +99,18 @@ static bool equal_rows(const fs_share *a, const fs_share *b, uint32_t count)
     return true;
 }
 
-/* FNV's low bits see only the low bits of each byte: fold the high half in. */
-static uint32_t first_slot(uint64_t hash, uint32_t slots)
+/* The id of the row, FS_NONE where it is new. */
+static uint32_t find_row(const fs_pattern_table *t, const fs_share *row, uint32_t count, uint64_t hash)
 {
-    return (uint32_t)(hash ^ (hash >> 32)) & (slots - 1);
-}
-
-/* The slot that holds this row, or the empty one where it belongs. */
-static uint32_t find_slot(const fs_pattern_table *t, const fs_share *row, uint32_t count, uint64_t hash)
-{
-    uint32_t at = first_slot(hash, t->slots);
-    for (; t->slot[at] != FS_NONE; at = (at + 1) & (t->slots - 1)) {
-        uint32_t id = t->slot[at], n;
+    fs_index_probe probe = fs_index_search(&t->rows, hash);
+    for (;;) {
+        uint32_t id = fs_index_next(&probe), n;
+        if (id == FS_NONE)
+            return FS_NONE;
         const fs_share *stored = fs_pattern_row(t, id, &n);
-        if (t->hash.data[id] == hash && n == count && equal_rows(stored, row, count))
-            break;
+        if (n == count && equal_rows(stored, row, count))
+            return id;
     }
-    return at;
-}
-
-static bool grow_slots(fs_pattern_table *t)
-{
-    uint32_t rows = fs_pattern_count(t);
-    if (rows < t->slots / 2)
-        return true;
-    if (t->slots > UINT32_MAX / 2)
-        return false;
-    uint32_t slots = t->slots * 2, *slot = fs_alloc(slots, sizeof *slot);
-    if (slot == NULL)
-        return false;
-    memset(slot, 0xff, slots * sizeof *slot);
-    for (uint32_t id = 0; id < rows; id++) {
-        uint32_t at = first_slot(t->hash.data[id], slots);
-        while (slot[at] != FS_NONE)
-            at = (at + 1) & (slots - 1);
-        slot[at] = id;
-    }
-    fs_free(t->slot);
-    t->slot = slot;
-    t->slots = slots;
-    return true;
 }
 
 /* Copy the row behind the last one, where it stays if it is new. */
@@ -182,20 +146,18 @@ fs_status fs_pattern_add(fs_pattern_table *table, const fs_share *shares, uint32
         return fs_fail_nomem(err);
     count = fs_shares_sort(row, count);
     uint64_t hash = hash_row(row, count);
-    if (!grow_slots(table))
-        return fs_fail_nomem(err);
-    uint32_t at = find_slot(table, row, count, hash);
-    if (table->slot[at] == FS_NONE) {
-        uint32_t next = fs_pattern_count(table), end = table->shares.count + count;
-        if (FS_PUSH(&table->hash, hash) == NULL)
+    uint32_t known = find_row(table, row, count, hash);
+    if (known == FS_NONE) {
+        known = fs_pattern_count(table);
+        uint32_t end = table->shares.count + count;
+        if (FS_PUSH(&table->start, end) == NULL)
             return fs_fail_nomem(err);
-        if (FS_PUSH(&table->start, end) == NULL) {
-            table->hash.count--;
+        if (!fs_index_add(&table->rows, hash, known)) {
+            table->start.count--;
             return fs_fail_nomem(err);
         }
         table->shares.count = end;
-        table->slot[at] = next;
     }
-    *id = table->slot[at];
+    *id = known;
     return FS_OK;
 }

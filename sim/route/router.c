@@ -20,9 +20,10 @@
  *
  * Cost: a search from the destination, O(m log n) in the part of the machine that is no farther away than the source.
  * Routes to the same destination one after the other go on with its search, so all pairs cost n searches when the
- * destination is the outer loop. Found routes are kept in a hash table. Memory: 16 B per share. */
+ * destination is the outer loop. Found routes are kept. Memory: 16 B per share. */
 #include "route/route.h"
 
+#include "base/index.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -31,14 +32,13 @@ enum {
     COST_NET = 1,
     COST_BOARD = 4096, /* above any number of network hops on a minimal path */
     COST_CPU = 5 * COST_BOARD,
-    FORWARD_HOPS = 2, /* one GPU between two NVLinks */
-    FIRST_SLOTS = 64  /* of the route table; a power of two */
+    FORWARD_HOPS = 2 /* one GPU between two NVLinks */
 };
 
-typedef struct slot {
+typedef struct known_route {
     uint32_t src, dst;
-    const fs_route *route; /* NULL: free */
-} slot;
+    const fs_route *route;
+} known_route;
 
 typedef struct item {
     uint64_t cost;
@@ -63,9 +63,9 @@ struct fs_router {
     const fs_topo *topo;
     bool single_path;
     fs_arena *arena; /* routes */
-    slot *slots;     /* (n_slots) open addressing */
-    uint32_t n_slots, n_used;
-    mark *marks; /* (n_devices) */
+    FS_VEC(known_route) known;
+    fs_index index; /* of known, by source and destination */
+    mark *marks;    /* (n_devices) */
     uint32_t stamp;
     uint32_t dst; /* of the search in marks, heap and order, which may go on; FS_NONE: none */
     network net;
@@ -84,10 +84,8 @@ fs_status fs_router_new(const fs_topo *topo, bool single_path, fs_router **out, 
     router->single_path = single_path;
     router->arena = fs_arena_new();
     router->marks = fs_zalloc(topo->n_devices, sizeof *router->marks);
-    router->slots = fs_zalloc(FIRST_SLOTS, sizeof *router->slots);
-    router->n_slots = FIRST_SLOTS;
     router->dst = FS_NONE;
-    if (router->arena == NULL || router->marks == NULL || router->slots == NULL) {
+    if (router->arena == NULL || router->marks == NULL) {
         fs_router_free(router);
         return fs_fail_nomem(err);
     }
@@ -100,7 +98,8 @@ void fs_router_free(fs_router *router)
     if (router == NULL)
         return;
     fs_arena_free(router->arena);
-    fs_free(router->slots);
+    fs_free(router->known.data);
+    fs_index_free(&router->index);
     fs_free(router->marks);
     fs_free(router->heap.data);
     fs_free(router->order.data);
@@ -110,31 +109,28 @@ void fs_router_free(fs_router *router)
 
 /* ---- cache ------------------------------------------------------------------------------------------------------- */
 
-static slot *find_slot(slot *slots, uint32_t n_slots, uint32_t src, uint32_t dst)
+static uint64_t pair_of(uint32_t src, uint32_t dst)
 {
-    uint64_t key = ((uint64_t)src << 32 | dst) * UINT64_C(0x9E3779B97F4A7C15); /* Fibonacci hashing (Knuth, TAOCP 3) */
-    uint32_t i = (uint32_t)(key >> 32) & (n_slots - 1);
-    while (slots[i].route != NULL && (slots[i].src != src || slots[i].dst != dst))
-        i = (i + 1) & (n_slots - 1);
-    return &slots[i];
+    return (uint64_t)src << 32 | dst;
+}
+
+static const fs_route *recall(const fs_router *router, uint32_t src, uint32_t dst)
+{
+    fs_index_probe probe = fs_index_search(&router->index, pair_of(src, dst));
+    for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe))
+        if (router->known.data[i].src == src && router->known.data[i].dst == dst)
+            return router->known.data[i].route;
+    return NULL;
 }
 
 static fs_status remember(fs_router *router, uint32_t src, uint32_t dst, const fs_route *route, fs_err *err)
 {
-    if (2 * (router->n_used + 1) > router->n_slots) {
-        uint32_t wanted = router->n_slots * 2;
-        slot *slots = wanted > router->n_slots ? fs_zalloc(wanted, sizeof *slots) : NULL;
-        if (slots == NULL)
-            return fs_fail_nomem(err);
-        for (uint32_t i = 0; i < router->n_slots; i++)
-            if (router->slots[i].route != NULL)
-                *find_slot(slots, wanted, router->slots[i].src, router->slots[i].dst) = router->slots[i];
-        fs_free(router->slots);
-        router->slots = slots;
-        router->n_slots = wanted;
+    if (FS_PUSH(&router->known, ((known_route){src, dst, route})) == NULL)
+        return fs_fail_nomem(err);
+    if (!fs_index_add(&router->index, pair_of(src, dst), router->known.count - 1)) {
+        router->known.count--;
+        return fs_fail_nomem(err);
     }
-    *find_slot(router->slots, router->n_slots, src, dst) = (slot){src, dst, route};
-    router->n_used++;
     return FS_OK;
 }
 
@@ -417,9 +413,9 @@ static fs_status unreachable(fs_router *router, uint32_t src, uint32_t dst, fs_e
 
 fs_status fs_router_find(fs_router *router, uint32_t src, uint32_t dst, const fs_route **out, fs_err *err)
 {
-    const slot *known = find_slot(router->slots, router->n_slots, src, dst);
-    if (known->route != NULL) {
-        *out = known->route;
+    const fs_route *known = recall(router, src, dst);
+    if (known != NULL) {
+        *out = known;
         return FS_OK;
     }
     for (network net = SCALE_UP; net < NETWORKS; net++) {

@@ -3,6 +3,7 @@
 #define FS_NAMES_H
 
 #include "base/err.h"
+#include "base/index.h"
 #include "base/mem.h"
 #include "topo/topo.h"
 
@@ -17,8 +18,7 @@ enum {
 typedef struct fs_names {
     const char **names; /* (count) owned by whoever added them */
     uint32_t count, capacity;
-    uint32_t *slots;  /* (n_slots) id + 1, 0 = free; open addressing, at most half full */
-    uint32_t n_slots; /* a power of two, or 0 */
+    fs_index index; /* by name */
 } fs_names;
 
 void fs_names_free(fs_names *set);
