@@ -302,9 +302,12 @@ static fs_status write_counters(fs_timeline *t, uint32_t tier, double end_s, fs_
     write_sort_index(t, pid, 0, "process_sort_index", pid - 1);
     fs_load_series_finish(series, end_s);
     for (uint32_t i = 0; i < series->count; i++) {
+        uint64_t now_ns = nanoseconds(series->points[i].time_s);
+        if (i + 1 < series->count && nanoseconds(series->points[i + 1].time_s) == now_ns)
+            continue; /* the last word at a time counts: two values at once are none */
         double percent = series->points[i].load * 100;
         begin_event(t, 'C', pid, 0);
-        add_time(t, "ts", nanoseconds(series->points[i].time_s));
+        add_time(t, "ts", now_ns);
         /* Sums of changes may end a rounding error away from 0, also below. */
         fs_out_printf(t->out, ",\"name\":\"load %%\",\"args\":{\"%s\":%.3f}}", name, percent > 0 ? percent : 0.0);
     }

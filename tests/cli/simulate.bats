@@ -94,6 +94,17 @@ PY
     holds 'len([e for e in d["traceEvents"] if e["ph"] == "X"]) > 8' t.json
 }
 
+@test "timelines are what the Trace Event Format describes" {
+    for job in "dgx-h100 overlap" "dgx-h100-x2 pipeline" "dgx2h megatron-8.3b-tp8"; do
+        for end in json json.gz; do
+            fabsim "$root/topologies/${job% *}.xml" "$root/workloads/${job#* }.json" --quiet --timeline "t.$end"
+            "$root/tests/cli/timeline.py" "t.$end" >>seen
+        done
+    done
+    [ "$(uniq seen | wc -l)" -eq 3 ]
+    grep -q '^[1-9][0-9]* slices, 36 arrows, 4 counters$' seen
+}
+
 @test "--dump-ops gives a trace with the same answer" {
     fabsim "$root/topologies/dgx2h.xml" "$root/workloads/megatron-2.5b-tp2.json" --dump-ops ops.json
     fabsim "$root/topologies/dgx2h.xml" ops.json --quiet --json b.json
