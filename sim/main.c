@@ -3,7 +3,6 @@
  * A trace through fabsim in reading order: cli/ reads the command line; topo/ reads and freezes the machine; work/
  * reads the job; run.c hands both to route/ and coll/ (what communication costs), gpu/ (what kernels cost), fold/ (what
  * must be simulated), sched/ and engine/ (the simulation), metric/ (where the time went) and report/ (the answer). */
-#include "base/mem.h"
 #include "base/num.h"
 #include "cli/cli.h"
 
@@ -79,7 +78,6 @@ static void clean_up_on_signals(void)
 int main(int argc, char **argv)
 {
     clean_up_on_signals();
-    fs_mem_adopt_libxml2();
     fs_err err = {0};
     fs_status status = dispatch(argc, argv, &err);
     if (status != FS_OK) {

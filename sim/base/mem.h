@@ -16,13 +16,11 @@ void *fs_realloc(void *block, size_t count, size_t size); /* on NULL the old blo
 void fs_free(void *block);
 char *fs_strdup(const char *text);
 
-/* libxml2 (mem_xml.c). adopt: route its allocations through the functions above; once, before any XML is read.
- * libxml2 2.9 neither survives every failed allocation nor frees what it had, so what uses it stands between begin and
- * end: end frees what libxml2 has lost, and nothing that libxml2 made in between may be used after it. Inside such a
- * session, call(body, context) returns true; or false where memory ran out in libxml2, whose work is then broken off by
- * a jump out of body. So body owns nothing but what libxml2 made, and what it was changing may not be touched again,
- * not even to free it. Neither nests. */
-void fs_mem_adopt_libxml2(void);
+/* libxml2 (mem_xml.c). 2.9.14 neither survives every failed allocation nor frees what it had, so all use of it stands between
+ * begin and end. end frees everything that libxml2 made in between, whether or not it was freed one by one; nothing of it
+ * may be used after. Inside, call(body, context) returns true; or false where memory ran out in libxml2, whose work is
+ * then broken off by a jump out of body: body owns nothing but what libxml2 made, and after a jump nothing of
+ * libxml2's in this session may be touched again, not even to free it. Neither nests. */
 bool fs_mem_xml_begin(void); /* false: out of memory, and no session has begun */
 bool fs_mem_xml_call(void (*body)(void *context), void *context);
 void fs_mem_xml_end(void);

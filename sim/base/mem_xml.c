@@ -1,12 +1,11 @@
-/* mem_xml.c - libxml2's memory: counted, failed and, where libxml2 forgets it, freed.
+/* mem_xml.c - libxml2's memory: counted, made to fail, and freed session by session.
  *
- * Every block of libxml2 carries a header that links it into a ring. A session starts an empty ring; what is still in
- * it at the end was lost by libxml2, which happens only when an allocation inside it fails, and is freed then. Blocks
- * from outside any session (libxml2's tables for the life of the process) stay in a ring of their own.
+ * Every block of libxml2 carries a header that links it into a ring. A session starts an empty ring, and its end frees what is
+ * still in it: whole documents that nobody needs to take apart, and what libxml2 loses when memory runs out. Blocks from
+ * outside any session (libxml2's tables for the life of the process) stay in a ring of their own.
  *
- * libxml2 2.9.14's schema code follows null pointers when memory runs out. So a failed allocation inside a guarded call
- * does not return to libxml2: it jumps to the guard, and the end of the session cleans up. libxml2 holds no lock while
- * it allocates. */
+ * libxml2 2.9.14 follows null pointers in places when memory runs out, its schema code above all. So a failed allocation
+ * inside a guarded call does not return to libxml2: it jumps to the guard. libxml2 holds no lock while it allocates. */
 #include "base/mem.h"
 
 #include <libxml/parser.h>
@@ -84,11 +83,6 @@ __attribute__((format(printf, 2, 3))) static void say_nothing(void *context, con
     (void)format;
 }
 
-void fs_mem_adopt_libxml2(void)
-{
-    xmlMemSetup(xml_free, xml_alloc, xml_realloc, xml_strdup);
-}
-
 bool fs_mem_xml_call(void (*body)(void *context), void *context)
 {
     jmp_buf here;
@@ -113,6 +107,8 @@ static void make_tables(void *unused)
 bool fs_mem_xml_begin(void)
 {
     static enum { NOT_YET, READY, BROKEN } tables;
+    if (tables == NOT_YET)
+        xmlMemSetup(xml_free, xml_alloc, xml_realloc, xml_strdup);
     xmlSetGenericErrorFunc(NULL, say_nothing);
     /* Tables that were left half made are not touched again. */
     if (tables == NOT_YET)

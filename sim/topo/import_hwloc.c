@@ -148,24 +148,49 @@ static void on_error(void *user, xmlErrorPtr error)
                                "not well-formed XML: %.*s", (int)strcspn(message, "\n"), message);
 }
 
-static fs_status check_xml(const char *path, const char *text, size_t length, fs_err *err)
+/* Reading the export, for the guard of mem_xml.c. */
+typedef struct reading {
+    parsing p;
+    const char *text;
+    size_t length;
+    xmlChar *plain; /* the same document as hwloc's own reader takes it; lives as long as the session */
+    int plain_length;
+} reading;
+
+static void read_xml(void *user)
+{
+    reading *r = user;
+    xmlParserCtxtPtr context = xmlNewParserCtxt();
+    if (!context)
+        return;
+    context->_private = &r->p;
+    context->sax->serror = on_error;
+    context->sax->comment = NULL;
+    context->sax->processingInstruction = NULL;
+    xmlDocPtr doc =
+        xmlCtxtReadMemory(context, r->text, (int)r->length, r->p.path, NULL, XML_PARSE_NONET | XML_PARSE_BIG_LINES);
+    if (r->p.status == FS_OK && doc)
+        r->p.status = check_root(r->p.path, doc, r->p.err);
+    if (r->p.status == FS_OK && doc)
+        xmlDocDumpMemoryEnc(doc, &r->plain, &r->plain_length, "UTF-8");
+    xmlFreeParserCtxt(context);
+}
+
+/* Check the export and give back what hwloc is to read: without comments and the like, because hwloc's own reader takes
+ * nothing that lstopo would not write. (Its reader on libxml2 is a plugin that may be missing, and does not survive memory that
+ * runs out.) */
+static fs_status check_xml(const char *path, const char *text, size_t length, reading *r, fs_err *err)
 {
     if (length > XML_BYTES_MAX)
         return fs_fail_at(err, FS_E_TOPOLOGY, path, 0, 0, "the file is larger than 64 MiB");
     if (length == 0)
         return fs_fail_at(err, FS_E_TOPOLOGY, path, 1, 1, "the file is empty");
-    parsing p = {.path = path, .err = err};
-    xmlParserCtxtPtr context = xmlNewParserCtxt();
-    if (!context)
+    *r = (reading){.p = {.path = path, .err = err}, .text = text, .length = length};
+    if (!fs_mem_xml_call(read_xml, r))
         return fs_fail_nomem(err);
-    context->_private = &p;
-    context->sax->serror = on_error;
-    xmlDocPtr doc = xmlCtxtReadMemory(context, text, (int)length, path, NULL, XML_PARSE_NONET | XML_PARSE_BIG_LINES);
-    if (p.status == FS_OK)
-        p.status = doc ? check_root(path, doc, err) : fs_fail_nomem(err); /* all else was reported to on_error */
-    xmlFreeDoc(doc);
-    xmlFreeParserCtxt(context);
-    return p.status;
+    if (r->p.status == FS_OK && r->plain == NULL)
+        r->p.status = fs_fail_nomem(err); /* all else was reported to on_error */
+    return r->p.status;
 }
 
 static fs_status refuse(const fs_hw_board *board, int reason, fs_err *err)
@@ -181,6 +206,7 @@ static fs_status load(fs_hw_board *board, const char *text, size_t length, fs_er
 {
     /* hwloc prints what it dislikes to stderr, unless told otherwise; what the user has set is left alone. */
     setenv("HWLOC_HIDE_ERRORS", "2", 0);
+    setenv("HWLOC_LIBXML", "0", 1); /* its own reader: see check_xml */
     errno = 0;
     if (hwloc_topology_init(&board->topology) != 0) {
         board->topology = NULL;
@@ -213,10 +239,9 @@ fs_status fs_import_hwloc(const char *path, const fs_hwloc_options *options, fs_
     fs_hw_parts *parts = NULL;
     char *text = NULL;
     size_t length = 0;
+    reading r = {0};
     if (!fs_mem_xml_begin())
         return fs_fail_nomem(err);
-    void *const error_context = xmlGenericErrorContext;
-    const xmlGenericErrorFunc error_function = xmlGenericError;
     if (options)
         board.options = *options;
     fs_status status = fs_hw_parts_open(&parts, err);
@@ -226,9 +251,9 @@ fs_status fs_import_hwloc(const char *path, const fs_hwloc_options *options, fs_
     if (status == FS_OK && path)
         status = fs_file_read(path, &text, &length, err);
     if (status == FS_OK && path)
-        status = check_xml(path, text, length, err);
+        status = check_xml(path, text, length, &r, err);
     if (status == FS_OK)
-        status = load(&board, text, length, err);
+        status = load(&board, (const char *)r.plain, (size_t)r.plain_length, err);
     if (status == FS_OK)
         status = fs_hw_scan(&board, err);
     if (status == FS_OK)
@@ -242,8 +267,6 @@ fs_status fs_import_hwloc(const char *path, const fs_hwloc_options *options, fs_
     fs_free(board.devices.data);
     fs_free(text);
     fs_hw_parts_close(parts);
-    /* Needed in any case: hwloc's XML plugin sets a function of its own, and leaves it there when it is unloaded. */
-    xmlSetGenericErrorFunc(error_context, error_function);
     fs_mem_xml_end();
     return status;
 }

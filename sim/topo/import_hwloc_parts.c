@@ -13,9 +13,8 @@
 #include <string.h>
 
 struct fs_hw_parts {
-    xmlDocPtr *docs; /* (n_docs) */
-    uint32_t n_docs;
-    FS_VEC(xmlNodePtr) nodes; /* the elements with a name, in document order; owned by docs */
+    FS_VEC(xmlNodePtr)
+    nodes; /* the elements with a name, in document order; they live as long as the libxml2 session */
 };
 
 /* Attribute text; NULL where there is none. Shipped files hold no entities, so it is one text node. */
@@ -25,23 +24,33 @@ static const char *attribute_of(const xmlNode *element, const char *name)
     return attribute && attribute->children ? (const char *)attribute->children->content : NULL;
 }
 
+/* Reading one shipped file, for the guard of mem_xml.c. */
+typedef struct reading {
+    const fs_hw_text *text;
+    xmlDocPtr doc;
+} reading;
+
 /* Shipped files are well-formed, so that every failure here is memory that ran out. libxml2 may then still return a
  * tree, with elements missing: errNo tells. */
-static bool read_parts(fs_hw_parts *parts, const fs_hw_text *text)
+static void read_text(void *user)
 {
+    reading *r = user;
     xmlParserCtxtPtr context = xmlNewParserCtxt();
     if (!context)
-        return false;
-    xmlDocPtr doc = xmlCtxtReadMemory(context, text->text, (int)text->length, text->file, NULL,
+        return;
+    xmlDocPtr doc = xmlCtxtReadMemory(context, r->text->text, (int)r->text->length, r->text->file, NULL,
                                       XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-    const xmlNode *root = doc && context->errNo == XML_ERR_OK ? xmlDocGetRootElement(doc) : NULL;
+    if (context->errNo == XML_ERR_OK)
+        r->doc = doc;
     xmlFreeParserCtxt(context);
-    if (!root) {
-        xmlFreeDoc(doc);
+}
+
+static bool read_parts(fs_hw_parts *parts, const fs_hw_text *text)
+{
+    reading r = {.text = text};
+    if (!fs_mem_xml_call(read_text, &r) || r.doc == NULL || xmlDocGetRootElement(r.doc) == NULL)
         return false;
-    }
-    parts->docs[parts->n_docs++] = doc;
-    for (xmlNodePtr node = root->children; node; node = node->next)
+    for (xmlNodePtr node = xmlDocGetRootElement(r.doc)->children; node; node = node->next)
         if (node->type == XML_ELEMENT_NODE && attribute_of(node, "name") && !FS_PUSH(&parts->nodes, node))
             return false;
     return true;
@@ -50,7 +59,7 @@ static bool read_parts(fs_hw_parts *parts, const fs_hw_text *text)
 fs_status fs_hw_parts_open(fs_hw_parts **parts, fs_err *err)
 {
     fs_hw_parts *p = fs_zalloc(1, sizeof *p);
-    bool ok = p && (p->docs = fs_zalloc(fs_hw_n_shipped_parts, sizeof *p->docs));
+    bool ok = p != NULL;
     for (uint32_t i = 0; ok && i < fs_hw_n_shipped_parts; i++)
         ok = read_parts(p, &fs_hw_shipped_parts[i]);
     if (!ok) {
@@ -65,9 +74,6 @@ void fs_hw_parts_close(fs_hw_parts *parts)
 {
     if (!parts)
         return;
-    for (uint32_t i = 0; i < parts->n_docs; i++)
-        xmlFreeDoc(parts->docs[i]);
-    fs_free(parts->docs);
     fs_free(parts->nodes.data);
     fs_free(parts);
 }
@@ -104,18 +110,30 @@ fs_status fs_hw_part_check(const fs_hw_parts *parts, const char *element, const 
                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+typedef struct dumping {
+    xmlNodePtr node;
+    const char *text; /* NULL = it failed; lives as long as the libxml2 session */
+} dumping;
+
+static void dump(void *user)
+{
+    dumping *d = user;
+    xmlBufferPtr buffer = xmlBufferCreate();
+    if (buffer && xmlNodeDump(buffer, d->node->doc, d->node, 0, 0) >= 0)
+        d->text = (const char *)xmlBufferContent(buffer);
+}
+
 fs_status fs_hw_part_write(const fs_hw_parts *parts, const char *name, fs_out *out, fs_err *err)
 {
-    const xmlNodePtr node = find_part(parts, NULL, name);
-    xmlBufferPtr buffer = node ? xmlBufferCreate() : NULL;
-    const int length = buffer ? xmlNodeDump(buffer, node->doc, node, 0, 0) : -1;
-    for (const char *line = length >= 0 ? (const char *)xmlBufferContent(buffer) : ""; *line;) {
+    dumping d = {.node = find_part(parts, NULL, name)};
+    if (!fs_mem_xml_call(dump, &d) || d.text == NULL)
+        return fs_fail_nomem(err);
+    for (const char *line = d.text; *line;) {
         const size_t bytes = strcspn(line, "\n") + (strchr(line, '\n') != NULL);
         fs_out_write(out, line, bytes);
         line += bytes;
         if (*line)
             fs_out_puts(out, "  "); /* one level deeper than in its own file */
     }
-    xmlBufferFree(buffer);
-    return length >= 0 ? FS_OK : fs_fail_nomem(err);
+    return FS_OK;
 }

@@ -210,27 +210,40 @@ static fs_status check_text(const fs_source *s, fs_err *err)
     return FS_OK;
 }
 
-static fs_status parse_source(fs_doc *doc, uint32_t source, xmlDoc **tree, fs_err *err)
+/* What reading one source takes and gives, for the guard of mem_xml.c. */
+typedef struct reading {
+    parsing p;
+    xmlDoc *made;
+    bool sound; /* well-formed, with a root */
+} reading;
+
+static void read_source(void *context)
 {
-    const fs_source *s = &doc->sources.data[source];
-    fs_status status = check_text(s, err);
-    if (status != FS_OK)
-        return status;
-    parsing p = {.doc = doc, .source = source, .err = err};
-    xmlParserCtxt *ctxt = new_parser(&p);
+    reading *r = context;
+    const fs_source *s = &r->p.doc->sources.data[r->p.source];
+    xmlParserCtxt *ctxt = new_parser(&r->p);
     if (ctxt == NULL)
-        return fs_fail_nomem(err);
+        return;
     const int options =
         XML_PARSE_NONET | XML_PARSE_BIG_LINES | XML_PARSE_COMPACT | XML_PARSE_NOBLANKS | XML_PARSE_IGNORE_ENC;
-    xmlDoc *made = xmlCtxtReadMemory(ctxt, s->text, (int)s->length, NULL, NULL, options);
-    if (p.status == FS_OK && (made == NULL || xmlDocGetRootElement(made) == NULL || !ctxt->wellFormed))
-        p.status = fs_fail_nomem(err); /* every other failure has been reported to on_error */
+    r->made = xmlCtxtReadMemory(ctxt, s->text, (int)s->length, NULL, NULL, options);
+    r->sound = r->made != NULL && xmlDocGetRootElement(r->made) != NULL && ctxt->wellFormed;
     xmlFreeParserCtxt(ctxt);
-    if (p.status != FS_OK) {
-        xmlFreeDoc(made);
-        return p.status;
-    }
-    *tree = made;
+}
+
+static fs_status parse_source(fs_doc *doc, uint32_t source, xmlDoc **tree, fs_err *err)
+{
+    fs_status status = check_text(&doc->sources.data[source], err);
+    if (status != FS_OK)
+        return status;
+    reading r = {.p = {.doc = doc, .source = source, .err = err}};
+    if (!fs_mem_xml_call(read_source, &r))
+        return fs_fail_nomem(err);
+    if (r.p.status != FS_OK)
+        return r.p.status;
+    if (!r.sound)
+        return fs_fail_nomem(err); /* every other failure has been reported to on_error */
+    *tree = r.made;
     return FS_OK;
 }
 
@@ -325,20 +338,17 @@ static fs_status include_file(fs_doc *doc, const xmlNode *element, const char *p
     if (!fs_doc_is(root, "parts") && !fs_doc_is(root, "board")) {
         status = fs_doc_fail(doc, root, NULL, err, "an included file is <parts> or <board>, found <%s>",
                              (const char *)root->name);
-        xmlFreeDoc(*tree);
     }
     return status;
 }
 
-/* Put the root of `part` where `element` is, and free both. */
+/* Put the root of `part` where `element` is; what is left over goes with the session. */
 static xmlNode *splice(xmlNode *element, xmlDoc *part)
 {
     xmlNode *root = xmlDocGetRootElement(part);
     xmlUnlinkNode(root);
     xmlSetTreeDoc(root, element->doc);
     xmlReplaceNode(element, root);
-    xmlFreeNode(element);
-    xmlFreeDoc(part);
     return root;
 }
 
@@ -367,10 +377,8 @@ static fs_status compose(fs_doc *doc, uint32_t source, const chain *outer, xmlDo
         if (status == FS_OK)
             splice(e, part); /* `next` is behind it already: what comes in has no includes left */
     }
-    if (status != FS_OK) {
-        xmlFreeDoc(made);
-        return status;
-    }
+    if (status != FS_OK)
+        return status; /* the session's end frees what was read */
     *tree = made;
     return FS_OK;
 }
@@ -428,10 +436,7 @@ fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t len
 
 void fs_doc_close(fs_doc *doc)
 {
-    xmlFreeDoc(doc->tree);
-    if (doc->dict)
-        xmlDictFree(doc->dict);
-    fs_mem_xml_end();
+    fs_mem_xml_end(); /* frees the trees and the dictionary */
     for (uint32_t i = 0; i < doc->sources.count; i++) {
         fs_free(doc->sources.data[i].text);
         fs_free(doc->sources.data[i].line_starts);

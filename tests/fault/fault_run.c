@@ -136,7 +136,6 @@ static void an_import(void **state)
 
 int main(void)
 {
-    fs_mem_adopt_libxml2();
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_run_that_works), cmocka_unit_test(a_run_that_fails),
                                        cmocka_unit_test(an_import)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,22 +1,12 @@
 /* fuzz_topology.c - any bytes as a topology: read, survey, write, read back. libFuzzer entry point. */
-#include "base/mem.h"
 #include "topo/survey.h"
 #include "topo/topo.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 enum { SURVEY_DEVICES_MAX = 2000 }; /* beyond it the max flows of the survey would slow the fuzzer down */
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    fs_mem_adopt_libxml2();
-    return 0;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -7,7 +7,6 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-__attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 enum { PATH_BYTES = 4096 };
 
@@ -47,8 +46,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s CORPUS\n", argv[0]);
         return 2;
     }
-    if (LLVMFuzzerInitialize)
-        LLVMFuzzerInitialize(&argc, &argv);
     struct dirent **entries = NULL;
     int count = scandir(argv[1], &entries, NULL, alphasort);
     if (count < 0) {

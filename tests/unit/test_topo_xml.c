@@ -624,7 +624,6 @@ static int set_up(void **state)
 {
     fs_topo *topo;
     fs_err err;
-    fs_mem_adopt_libxml2();
     if (parse(valid, &topo, &err) != FS_OK) /* libxml2 keeps some global tables from its first use */
         return -1;
     fs_topo_free(topo);
