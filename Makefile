@@ -112,7 +112,7 @@ fuzz: fuzz-build
 # ---- make check -----------------------------------------------------------------------------------------------------
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
-.PHONY: check check-all demo deps-build deps-test test-plain test-asan test-clang layers determinism help
+.PHONY: check check-all demo deps-build deps-test test-plain test-asan lint determinism help
 deps-build:
 	@scripts/install-deps.sh build
 deps-test:
@@ -128,7 +128,7 @@ check: deps-test
 	@$(MAKE) check-all
 
 check-all:
-	@$(MAKE) layers
+	@$(MAKE) lint
 	@$(MAKE) -j$(JOBS) all tests $(REPLAYS)
 	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" DEFINES=-DFS_FAULT all unit-tests build-asan/tests/fuzz/replay_topology build-asan/tests/fuzz/replay_trace
 	@$(MAKE) test-plain
@@ -136,8 +136,9 @@ check-all:
 	@$(MAKE) determinism
 	@echo "all tests passed"
 
-layers:
+lint:
 	scripts/check-layers.sh
+	scripts/lint.sh
 
 # prove reads the TAP of cmocka, of the replays and of bats.
 # A locale with a decimal comma is made for the tests where the system has its sources.
@@ -191,7 +192,7 @@ clean:
 	rm -rf build build-*
 
 format:
-	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cpp')
+	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp')
 
 # One file a process: a check of all of them takes half a minute on two cores.
 tidy: $(BUILD)/gen/fabsim-topology.xsd.h
@@ -205,4 +206,5 @@ help:
 	@echo "make bench      measure speed, print counters"
 	@echo "make validate   measured beside simulated, into docs/VALIDATION.md"
 	@echo "make fuzz       fuzz the XML and the JSON reader, FUZZ_SECONDS=60 each"
+	@echo "make lint       layers, formatting, scripts, shipped topologies"
 	@echo "make format tidy clean"

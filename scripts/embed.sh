@@ -5,7 +5,7 @@ echo '/* Made by scripts/embed.sh: do not edit. */'
 echo '#include "topo/import_hwloc_board.h"'
 n=0
 for file; do
-    echo "static const unsigned char text_$n[] = {"
+    echo "static const unsigned char text_${n}[] = {"
     od -An -v -tu1 "$file" | sed 's/  */ /g; s/^ //; s/ /,/g; s/$/,/'
     echo '};'
     n=$((n + 1))

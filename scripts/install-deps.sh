@@ -5,7 +5,7 @@
 set -euo pipefail
 
 build=(gcc g++ make pkg-config libsimgrid-dev libhwloc-dev libxml2-dev libyajl-dev zlib1g-dev)
-test=(clang llvm libclang-rt-14-dev libcmocka-dev bats perl libxml2-utils python3 hwloc-nox util-linux locales)
+test=(clang clang-format llvm libclang-rt-14-dev libcmocka-dev bats perl libxml2-utils python3 hwloc-nox util-linux locales)
 
 case "${1:-build}" in
 build) wanted=("${build[@]}") ;;
