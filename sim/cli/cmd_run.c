@@ -50,7 +50,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
             "other commands (fabsim COMMAND --help):\n"
             "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
             "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
-            "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export",
+            "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export\n"
+            "  fabsim --version                            the version",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .arguments = names,
