@@ -149,12 +149,19 @@ static fs_status find_fields(fs_ops_reader *r)
 
 /* ---- ids -------------------------------------------------------------------------------------------------------- */
 
-static uint32_t *id_slot(const fs_ops_reader *r, const char *id)
+static uint64_t hash_of(const char *id)
 {
-    uint32_t mask = r->n_slots - 1, at = (uint32_t)fs_hash_bytes(FS_HASH_START, id, strlen(id)) & mask;
-    while (r->slots[at] != 0 && strcmp(r->ids[r->slots[at] - 1], id) != 0)
-        at = (at + 1) & mask;
-    return &r->slots[at];
+    return fs_hash_bytes(FS_HASH_START, id, strlen(id));
+}
+
+/* The op with an id, FS_NONE where there is none. */
+static uint32_t find_op(const fs_ops_reader *r, const char *id, uint64_t hash)
+{
+    fs_index_probe probe = fs_index_search(&r->by_id, hash);
+    uint32_t op = fs_index_next(&probe);
+    while (op != FS_NONE && strcmp(r->ids[op], id) != 0)
+        op = fs_index_next(&probe);
+    return op;
 }
 
 static fs_status used_twice(const fs_ops_reader *r, const fs_json *ops, uint32_t index)
@@ -168,29 +175,20 @@ static fs_status used_twice(const fs_ops_reader *r, const fs_json *ops, uint32_t
 
 fs_status fs_ops_collect_ids(fs_ops_reader *r, const fs_json *ops)
 {
-    uint32_t index = 0, n_ids = 0;
+    uint32_t index = 0;
     r->ids = fs_zalloc(r->n_ops, sizeof *r->ids);
     if (r->ids == NULL)
         return fs_fail_nomem(r->err);
     for (const fs_json *op = fs_json_first(ops); op; op = fs_json_next(op), index++) {
         const fs_json *id = fs_json_kind(op) == FS_JSON_OBJECT ? fs_json_get(op, "id") : NULL;
-        if (id && fs_json_kind(id) == FS_JSON_STRING) {
-            r->ids[index] = fs_json_string(id);
-            n_ids++;
-        }
-    }
-    for (r->n_slots = 8; r->n_slots < 2 * n_ids;)
-        r->n_slots *= 2;
-    r->slots = fs_zalloc(r->n_slots, sizeof *r->slots);
-    if (r->slots == NULL)
-        return fs_fail_nomem(r->err);
-    for (index = 0; index < r->n_ops && n_ids > 0; index++) {
-        if (r->ids[index] == NULL)
+        if (!id || fs_json_kind(id) != FS_JSON_STRING)
             continue;
-        uint32_t *slot = id_slot(r, r->ids[index]);
-        if (*slot != 0)
+        r->ids[index] = fs_json_string(id);
+        uint64_t hash = hash_of(r->ids[index]);
+        if (find_op(r, r->ids[index], hash) != FS_NONE)
             return used_twice(r, ops, index);
-        *slot = index + 1;
+        if (!fs_index_add(&r->by_id, hash, index))
+            return fs_fail_nomem(r->err);
     }
     return FS_OK;
 }
@@ -223,10 +221,10 @@ static fs_status read_after(fs_ops_reader *r)
     for (const fs_json *v = list ? fs_json_first(after) : after; v; v = list ? fs_json_next(v) : NULL) {
         if (fs_json_kind(v) != FS_JSON_STRING)
             return fs_json_fail(r->doc, v, false, r->err, "'after' takes the id of an op, or a list of them");
-        uint32_t slot = *id_slot(r, fs_json_string(v));
-        if (slot == 0)
+        uint32_t op = find_op(r, fs_json_string(v), hash_of(fs_json_string(v)));
+        if (op == FS_NONE)
             return unknown_id(r, v);
-        if (FS_PUSH(&r->deps, slot - 1) == NULL)
+        if (FS_PUSH(&r->deps, op) == NULL)
             return fs_fail_nomem(r->err);
     }
     return FS_OK;

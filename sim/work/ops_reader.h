@@ -3,6 +3,7 @@
 #ifndef FS_OPS_READER_H
 #define FS_OPS_READER_H
 
+#include "base/index.h"
 #include "base/mem.h"
 #include "work/trace.h"
 
@@ -45,8 +46,7 @@ typedef struct fs_ops_reader {
     /* The program being read. */
     uint32_t program, n_ops;
     const char **ids;  /* (n_ops) NULL where an op has none */
-    uint32_t *slots;   /* (n_slots) op + 1 by id */
-    uint32_t n_slots;  /* a power of two */
+    fs_index by_id;    /* of ids */
     fs_uint_list deps; /* of the op being read */
     /* The key as the document holds it, NULL until it is seen: keys there are interned. */
     const char *key_of[FS_FIELDS];
@@ -59,7 +59,7 @@ typedef struct fs_ops_reader {
 /* An error of the builder knows no place: give it that of the value to blame. */
 fs_status fs_ops_blame(const fs_ops_reader *r, const fs_json *value, fs_status status);
 
-/* Fill ids and slots from all ops of a program; the caller frees both, also where it fails. */
+/* Fill ids and by_id from all ops of a program; the caller frees both, also where it fails. */
 FS_MUST_CHECK fs_status fs_ops_collect_ids(fs_ops_reader *r, const fs_json *ops);
 
 /* Read one op and append it to the program. */

@@ -215,9 +215,8 @@ static fs_status read_program(fs_ops_reader *r, const fs_json *json, uint32_t nu
     for (const fs_json *op = fs_json_first(ops); op && status == FS_OK; op = fs_json_next(op))
         status = fs_ops_read(r, op);
     fs_free(r->ids);
-    fs_free(r->slots);
+    fs_index_free(&r->by_id);
     r->ids = NULL;
-    r->slots = NULL;
     return status;
 }
 

@@ -2,9 +2,10 @@
  *
  * Everything that survives goes into one arena from the start, which the frozen work takes over: freezing copies no
  * op. A program's arrays grow by doubling inside the arena; fs_work_reserve avoids what that leaves behind.
- * Cost: O(1) per call apart from the lengths given; names are interned in open-addressed tables. */
+ * Cost: O(1) per call apart from the lengths given. */
 #include "work/work_build.h"
 
+#include "base/index.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/rng.h"
@@ -15,14 +16,13 @@
 
 /* Ranks summed over families: 16 families of the largest job. Bounds what a short trace can make us allocate. */
 enum { FAMILY_RANKS_MAX = 16 * FS_RANKS_MAX };
-enum { FIRST_SLOTS = 64, FIRST_OPS = 16 };
+enum { FIRST_OPS = 16 };
 /* 2^31 - 1 ops in a program, so that op numbers and their doubles fit into uint32_t. */
 #define OPS_MAX ((uint32_t)INT32_MAX)
 
 typedef struct interned {
     FS_VEC(const char *) names;
-    uint32_t *slots; /* (n_slots) id + 1, 0 = free; n_slots is a power of two */
-    uint32_t n_slots;
+    fs_index index;
 } interned;
 
 typedef struct draft {
@@ -68,9 +68,9 @@ void fs_work_builder_free(fs_work_builder *b)
     if (b == NULL)
         return;
     fs_free(b->streams.names.data);
-    fs_free(b->streams.slots);
+    fs_index_free(&b->streams.index);
     fs_free(b->labels.names.data);
-    fs_free(b->labels.slots);
+    fs_index_free(&b->labels.index);
     fs_free(b->families.data);
     fs_free(b->programs.data);
     fs_arena_free(b->arena);
@@ -81,51 +81,42 @@ void fs_work_builder_free(fs_work_builder *b)
 
 /* ---- names ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t *find_slot(const interned *table, const char *name)
+static uint64_t hash_of(const char *name)
 {
-    uint32_t mask = table->n_slots - 1;
-    uint32_t at = (uint32_t)(fs_hash_bytes(FS_HASH_START, name, strlen(name)) & mask);
-    while (table->slots[at] != 0 && strcmp(table->names.data[table->slots[at] - 1], name) != 0)
-        at = (at + 1) & mask;
-    return &table->slots[at];
+    return fs_hash_bytes(FS_HASH_START, name, strlen(name));
 }
 
-/* Keeps the table at most half full. */
-static bool widen(interned *table)
+static uint32_t find_name(const interned *table, const char *name, uint64_t hash)
 {
-    if (table->n_slots > 2 * (uint64_t)table->names.count)
-        return true;
-    uint32_t n_slots = table->n_slots ? 2 * table->n_slots : FIRST_SLOTS;
-    uint32_t *slots = n_slots > table->n_slots ? fs_zalloc(n_slots, sizeof *slots) : NULL;
-    if (slots == NULL)
-        return false;
-    fs_free(table->slots);
-    table->slots = slots;
-    table->n_slots = n_slots;
-    for (uint32_t i = 0; i < table->names.count; i++)
-        *find_slot(table, table->names.data[i]) = i + 1;
-    return true;
+    fs_index_probe probe = fs_index_search(&table->index, hash);
+    uint32_t id = fs_index_next(&probe);
+    while (id != FS_NONE && strcmp(table->names.data[id], name) != 0)
+        id = fs_index_next(&probe);
+    return id;
 }
 
 static fs_status intern(fs_work_builder *b, interned *table, const char *name, uint32_t *id, fs_err *err)
 {
-    if (!widen(table))
-        return fs_fail_nomem(err);
-    uint32_t *slot = find_slot(table, name);
-    if (*slot == 0) {
+    uint64_t hash = hash_of(name);
+    uint32_t known = find_name(table, name, hash);
+    if (known == FS_NONE) {
         const char *copy = fs_arena_strdup(b->arena, name);
         if (copy == NULL || FS_PUSH(&table->names, copy) == NULL)
             return fs_fail_nomem(err);
-        *slot = table->names.count;
+        known = table->names.count - 1;
+        if (!fs_index_add(&table->index, hash, known)) {
+            table->names.count--;
+            return fs_fail_nomem(err);
+        }
     }
-    *id = *slot - 1;
+    *id = known;
     return FS_OK;
 }
 
 fs_status fs_work_stream(fs_work_builder *b, const char *name, uint16_t *stream, fs_err *err)
 {
     uint32_t id;
-    if (b->streams.names.count == FS_STREAMS_MAX && *find_slot(&b->streams, name) == 0)
+    if (b->streams.names.count == FS_STREAMS_MAX && find_name(&b->streams, name, hash_of(name)) == FS_NONE)
         return BAD(b, err, "more than %d streams", FS_STREAMS_MAX);
     fs_status status = intern(b, &b->streams, name, &id, err);
     if (status == FS_OK)

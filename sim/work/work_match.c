@@ -8,6 +8,7 @@
  *                series of a program turn out to be one channel (a shift of 1 and one of -1 in a group of two), the ops
  *                are gathered and compared one by one.
  * Cost: O(ops + ranks x families + ranks x series of their programs), the last limited by CHANNEL_ENDS_MAX. */
+#include "base/index.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/rng.h"
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* (rank, series) pairs; 24 B each while the check runs. */
+/* (rank, series) pairs; two that match take 36 to 72 B while the check runs. */
 #define CHANNEL_ENDS_MAX (UINT32_C(1) << 28)
 #define MIXED (FS_NONE - 1)   /* several series */
 #define SETTLED (FS_NONE - 2) /* compared op by op, and equal */
@@ -37,8 +38,7 @@ typedef struct matcher {
     FS_VEC(series) all;     /* program by program */
     uint32_t *series_begin; /* (n_programs + 1) */
     uint32_t *uses;         /* ops, series after series */
-    uint32_t *slots;        /* (n_slots) id + 1: first by key, then by content */
-    uint32_t n_slots;       /* a power of two */
+    fs_index by_key, by_content;
 } matcher;
 
 static bool communicates(const fs_op *op)
@@ -64,29 +64,18 @@ static series_key key_of(uint32_t program, const fs_op *op)
     return (series_key){program, op->kind, op->family, collective ? 0 : (uint32_t)op->peer, collective ? 0 : op->tag};
 }
 
-static uint32_t *slot_by_key(const matcher *m, const series_key *key)
+static uint64_t hash_key(const series_key *key)
 {
-    uint32_t mask = m->n_slots - 1;
-    uint32_t at = (uint32_t)fs_hash_bytes(FS_HASH_START, key, sizeof *key) & mask;
-    while (m->slots[at] != 0 && memcmp(&m->all.data[m->slots[at] - 1].key, key, sizeof *key) != 0)
-        at = (at + 1) & mask;
-    return &m->slots[at];
+    return fs_hash_bytes(FS_HASH_START, key, sizeof *key);
 }
 
-static bool widen(matcher *m)
+static uint32_t find_series(const matcher *m, const series_key *key)
 {
-    if (m->n_slots > 2 * (uint64_t)m->all.count)
-        return true;
-    uint32_t n_slots = m->n_slots ? 2 * m->n_slots : 64;
-    uint32_t *slots = n_slots > m->n_slots ? fs_zalloc(n_slots, sizeof *slots) : NULL;
-    if (slots == NULL)
-        return false;
-    fs_free(m->slots);
-    m->slots = slots;
-    m->n_slots = n_slots;
-    for (uint32_t i = 0; i < m->all.count; i++)
-        *slot_by_key(m, &m->all.data[i].key) = i + 1;
-    return true;
+    fs_index_probe probe = fs_index_search(&m->by_key, hash_key(key));
+    uint32_t id = fs_index_next(&probe);
+    while (id != FS_NONE && memcmp(&m->all.data[id].key, key, sizeof *key) != 0)
+        id = fs_index_next(&probe);
+    return id;
 }
 
 /* Counts the ops of each series. A second walk (fill_uses) meets the same series in the same order. */
@@ -98,16 +87,14 @@ static fs_status count_series(matcher *m, fs_err *err)
         for (uint32_t i = 0; i < p->n_ops; i++) {
             if (!communicates(&p->ops[i]))
                 continue;
-            if (!widen(m))
-                return fs_fail_nomem(err);
             series fresh = {.key = key_of(program, &p->ops[i])};
-            uint32_t *slot = slot_by_key(m, &fresh.key);
-            if (*slot == 0) {
-                if (FS_PUSH(&m->all, fresh) == NULL)
+            uint32_t id = find_series(m, &fresh.key);
+            if (id == FS_NONE) {
+                id = m->all.count;
+                if (FS_PUSH(&m->all, fresh) == NULL || !fs_index_add(&m->by_key, hash_key(&fresh.key), id))
                     return fs_fail_nomem(err);
-                *slot = m->all.count;
             }
-            m->all.data[*slot - 1].count++;
+            m->all.data[id].count++;
         }
         m->series_begin[program + 1] = m->all.count;
     }
@@ -134,7 +121,7 @@ static fs_status fill_uses(matcher *m, fs_err *err)
             if (!communicates(&p->ops[i]))
                 continue;
             series_key key = key_of(program, &p->ops[i]);
-            series *s = &m->all.data[*slot_by_key(m, &key) - 1];
+            series *s = &m->all.data[find_series(m, &key)];
             m->uses[s->begin + s->count++] = i;
         }
     }
@@ -179,22 +166,26 @@ static bool same_content(const matcher *m, const series *a, const series *b)
     return true;
 }
 
-static void number_contents(matcher *m)
+static fs_status number_contents(matcher *m, fs_err *err)
 {
-    memset(m->slots, 0, m->n_slots * sizeof *m->slots);
     for (uint32_t i = 0; i < m->all.count; i++) {
         series *s = &m->all.data[i];
-        uint32_t mask = m->n_slots - 1, at = (uint32_t)hash_content(m, s) & mask;
-        while (m->slots[at] != 0 && !same_content(m, s, &m->all.data[m->slots[at] - 1]))
-            at = (at + 1) & mask;
-        if (m->slots[at] == 0)
-            m->slots[at] = i + 1;
-        s->content = m->slots[at] - 1;
+        uint64_t hash = hash_content(m, s);
+        fs_index_probe probe = fs_index_search(&m->by_content, hash);
+        s->content = fs_index_next(&probe);
+        while (s->content != FS_NONE && !same_content(m, s, &m->all.data[s->content]))
+            s->content = fs_index_next(&probe);
+        if (s->content == FS_NONE) {
+            s->content = i;
+            if (!fs_index_add(&m->by_content, hash, i))
+                return fs_fail_nomem(err);
+        }
         s->largest_root = 0;
         for (uint32_t k = 0; k < s->count; k++)
             if (rooted(op_of(m, s, k)) && op_of(m, s, k)->root > op_of(m, s, s->largest_root)->root)
                 s->largest_root = k;
     }
+    return FS_OK;
 }
 
 /* ---- collectives ---------------------------------------------------------------------------------------------- */
@@ -319,12 +310,11 @@ static fs_status check_collectives(const matcher *m, fs_err *err)
 typedef struct channel {
     uint32_t src, dst, tag; /* first: hashed as bytes */
     uint32_t send, recv;    /* series of either side, FS_NONE, MIXED or SETTLED */
-    uint32_t used;
 } channel;
 
 typedef struct channel_table {
-    channel *slots;
-    uint32_t n_slots; /* a power of two */
+    FS_VEC(channel) all;
+    fs_index index;
 } channel_table;
 
 static uint32_t peer_of(const fs_work *work, const series_key *key, uint32_t rank)
@@ -332,18 +322,21 @@ static uint32_t peer_of(const fs_work *work, const series_key *key, uint32_t ran
     return fs_work_peer(work, key->family, (int32_t)key->peer, rank);
 }
 
-static channel *find_channel(const channel_table *table, const fs_work *work, const series_key *key, uint32_t rank)
+/* The channel of one of its ends; made where it is new, and NULL then where memory runs out. */
+static channel *find_channel(channel_table *table, const fs_work *work, const series_key *key, uint32_t rank)
 {
     uint32_t peer = peer_of(work, key, rank);
     bool sends = key->kind == FS_OP_SEND;
-    channel want = {sends ? rank : peer, sends ? peer : rank, key->tag, FS_NONE, FS_NONE, 1};
+    channel want = {sends ? rank : peer, sends ? peer : rank, key->tag, FS_NONE, FS_NONE};
     size_t identity = offsetof(channel, send);
-    uint32_t mask = table->n_slots - 1, at = (uint32_t)fs_hash_bytes(FS_HASH_START, &want, identity) & mask;
-    while (table->slots[at].used && memcmp(&table->slots[at], &want, identity) != 0)
-        at = (at + 1) & mask;
-    if (!table->slots[at].used)
-        table->slots[at] = want;
-    return &table->slots[at];
+    uint64_t hash = fs_hash_bytes(FS_HASH_START, &want, identity);
+    fs_index_probe probe = fs_index_search(&table->index, hash);
+    for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe))
+        if (memcmp(&table->all.data[i], &want, identity) == 0)
+            return &table->all.data[i];
+    if (FS_PUSH(&table->all, want) == NULL || !fs_index_add(&table->index, hash, table->all.count - 1))
+        return NULL;
+    return &table->all.data[table->all.count - 1];
 }
 
 static int by_number(const void *a, const void *b)
@@ -424,9 +417,9 @@ static fs_status check_channel(const matcher *m, channel *c, fs_err *err)
 }
 
 /* What to do with each (rank, series) that sends or receives; id is the series'. */
-typedef fs_status (*visit)(const matcher *m, const channel_table *table, uint32_t rank, uint32_t id, fs_err *err);
+typedef fs_status (*visit)(const matcher *m, channel_table *table, uint32_t rank, uint32_t id, fs_err *err);
 
-static fs_status enter(const matcher *m, const channel_table *table, uint32_t rank, uint32_t id, fs_err *err)
+static fs_status enter(const matcher *m, channel_table *table, uint32_t rank, uint32_t id, fs_err *err)
 {
     const series *s = &m->all.data[id];
     if (peer_of(m->work, &s->key, rank) == rank) {
@@ -435,17 +428,19 @@ static fs_status enter(const matcher *m, const channel_table *table, uint32_t ra
                             op->kind == FS_OP_SEND ? "sends to" : "receives from", label(m, op));
     }
     channel *c = find_channel(table, m->work, &s->key, rank);
+    if (c == NULL)
+        return fs_fail_nomem(err);
     uint32_t *side = s->key.kind == FS_OP_SEND ? &c->send : &c->recv;
     *side = *side == FS_NONE ? id : MIXED;
     return FS_OK;
 }
 
-static fs_status compare(const matcher *m, const channel_table *table, uint32_t rank, uint32_t id, fs_err *err)
+static fs_status compare(const matcher *m, channel_table *table, uint32_t rank, uint32_t id, fs_err *err)
 {
     return check_channel(m, find_channel(table, m->work, &m->all.data[id].key, rank), err);
 }
 
-static fs_status each_end(const matcher *m, const channel_table *table, visit visit_end, fs_err *err)
+static fs_status each_end(const matcher *m, channel_table *table, visit visit_end, fs_err *err)
 {
     fs_status status = FS_OK;
     for (uint32_t rank = 0; rank < m->work->n_ranks; rank++) {
@@ -470,14 +465,12 @@ static fs_status check_pairs(const matcher *m, fs_err *err)
     if (ends > CHANNEL_ENDS_MAX)
         return fs_fail_at(err, FS_E_TRACE, m->work->path, 0, 0,
                           "sends and receives form more than %u (rank, peer, tag) triples", CHANNEL_ENDS_MAX);
-    channel_table table = {NULL, 16};
-    while (table.n_slots < ends + ends / 4) /* matched ends share a slot: usually less than half full */
-        table.n_slots *= 2;
-    table.slots = fs_zalloc(table.n_slots, sizeof *table.slots);
-    fs_status status = table.slots ? each_end(m, &table, enter, err) : fs_fail_nomem(err);
+    channel_table table = {0};
+    fs_status status = each_end(m, &table, enter, err);
     if (status == FS_OK)
         status = each_end(m, &table, compare, err);
-    fs_free(table.slots);
+    fs_free(table.all.data);
+    fs_index_free(&table.index);
     return status;
 }
 
@@ -488,14 +481,16 @@ fs_status fs_work_check_match(const fs_work *work, fs_err *err)
     if (status == FS_OK && m.all.count > 0)
         status = fill_uses(&m, err);
     if (status == FS_OK && m.all.count > 0) {
-        number_contents(&m);
-        status = check_collectives(&m, err);
+        status = number_contents(&m, err);
+        if (status == FS_OK)
+            status = check_collectives(&m, err);
         if (status == FS_OK)
             status = check_pairs(&m, err);
     }
     fs_free(m.all.data);
     fs_free(m.series_begin);
     fs_free(m.uses);
-    fs_free(m.slots);
+    fs_index_free(&m.by_key);
+    fs_index_free(&m.by_content);
     return status;
 }
