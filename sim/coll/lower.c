@@ -9,6 +9,7 @@
 #include "coll/algorithms.h"
 #include "coll/nccl_cost.h"
 
+#include "base/index.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -23,7 +24,7 @@ const char *const fs_lowering_names[FS_LOWERINGS] = {"coupled", "flows", "messag
 
 #define BARRIER_BYTES 4.0
 
-enum { CANDIDATES = 4, FIRST_SLOTS = 64 };
+enum { CANDIDATES = 4 };
 
 /* What can do what. `picked`: the first so many are considered by auto; the rest only by name: NCCL has no one-shot
  * all_gather or reduce_scatter and no NVLS broadcast, and its ring broadcast is the chain. */
@@ -51,7 +52,6 @@ typedef struct known_shape {
 
 typedef struct known_group {
     fs_group *group;
-    uint64_t hash;
     FS_VEC(known_shape) shapes;
 } known_group;
 
@@ -61,10 +61,10 @@ typedef struct plan_key {
     uint32_t kind, algo, proto, unused; /* unused: no padding, keys are compared as bytes */
 } plan_key;
 
-typedef struct plan_slot {
+typedef struct known_plan {
     plan_key key;
-    const fs_plan *plan; /* NULL: free */
-} plan_slot;
+    const fs_plan *plan;
+} known_plan;
 
 struct fs_lowering {
     fs_lowering_options options;
@@ -72,10 +72,9 @@ struct fs_lowering {
     fs_neighbourhood hood;
     fs_shape_builder builder;
     FS_VEC(known_group) groups;
-    uint32_t *group_slots; /* (n_group_slots) index in groups or FS_NONE; open addressing, a power of two */
-    uint32_t n_group_slots;
-    plan_slot *plans; /* (n_plan_slots) the same */
-    uint32_t n_plan_slots, n_plans;
+    fs_index group_index; /* by GPUs */
+    FS_VEC(known_plan) plans;
+    fs_index plan_index; /* by key */
 };
 
 double fs_link_capacity(const fs_topo *topo, uint32_t link, fs_cost cost)
@@ -101,13 +100,10 @@ fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_tab
         return fs_fail_nomem(err);
     low->options = options;
     low->arena = fs_arena_new();
-    low->n_group_slots = low->n_plan_slots = FIRST_SLOTS;
-    low->group_slots = fs_alloc(FIRST_SLOTS, sizeof *low->group_slots);
-    low->plans = fs_zalloc(FIRST_SLOTS, sizeof *low->plans);
     low->builder = (fs_shape_builder){
         .topo = topo, .patterns = patterns, .arena = low->arena, .cost = options.cost, .mode = options.mode};
     fs_status status = FS_OK;
-    if (low->arena == NULL || low->group_slots == NULL || low->plans == NULL)
+    if (low->arena == NULL)
         status = fs_fail_nomem(err);
     if (status == FS_OK)
         status = fs_neighbourhood_init(&low->hood, topo, router, low->arena, err);
@@ -117,8 +113,6 @@ fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_tab
         fs_lowering_free(low);
         return status;
     }
-    for (uint32_t i = 0; i < FIRST_SLOTS; i++)
-        low->group_slots[i] = FS_NONE;
     *out = low;
     return FS_OK;
 }
@@ -130,8 +124,9 @@ void fs_lowering_free(fs_lowering *low)
     for (uint32_t i = 0; i < low->groups.count; i++)
         fs_free(low->groups.data[i].shapes.data);
     fs_free(low->groups.data);
-    fs_free(low->group_slots);
-    fs_free(low->plans);
+    fs_index_free(&low->group_index);
+    fs_free(low->plans.data);
+    fs_index_free(&low->plan_index);
     fs_shape_builder_free(&low->builder);
     fs_neighbourhood_free(&low->hood);
     fs_arena_free(low->arena);
@@ -140,49 +135,28 @@ void fs_lowering_free(fs_lowering *low)
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
-static fs_status grow_groups(fs_lowering *low, fs_err *err)
+static fs_status find_group(fs_lowering *low, const uint32_t *gpus, uint32_t n, uint32_t *id, fs_err *err)
 {
-    uint32_t wanted = low->n_group_slots * 2, *slots = fs_alloc(wanted, sizeof *slots);
-    if (slots == NULL)
-        return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < wanted; i++)
-        slots[i] = FS_NONE;
-    for (uint32_t g = 0; g < low->groups.count; g++) {
-        uint32_t i = (uint32_t)low->groups.data[g].hash & (wanted - 1);
-        while (slots[i] != FS_NONE)
-            i = (i + 1) & (wanted - 1);
-        slots[i] = g;
-    }
-    fs_free(low->group_slots);
-    low->group_slots = slots;
-    low->n_group_slots = wanted;
-    return FS_OK;
-}
-
-static fs_status find_group(fs_lowering *low, const uint32_t *gpus, uint32_t n, uint32_t *index, fs_err *err)
-{
-    if (2 * (low->groups.count + 1) > low->n_group_slots) {
-        fs_status status = grow_groups(low, err);
-        if (status != FS_OK)
-            return status;
-    }
     uint64_t hash = fs_hash_bytes(FS_HASH_START, gpus, n * sizeof *gpus);
-    uint32_t i = (uint32_t)hash & (low->n_group_slots - 1);
-    for (; low->group_slots[i] != FS_NONE; i = (i + 1) & (low->n_group_slots - 1)) {
-        const known_group *known = &low->groups.data[low->group_slots[i]];
-        if (known->hash == hash && known->group->n == n && memcmp(known->group->gpus, gpus, n * sizeof *gpus) == 0) {
-            *index = low->group_slots[i];
+    fs_index_probe probe = fs_index_search(&low->group_index, hash);
+    for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe)) {
+        const fs_group *group = low->groups.data[i].group;
+        if (group->n == n && memcmp(group->gpus, gpus, n * sizeof *gpus) == 0) {
+            *id = i;
             return FS_OK;
         }
     }
-    known_group new = {.hash = hash};
+    known_group new = {0};
     fs_status status = fs_group_new(&low->hood, gpus, n, &new.group, err);
     if (status != FS_OK)
         return status;
     if (FS_PUSH(&low->groups, new) == NULL)
         return fs_fail_nomem(err);
-    *index = low->group_slots[i] = low->groups.count - 1;
-    return FS_OK;
+    *id = low->groups.count - 1;
+    if (fs_index_add(&low->group_index, hash, *id))
+        return FS_OK;
+    low->groups.count--;
+    return fs_fail_nomem(err);
 }
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
@@ -370,29 +344,28 @@ static fs_status make_plan(fs_lowering *low, const choice *c, const fs_plan **ou
     return FS_OK;
 }
 
-static plan_slot *find_plan(plan_slot *slots, uint32_t n, const plan_key *key)
+static uint64_t hash_key(const plan_key *key)
 {
-    uint32_t i = (uint32_t)fs_hash_bytes(FS_HASH_START, key, sizeof *key) & (n - 1);
-    while (slots[i].plan != NULL && memcmp(&slots[i].key, key, sizeof *key) != 0)
-        i = (i + 1) & (n - 1);
-    return &slots[i];
+    return fs_hash_bytes(FS_HASH_START, key, sizeof *key);
 }
 
-static fs_status grow_plans(fs_lowering *low, fs_err *err)
+static const fs_plan *recall_plan(const fs_lowering *low, const plan_key *key)
 {
-    if (2 * (low->n_plans + 1) <= low->n_plan_slots)
-        return FS_OK;
-    uint32_t wanted = low->n_plan_slots * 2;
-    plan_slot *slots = wanted > low->n_plan_slots ? fs_zalloc(wanted, sizeof *slots) : NULL;
-    if (slots == NULL)
+    fs_index_probe probe = fs_index_search(&low->plan_index, hash_key(key));
+    for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe))
+        if (memcmp(&low->plans.data[i].key, key, sizeof *key) == 0)
+            return low->plans.data[i].plan;
+    return NULL;
+}
+
+static fs_status keep_plan(fs_lowering *low, const plan_key *key, const fs_plan *plan, fs_err *err)
+{
+    if (FS_PUSH(&low->plans, ((known_plan){*key, plan})) == NULL)
         return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < low->n_plan_slots; i++)
-        if (low->plans[i].plan != NULL)
-            *find_plan(slots, wanted, &low->plans[i].key) = low->plans[i];
-    fs_free(low->plans);
-    low->plans = slots;
-    low->n_plan_slots = wanted;
-    return FS_OK;
+    if (fs_index_add(&low->plan_index, hash_key(key), low->plans.count - 1))
+        return FS_OK;
+    low->plans.count--;
+    return fs_fail_nomem(err);
 }
 
 static fs_status refuse_algo(const fs_coll_request *request, fs_err *err)
@@ -433,26 +406,22 @@ fs_status fs_lower(fs_lowering *low, const fs_coll_request *request, const fs_pl
     uint32_t group = 0;
     if (status == FS_OK)
         status = find_group(low, request->gpus, request->n, &group, err);
-    if (status == FS_OK)
-        status = grow_plans(low, err);
     if (status != FS_OK)
         return status;
     plan_key key = {
         request->size_bytes + 0.0 /* -0 is 0 */, group, request->root, request->kind, request->algo, request->proto, 0};
-    plan_slot *slot = find_plan(low->plans, low->n_plan_slots, &key);
-    if (slot->plan != NULL) {
-        *out = slot->plan;
+    const fs_plan *plan = recall_plan(low, &key);
+    if (plan != NULL) {
+        *out = plan;
         return FS_OK;
     }
     choice c;
-    const fs_plan *plan = NULL;
     status = choose(low, group, request, &c, err);
     if (status == FS_OK)
         status = make_plan(low, &c, &plan, err);
-    if (status != FS_OK)
-        return status;
-    *slot = (plan_slot){key, plan};
-    low->n_plans++;
-    *out = plan;
-    return FS_OK;
+    if (status == FS_OK)
+        status = keep_plan(low, &key, plan, err);
+    if (status == FS_OK)
+        *out = plan;
+    return status;
 }

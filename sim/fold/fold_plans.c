@@ -1,10 +1,11 @@
 /* fold_plans.c - which communications are the same, and a plan for each.
  *
- * Signatures are interned in a chained hash table, in the order of programs and ops, so that ids are reproducible.
+ * Signatures are interned in the order of programs and ops, so that ids are reproducible.
  * A plan is made once per (signature, group that issues it); lowering itself caches what is alike beyond that.
  * Cost: O(ops + ranks x signatures of their program), and a lowering per plan. */
 #include "fold/folding.h"
 
+#include "base/index.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
@@ -23,7 +24,6 @@ typedef struct signature_key {
 typedef struct signature {
     signature_key key;
     const fs_op *op;       /* the first one of its kind: for the request, and to blame */
-    uint32_t next;         /* in its hash bucket */
     uint32_t last_program; /* the program that was scanned when it was seen last */
 } signature;
 
@@ -33,39 +33,11 @@ typedef struct planner {
     fs_job *job;
     fs_arena *arena;
     FS_VEC(signature) signatures;
-    uint32_t *buckets, bucket_mask; /* heads of chains in signatures */
-    FS_VEC(uint32_t) used;          /* signatures of each program, program after program */
-    uint32_t *used_begin;           /* (n_programs + 1) */
-    uint32_t *members;              /* scratch: GPU devices of a group */
+    fs_index index;        /* of signatures, by key */
+    FS_VEC(uint32_t) used; /* signatures of each program, program after program */
+    uint32_t *used_begin;  /* (n_programs + 1) */
+    uint32_t *members;     /* scratch: GPU devices of a group */
 } planner;
-
-enum { BUCKETS_MIN = 64 };
-
-static uint32_t bucket_of(const planner *p, const signature_key *key)
-{
-    uint64_t hash = fs_hash_bytes(FS_HASH_START, key, sizeof *key);
-    return (uint32_t)(hash ^ hash >> 32) & p->bucket_mask;
-}
-
-/* Keep chains short: as many buckets as signatures. */
-static fs_status grow_buckets(planner *p, fs_err *err)
-{
-    uint32_t n = p->buckets ? 2 * (p->bucket_mask + 1) : BUCKETS_MIN;
-    uint32_t *buckets = fs_alloc(n, sizeof *buckets);
-    if (!buckets)
-        return fs_fail_nomem(err);
-    fs_free(p->buckets);
-    p->buckets = buckets;
-    p->bucket_mask = n - 1;
-    for (uint32_t i = 0; i < n; i++)
-        buckets[i] = FS_NONE;
-    for (uint32_t i = 0; i < p->signatures.count; i++) {
-        uint32_t *head = &buckets[bucket_of(p, &p->signatures.data[i].key)];
-        p->signatures.data[i].next = *head;
-        *head = i;
-    }
-    return FS_OK;
-}
 
 static signature_key key_of(uint32_t program, const fs_op *op)
 {
@@ -86,17 +58,16 @@ static signature_key key_of(uint32_t program, const fs_op *op)
 static fs_status intern(planner *p, uint32_t program, const fs_op *op, uint32_t *id, fs_err *err)
 {
     signature_key key = key_of(program, op);
-    uint32_t i = p->buckets[bucket_of(p, &key)];
+    uint64_t hash = fs_hash_bytes(FS_HASH_START, &key, sizeof key);
+    fs_index_probe probe = fs_index_search(&p->index, hash);
+    uint32_t i = fs_index_next(&probe);
     while (i != FS_NONE && memcmp(&p->signatures.data[i].key, &key, sizeof key) != 0)
-        i = p->signatures.data[i].next;
+        i = fs_index_next(&probe);
     if (i == FS_NONE) {
-        if (p->signatures.count > p->bucket_mask && grow_buckets(p, err) != FS_OK)
-            return err->status;
         i = p->signatures.count;
-        uint32_t *head = &p->buckets[bucket_of(p, &key)];
-        if (!FS_PUSH(&p->signatures, ((signature){.key = key, .op = op, .next = *head, .last_program = FS_NONE})))
+        if (!FS_PUSH(&p->signatures, ((signature){.key = key, .op = op, .last_program = FS_NONE})) ||
+            !fs_index_add(&p->index, hash, i))
             return fs_fail_nomem(err);
-        *head = i;
     }
     if (p->signatures.data[i].last_program != program) {
         p->signatures.data[i].last_program = program;
@@ -110,7 +81,7 @@ static fs_status intern(planner *p, uint32_t program, const fs_op *op, uint32_t 
 static fs_status build_signatures(planner *p, fs_err *err)
 {
     const uint32_t **of_program = fs_arena_alloc(p->arena, p->work->n_programs, sizeof *of_program);
-    if (!of_program || grow_buckets(p, err) != FS_OK)
+    if (!of_program)
         return fs_fail_nomem(err);
     for (uint32_t i = 0; i < p->work->n_programs; i++) {
         const fs_program *program = &p->work->programs[i];
@@ -228,7 +199,7 @@ fs_status fs_fold_plans(const fs_folding *folding, fs_err *err)
     if (status == FS_OK)
         status = build_plans(&p, err);
     fs_free(p.signatures.data);
-    fs_free(p.buckets);
+    fs_index_free(&p.index);
     fs_free(p.used.data);
     fs_free(p.used_begin);
     fs_free(p.members);

@@ -5,75 +5,47 @@
  * array of their own, numbered by the rank that is meant. Cost: O(ops + actors x distinct sends of a program). */
 #include "sched/order.h"
 
+#include "base/index.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
 #include <string.h>
 
-/* Counts how often each key was seen. Chained hash table over a growable array. */
+/* Counts how often each key was seen. */
 typedef struct tally_key {
     uint32_t kind, family, peer, tag;
 } tally_key;
 
 typedef struct tally_entry {
     tally_key key;
-    uint32_t count, next;
+    uint32_t count;
     const fs_op *op; /* the first one with the key */
 } tally_entry;
 
 typedef struct tally {
     FS_VEC(tally_entry) entries;
-    uint32_t *buckets, mask;
+    fs_index index;
 } tally;
 
-enum { BUCKETS_MIN = 64 };
-
-static uint32_t *bucket(const tally *t, const tally_key *key)
-{
-    uint64_t hash = fs_hash_bytes(FS_HASH_START, key, sizeof *key);
-    return &t->buckets[(uint32_t)(hash ^ hash >> 32) & t->mask];
-}
-
+/* The index starts anew: wiping it would cost what the largest program made of it, for every actor. */
 static void tally_clear(tally *t)
 {
-    for (uint32_t i = 0; i < t->entries.count; i++)
-        *bucket(t, &t->entries.data[i].key) = FS_NONE;
+    fs_index_free(&t->index);
     t->entries.count = 0;
-}
-
-static fs_status tally_grow(tally *t, fs_err *err)
-{
-    uint32_t n = t->buckets ? 2 * (t->mask + 1) : BUCKETS_MIN;
-    uint32_t *buckets = fs_alloc(n, sizeof *buckets);
-    if (!buckets)
-        return fs_fail_nomem(err);
-    fs_free(t->buckets);
-    t->buckets = buckets;
-    t->mask = n - 1;
-    for (uint32_t i = 0; i < n; i++)
-        buckets[i] = FS_NONE;
-    for (uint32_t i = 0; i < t->entries.count; i++) {
-        uint32_t *head = bucket(t, &t->entries.data[i].key);
-        t->entries.data[i].next = *head;
-        *head = i;
-    }
-    return FS_OK;
 }
 
 /* *seen = how often the key came before. */
 static fs_status tally_count(tally *t, tally_key key, const fs_op *op, uint32_t *seen, fs_err *err)
 {
-    if ((!t->buckets || t->entries.count > t->mask) && tally_grow(t, err) != FS_OK)
-        return err->status;
-    uint32_t *head = bucket(t, &key);
-    uint32_t i = *head;
+    uint64_t hash = fs_hash_bytes(FS_HASH_START, &key, sizeof key);
+    fs_index_probe probe = fs_index_search(&t->index, hash);
+    uint32_t i = fs_index_next(&probe);
     while (i != FS_NONE && memcmp(&t->entries.data[i].key, &key, sizeof key) != 0)
-        i = t->entries.data[i].next;
+        i = fs_index_next(&probe);
     if (i == FS_NONE) {
         i = t->entries.count;
-        if (!FS_PUSH(&t->entries, ((tally_entry){.key = key, .next = *head, .op = op})))
+        if (!FS_PUSH(&t->entries, ((tally_entry){.key = key, .op = op})) || !fs_index_add(&t->index, hash, i))
             return fs_fail_nomem(err);
-        *head = i;
     }
     *seen = t->entries.data[i].count++;
     return FS_OK;
@@ -261,9 +233,9 @@ fs_status fs_order_make(const fs_job *job, fs_order *order, fs_err *err)
     fs_free(begin);
     fs_free(actors);
     fs_free(written.entries.data);
-    fs_free(written.buckets);
+    fs_index_free(&written.index);
     fs_free(meant.entries.data);
-    fs_free(meant.buckets);
+    fs_index_free(&meant.index);
     if (status == FS_OK)
         *order = made;
     else
