@@ -70,7 +70,7 @@ static uint32_t *bucket_of(fs_sched *s, const fs_meeting *m)
 {
     uint32_t key[4] = {m->place, m->peer, m->tag, m->sequence};
     uint64_t hash = fs_hash_bytes(FS_HASH_START, key, sizeof key);
-    return &s->buckets[(uint32_t)(hash ^ hash >> 32) & s->mask];
+    return &s->buckets[(uint32_t)hash & s->mask];
 }
 
 /* The meeting that waits for members and is the same as *wanted; opened where there is none. */
