@@ -115,7 +115,7 @@ static fs_status intern(fs_work_builder *b, interned *table, const char *name, u
 
 fs_status fs_work_stream(fs_work_builder *b, const char *name, uint16_t *stream, fs_err *err)
 {
-    uint32_t id;
+    uint32_t id = 0;
     if (b->streams.names.count == FS_STREAMS_MAX && find_name(&b->streams, name, hash_of(name)) == FS_NONE)
         return BAD(b, err, "more than %d streams", FS_STREAMS_MAX);
     fs_status status = intern(b, &b->streams, name, &id, err);

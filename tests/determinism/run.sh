@@ -43,7 +43,7 @@ compare() { # compare FABSIM NAME
 
 build() { # build DIRECTORY CC CXX OPT
     make -j"$jobs" BUILD="$1" CC="$2" CXX="$3" OPT="$4" all >"$scratch/log" 2>&1 || {
-        cat "$scratch/log"
+        sed "s/^/# /" "$scratch/log"
         exit 1
     }
 }
