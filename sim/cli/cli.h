@@ -23,8 +23,9 @@ FS_MUST_CHECK fs_status fs_cmd_import(int argc, char *const *argv, const fs_call
 /* Colour where stdout is a terminal, NO_COLOR is unset or empty (no-color.org) and TERM is not "dumb". */
 fs_style fs_cli_style(void);
 
-/* Open "-" (stdout), run nothing else; a helper for `if help was asked`. */
-FS_MUST_CHECK fs_status fs_cli_help(const fs_command *command, fs_err *err);
+/* fs_options_parse, and print the help to stdout where it was asked for (*help: the command has nothing else to do). */
+FS_MUST_CHECK fs_status fs_cli_parse(const fs_command *command, int argc, char *const *argv,
+                                     const char *values[FS_ARGUMENTS_MAX], uint32_t *n_values, bool *help, fs_err *err);
 
 /* In the order of fs_backend. */
 extern const char *const fs_network_names[3];
@@ -42,5 +43,7 @@ typedef struct fs_overrides {
     uint32_t n_topo, n_trace;
 } fs_overrides;
 FS_MUST_CHECK fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);
+/* The same for commands without a trace: an override of one is FS_E_USAGE. */
+FS_MUST_CHECK fs_status fs_cli_topo_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);
 
 #endif

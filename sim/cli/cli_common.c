@@ -17,7 +17,7 @@ fs_style fs_cli_style(void)
     return (fs_style){.color = wanted && isatty(STDOUT_FILENO)};
 }
 
-fs_status fs_cli_help(const fs_command *command, fs_err *err)
+static fs_status print_help(const fs_command *command, fs_err *err)
 {
     fs_out *out = NULL;
     fs_status status = fs_out_open("-", &out, err);
@@ -25,6 +25,13 @@ fs_status fs_cli_help(const fs_command *command, fs_err *err)
         return status;
     fs_options_help(command, out);
     return fs_out_close(out, err);
+}
+
+fs_status fs_cli_parse(const fs_command *command, int argc, char *const *argv, const char *values[FS_ARGUMENTS_MAX],
+                       uint32_t *n_values, bool *help, fs_err *err)
+{
+    fs_status status = fs_options_parse(command, argc, argv, values, n_values, help, err);
+    return status == FS_OK && *help ? print_help(command, err) : status;
 }
 
 fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err *err)
@@ -77,4 +84,12 @@ fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *o, fs_err *
         o->topo[o->n_topo++] = (fs_topo_override){name, dot + 1, equals + 1};
     }
     return FS_OK;
+}
+
+fs_status fs_cli_topo_overrides(const fs_option_list *sets, fs_overrides *o, fs_err *err)
+{
+    fs_status status = fs_cli_overrides(sets, o, err);
+    if (status == FS_OK && o->n_trace > 0)
+        status = fs_fail(err, FS_E_USAGE, "--set: there is no trace here, expected topo:NAME.ATTRIBUTE=VALUE");
+    return status;
 }

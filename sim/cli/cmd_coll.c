@@ -60,10 +60,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         .max_arguments = 1,
     };
     uint32_t n = 0;
-    fs_status status = fs_options_parse(&command, argc, argv, values, &n, help, err);
-    if (status == FS_OK && *help)
-        status = fs_cli_help(&command, err);
-    return status;
+    return fs_cli_parse(&command, argc, argv, values, &n, help, err);
 }
 
 static fs_status check(const arguments *a, const fs_topo *topo, uint32_t *n, fs_err *err)
@@ -257,9 +254,7 @@ fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *
     fs_overrides overrides;
     status = fs_cli_prepare_network((fs_backend)a.network, call, err);
     if (status == FS_OK)
-        status = fs_cli_overrides(&a.sets, &overrides, err);
-    if (status == FS_OK && overrides.n_trace > 0)
-        status = fs_fail(err, FS_E_USAGE, "--set: there is no trace here, expected topo:NAME.ATTRIBUTE=VALUE");
+        status = fs_cli_topo_overrides(&a.sets, &overrides, err);
     fs_topo *topo = NULL;
     uint32_t n = 0;
     if (status == FS_OK)

@@ -36,11 +36,9 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         .min_arguments = 1,
         .max_arguments = 2,
     };
-    fs_status status = fs_options_parse(&command, argc, argv, values, n, help, err);
-    if (status != FS_OK)
+    fs_status status = fs_cli_parse(&command, argc, argv, values, n, help, err);
+    if (status != FS_OK || *help)
         return status;
-    if (*help)
-        return fs_cli_help(&command, err);
     if (strcmp(values[0], "hwloc") != 0)
         return fs_fail(err, FS_E_USAGE, "import: unknown kind '%s', expected hwloc", values[0]);
     if (a->this_machine == (*n == 2))

@@ -59,10 +59,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         .max_arguments = 2,
     };
     uint32_t n = 0;
-    fs_status status = fs_options_parse(&command, argc, argv, values, &n, help, err);
-    if (status == FS_OK && *help)
-        status = fs_cli_help(&command, err);
-    return status;
+    return fs_cli_parse(&command, argc, argv, values, &n, help, err);
 }
 
 static fs_status write_json(const fs_result *result, const arguments *a, const char *command_line, fs_err *err)

@@ -36,9 +36,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         .max_arguments = 1,
     };
     uint32_t n = 0;
-    fs_status status = fs_options_parse(&command, argc, argv, values, &n, help, err);
-    if (status == FS_OK && *help)
-        status = fs_cli_help(&command, err);
+    fs_status status = fs_cli_parse(&command, argc, argv, values, &n, help, err);
     if (status == FS_OK && a->json + a->expand + a->dot > 1)
         status = fs_fail(err, FS_E_USAGE, "--json, --expand and --dot exclude each other");
     return status;
@@ -166,9 +164,7 @@ fs_status fs_cmd_topo(int argc, char *const *argv, const fs_call *call, fs_err *
     if (status != FS_OK || help)
         return status;
     fs_overrides overrides;
-    status = fs_cli_overrides(&a.sets, &overrides, err);
-    if (status == FS_OK && overrides.n_trace > 0)
-        status = fs_fail(err, FS_E_USAGE, "--set: there is no trace here, expected topo:NAME.ATTRIBUTE=VALUE");
+    status = fs_cli_topo_overrides(&a.sets, &overrides, err);
     fs_topo *topo = NULL;
     if (status == FS_OK)
         status = fs_topo_load(values[0], overrides.topo, overrides.n_topo, &topo, err);
