@@ -43,8 +43,8 @@ fs_run_options fs_run_default(void)
 static fs_status prepare(const fs_topo *topo, const fs_work *work, const fs_run_options *options, stages *s,
                          fs_err *err)
 {
-    bool single_path = options->network == FS_BACKEND_NS3;
-    fs_status status = fs_router_new(topo, single_path, &s->router, err);
+    fs_router_options routing = {.single_path = options->network == FS_BACKEND_NS3, .seed = options->seed};
+    fs_status status = fs_router_new(topo, routing, &s->router, err);
     if (status != FS_OK)
         return status;
     s->patterns = fs_pattern_table_new();

@@ -137,7 +137,7 @@ static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_resul
                                     .busiest_link = FS_NONE};
     fill_link_rows(w, engine, r);
     for (uint32_t i = r->n_links; i-- > 0;) /* the first row of a tier is its busiest link */
-        r->tiers[topo->link_types[topo->links[r->links[i].link].type].tier].busiest_link = r->links[i].link;
+        r->tiers[topo->link_types[fs_topo_link(topo, r->links[i].link).type].tier].busiest_link = r->links[i].link;
     for (uint32_t t = 0; t < topo->n_tiers; t++) {
         fs_tier_row *tier = &r->tiers[t];
         double bytes = tier->capacity_Bps * r->step_time_s;
@@ -306,7 +306,8 @@ static void fill_rates(const fs_job *job, fs_result *r)
     double peak = 0, power = 0, memory = 0;
     bool all_peaks = true, all_power = true;
     for (uint32_t rank = 0; rank < job->work->n_ranks; rank++) {
-        const fs_part *part = &job->topo->parts[job->topo->devices[job->topo->gpus[job->work->gpu_of[rank]]].part];
+        const fs_part *part =
+            &job->topo->parts[fs_topo_device(job->topo, job->topo->gpus[job->work->gpu_of[rank]]).part];
         peak += part->peak_flops[totals->dtype];
         power += part->power_W;
         all_peaks = all_peaks && part->peak_flops[totals->dtype] > 0;

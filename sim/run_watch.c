@@ -105,7 +105,7 @@ static fs_status allocate(fs_watch *w, fs_err *err)
     if (!w->tier_of || !w->link_load || !w->tier_links || !w->tier_Bps || !w->move_s || !w->plan_count || !w->plan_s)
         return fs_fail_nomem(err);
     for (uint32_t l = 0; l < job->n_links; l++) {
-        uint32_t tier = job->topo->link_types[job->topo->links[job->link_of[l]].type].tier;
+        uint32_t tier = job->topo->link_types[fs_topo_link(job->topo, job->link_of[l]).type].tier;
         w->tier_of[l] = tier;
         w->tier_links[tier] += job->link_count[l];
         w->tier_Bps[tier] += job->capacity[l] * job->link_count[l];

@@ -24,7 +24,7 @@ static fs_status try_route(fs_neighbourhood *hood, uint32_t src, uint32_t dst, c
 {
     fs_err no_path;
     *route = NULL;
-    fs_status status = fs_router_find(hood->router, src, dst, route, &no_path);
+    fs_status status = fs_router_find(hood->router, src, dst, 0, route, &no_path);
     if (status == FS_OK || status == FS_E_TOPOLOGY)
         return FS_OK;
     *err = no_path;
@@ -123,9 +123,9 @@ static fs_status compose(fs_neighbourhood *hood, const path *paths, uint32_t n_p
     }
     route->n_shares = fs_shares_sort(shares, n);
     for (uint32_t i = 0; i < route->n_shares; i++) {
-        const fs_link *link = &hood->topo->links[shares[i].resource];
-        route->bandwidth_Bps = fmin(route->bandwidth_Bps, link->bandwidth_Bps / shares[i].coefficient);
-        route->effective_Bps = fmin(route->effective_Bps, link->effective_Bps / shares[i].coefficient);
+        const fs_link link = fs_topo_link(hood->topo, shares[i].resource);
+        route->bandwidth_Bps = fmin(route->bandwidth_Bps, link.bandwidth_Bps / shares[i].coefficient);
+        route->effective_Bps = fmin(route->effective_Bps, link.effective_Bps / shares[i].coefficient);
     }
     *out = route;
     return FS_OK;
@@ -135,7 +135,7 @@ static fs_status compose(fs_neighbourhood *hood, const path *paths, uint32_t n_p
 static uint32_t nic_on_rail(const fs_neighbourhood *hood, uint32_t board, uint32_t rail)
 {
     for (uint32_t k = hood->nics_begin[board]; k < hood->nics_begin[board + 1]; k++)
-        if (hood->topo->devices[hood->nics[k]].rail == rail)
+        if (fs_topo_device(hood->topo, hood->nics[k]).rail == rail)
             return hood->nics[k];
     return FS_NONE;
 }
@@ -146,17 +146,18 @@ fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_
     path p;
     bool found = false;
     if (src_nic == FS_NONE || dst_nic == FS_NONE)
-        return fs_router_find(hood->router, src_gpu, dst_gpu, out, err);
+        return fs_router_find(hood->router, src_gpu, dst_gpu, 0, out, err);
     fs_status status = make_path(hood, src_gpu, src_nic, dst_nic, dst_gpu, &p, &found, err);
-    uint32_t twin = nic_on_rail(hood, fs_board_of(hood->topo, src_gpu), hood->topo->devices[dst_nic].rail);
+    uint32_t twin = nic_on_rail(hood, fs_board_of(hood->topo, src_gpu), fs_topo_device(hood->topo, dst_nic).rail);
     if (status == FS_OK && !found && twin != FS_NONE) /* rails that never meet: leave on the one to arrive on */
         status = make_path(hood, src_gpu, twin, dst_nic, dst_gpu, &p, &found, err);
     if (status != FS_OK)
         return status;
     if (!found) {
-        const fs_device *devices = hood->topo->devices;
+        const fs_topo *topo = hood->topo;
         return fs_fail_at(err, FS_E_TOPOLOGY, hood->topo->path, 0, 0, "no path from '%s' to '%s' over '%s' and '%s'",
-                          devices[src_gpu].name, devices[dst_gpu].name, devices[src_nic].name, devices[dst_nic].name);
+                          FS_DEVICE_NAME(topo, src_gpu), FS_DEVICE_NAME(topo, dst_gpu), FS_DEVICE_NAME(topo, src_nic),
+                          FS_DEVICE_NAME(topo, dst_nic));
     }
     return compose(hood, &p, 1, out, err);
 }
@@ -164,7 +165,7 @@ fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_
 fs_status fs_group_pair(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t dst_gpu, const fs_route **out, fs_err *err)
 {
     if (hood->domain_of_device[src_gpu] == hood->domain_of_device[dst_gpu])
-        return fs_router_find(hood->router, src_gpu, dst_gpu, out, err);
+        return fs_router_find(hood->router, src_gpu, dst_gpu, 0, out, err);
     fs_near_nics near = {0};
     uint32_t board = fs_board_of(hood->topo, src_gpu);
     fs_status status = fs_nearest_nics(hood, dst_gpu, dst_gpu, &near, err);
@@ -173,14 +174,15 @@ fs_status fs_group_pair(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t dst_g
         status = fs_fail_nomem(err);
     bool found = near.count > 0;
     for (uint32_t i = 0; i < near.count && status == FS_OK && found; i++) {
-        uint32_t dst_nic = near.data[i].nic, src_nic = nic_on_rail(hood, board, hood->topo->devices[dst_nic].rail);
+        uint32_t dst_nic = near.data[i].nic,
+                 src_nic = nic_on_rail(hood, board, fs_topo_device(hood->topo, dst_nic).rail);
         found = src_nic != FS_NONE;
         if (found)
             status = make_path(hood, src_gpu, src_nic, dst_nic, dst_gpu, &paths[i], &found, err);
     }
     if (status == FS_OK)
         status = found ? compose(hood, paths, near.count, out, err)
-                       : fs_router_find(hood->router, src_gpu, dst_gpu, out, err);
+                       : fs_router_find(hood->router, src_gpu, dst_gpu, 0, out, err);
     fs_free(paths);
     fs_free(near.data);
     return status;

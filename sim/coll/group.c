@@ -11,7 +11,7 @@
 
 uint32_t fs_board_of(const fs_topo *topo, uint32_t device)
 {
-    return topo->devices[device].node == FS_NONE ? topo->n_nodes : topo->devices[device].node;
+    return fs_topo_device(topo, device).node == FS_NONE ? topo->n_nodes : fs_topo_device(topo, device).node;
 }
 
 /* Devices of one board are near each other, and so is whatever NVLink joins. */
@@ -26,19 +26,19 @@ static fs_status label_domains(fs_neighbourhood *hood, fs_err *err)
         first_of_node[k] = FS_NONE;
     fs_forest_start(label, topo->n_devices);
     for (uint32_t d = 0; d < topo->n_devices; d++) {
-        if (topo->devices[d].kind == FS_DEVICE_NET_SWITCH)
+        if (fs_topo_device(topo, d).kind == FS_DEVICE_NET_SWITCH)
             continue;
         uint32_t *first = &first_of_node[fs_board_of(topo, d)];
         if (*first == FS_NONE)
             *first = d;
         /* NVSwitches of the system stand between boards and join only what is linked to them. */
-        if (topo->devices[d].node != FS_NONE || topo->devices[d].kind != FS_DEVICE_NVSWITCH)
+        if (fs_topo_device(topo, d).node != FS_NONE || fs_topo_device(topo, d).kind != FS_DEVICE_NVSWITCH)
             fs_forest_unite(label, *first, d);
     }
     fs_free(first_of_node);
     for (uint32_t l = 0; l < topo->n_links; l++)
-        if (topo->link_types[topo->links[l].type].class_ == FS_CLASS_NVLINK)
-            fs_forest_unite(label, topo->links[l].src, topo->links[l].dst);
+        if (topo->link_types[fs_topo_link(topo, l).type].class_ == FS_CLASS_NVLINK)
+            fs_forest_unite(label, fs_topo_link(topo, l).src, fs_topo_link(topo, l).dst);
     for (uint32_t d = 0; d < topo->n_devices; d++)
         label[d] = fs_forest_root(label, d);
     return FS_OK;
@@ -54,11 +54,11 @@ static fs_status list_nics(fs_neighbourhood *hood, fs_err *err)
         return fs_fail_nomem(err);
     uint32_t *begin = hood->nics_begin;
     for (uint32_t d = 0; d < topo->n_devices; d++)
-        begin[fs_board_of(topo, d) + 1] += topo->devices[d].kind == FS_DEVICE_NIC;
+        begin[fs_board_of(topo, d) + 1] += fs_topo_device(topo, d).kind == FS_DEVICE_NIC;
     for (uint32_t b = 0; b <= topo->n_nodes; b++)
         begin[b + 1] += begin[b];
     for (uint32_t d = 0; d < topo->n_devices; d++)
-        if (topo->devices[d].kind == FS_DEVICE_NIC)
+        if (fs_topo_device(topo, d).kind == FS_DEVICE_NIC)
             hood->nics[begin[fs_board_of(topo, d)]++] = d;
     for (uint32_t b = topo->n_nodes + 1; b > 0; b--) /* filling has moved each start to the next one's place */
         begin[b] = begin[b - 1];
@@ -102,7 +102,7 @@ fs_status fs_nearest_nics(fs_neighbourhood *hood, uint32_t gpu, uint32_t as, fs_
     for (uint32_t k = hood->nics_begin[board]; k < hood->nics_begin[board + 1]; k++) {
         const fs_route *route;
         fs_err no_path;
-        fs_status status = fs_router_find(hood->router, gpu, hood->nics[k], &route, &no_path);
+        fs_status status = fs_router_find(hood->router, gpu, hood->nics[k], 0, &route, &no_path);
         if (status == FS_E_TOPOLOGY)
             continue; /* a NIC that this GPU does not reach is not its NIC */
         if (status != FS_OK) {
@@ -199,10 +199,10 @@ static fs_status check_gpus(fs_neighbourhood *hood, const uint32_t *gpus, uint32
         if (gpus[i] >= topo->n_devices)
             return fs_fail(err, FS_E_TRACE, "a group names device %u, but '%s' has %u devices", gpus[i], topo->name,
                            topo->n_devices);
-        if (topo->devices[gpus[i]].kind != FS_DEVICE_GPU)
-            return fs_fail(err, FS_E_TRACE, "a group names '%s', which is no GPU", topo->devices[gpus[i]].name);
+        if (fs_topo_device(topo, gpus[i]).kind != FS_DEVICE_GPU)
+            return fs_fail(err, FS_E_TRACE, "a group names '%s', which is no GPU", FS_DEVICE_NAME(topo, gpus[i]));
         if (hood->stamp_of_device[gpus[i]] == stamp)
-            return fs_fail(err, FS_E_TRACE, "a group names '%s' twice", topo->devices[gpus[i]].name);
+            return fs_fail(err, FS_E_TRACE, "a group names '%s' twice", FS_DEVICE_NAME(topo, gpus[i]));
         hood->stamp_of_device[gpus[i]] = stamp;
     }
     return FS_OK;

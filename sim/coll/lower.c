@@ -79,7 +79,7 @@ struct fs_lowering {
 
 double fs_link_capacity(const fs_topo *topo, uint32_t link, fs_cost cost)
 {
-    return cost == FS_COST_IDEAL ? topo->links[link].bandwidth_Bps : topo->links[link].effective_Bps;
+    return cost == FS_COST_IDEAL ? fs_topo_link(topo, link).bandwidth_Bps : fs_topo_link(topo, link).effective_Bps;
 }
 
 double fs_busbw_factor(fs_coll_kind kind, uint32_t n)
@@ -219,7 +219,7 @@ typedef struct choice {
 
 static fs_arch arch_of(const fs_topo *topo, uint32_t gpu)
 {
-    return topo->parts[topo->devices[gpu].part].arch;
+    return topo->parts[fs_topo_device(topo, gpu).part].arch;
 }
 
 static fs_nccl_run run_of(const fs_lowering *low, const fs_group *group, fs_coll_kind kind, const choice *c)

@@ -43,15 +43,16 @@ static void free_nvls(nvls *v)
 static double capacity_to(const fs_topo *topo, uint32_t gpu, uint32_t device)
 {
     double sum = 0.0;
-    for (uint32_t k = topo->out_begin[gpu]; k < topo->out_begin[gpu + 1]; k++)
-        if (topo->links[topo->out_links[k]].dst == device)
-            sum += topo->links[topo->out_links[k]].effective_Bps;
+    for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++)
+        if (fs_topo_link(topo, fs_topo_out_link(topo, gpu, k)).dst == device)
+            sum += fs_topo_link(topo, fs_topo_out_link(topo, gpu, k)).effective_Bps;
     return sum;
 }
 
 static bool multicasts(const fs_topo *topo, uint32_t device)
 {
-    return topo->devices[device].kind == FS_DEVICE_NVSWITCH && topo->parts[topo->devices[device].part].multicast;
+    return fs_topo_device(topo, device).kind == FS_DEVICE_NVSWITCH &&
+           topo->parts[fs_topo_device(topo, device).part].multicast;
 }
 
 /* The multicast switches that all GPUs share, and what part of the bytes each takes. */
@@ -59,15 +60,15 @@ static fs_status find_switches(const fs_algo_run *run, nvls *v, fs_err *err)
 {
     const fs_topo *topo = run->hood->topo;
     const fs_group *group = run->group;
-    uint32_t gpu = group->gpus[0], links = topo->out_begin[gpu + 1] - topo->out_begin[gpu];
+    uint32_t gpu = group->gpus[0], links = fs_topo_out_count(topo, gpu);
     v->switches = fs_alloc(links, sizeof *v->switches);
     v->fraction = fs_alloc(links, sizeof *v->fraction);
     v->begin = fs_alloc((size_t)group->n + 1, sizeof *v->begin);
     if (v->switches == NULL || v->fraction == NULL || v->begin == NULL)
         return fs_fail_nomem(err);
     double total = 0.0;
-    for (uint32_t k = topo->out_begin[gpu]; k < topo->out_begin[gpu + 1]; k++) {
-        uint32_t device = topo->links[topo->out_links[k]].dst;
+    for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
+        uint32_t device = fs_topo_link(topo, fs_topo_out_link(topo, gpu, k)).dst;
         bool known = !multicasts(topo, device);
         for (uint32_t i = 0; i < v->n_switches && !known; i++)
             known = v->switches[i] == device;
@@ -98,13 +99,13 @@ static fs_status find_links(const fs_algo_run *run, nvls *v, fs_err *err)
         v->begin[i] = v->up.count;
         for (uint32_t s = 0; s < v->n_switches; s++) {
             double all = capacity_to(topo, gpu, v->switches[s]);
-            for (uint32_t k = topo->out_begin[gpu]; k < topo->out_begin[gpu + 1]; k++) {
-                uint32_t link = topo->out_links[k];
-                if (topo->links[link].dst != v->switches[s])
+            for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
+                uint32_t link = fs_topo_out_link(topo, gpu, k);
+                if (fs_topo_link(topo, link).dst != v->switches[s])
                     continue;
-                double part = v->fraction[s] * topo->links[link].effective_Bps / all;
-                up_s = fmax(up_s, topo->links[link].latency_s);
-                down_s = fmax(down_s, topo->links[link ^ 1u].latency_s);
+                double part = v->fraction[s] * fs_topo_link(topo, link).effective_Bps / all;
+                up_s = fmax(up_s, fs_topo_link(topo, link).latency_s);
+                down_s = fmax(down_s, fs_topo_link(topo, link ^ 1u).latency_s);
                 if (FS_PUSH(&v->up, ((fs_share){link, part})) == NULL ||
                     FS_PUSH(&v->down, ((fs_share){link ^ 1u, part})) == NULL)
                     return fs_fail_nomem(err);

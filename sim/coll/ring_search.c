@@ -25,11 +25,11 @@
 static uint32_t switch_of(const fs_topo *topo, uint32_t gpu)
 {
     uint32_t best = FS_NONE;
-    for (uint32_t k = topo->out_begin[gpu]; k < topo->out_begin[gpu + 1]; k++) {
-        const fs_link *link = &topo->links[topo->out_links[k]];
-        if (topo->devices[link->dst].kind == FS_DEVICE_NVSWITCH &&
-            topo->link_types[link->type].class_ == FS_CLASS_NVLINK && link->dst < best)
-            best = link->dst;
+    for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
+        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, gpu, k));
+        if (fs_topo_device(topo, link.dst).kind == FS_DEVICE_NVSWITCH &&
+            topo->link_types[link.type].class_ == FS_CLASS_NVLINK && link.dst < best)
+            best = link.dst;
     }
     return best;
 }
@@ -51,12 +51,12 @@ static bool mesh_lanes(fs_neighbourhood *hood, const fs_group *group, const fs_d
     }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t gpu = group->gpus[domain->members[i]];
-        for (uint32_t k = topo->out_begin[gpu]; k < topo->out_begin[gpu + 1]; k++) {
-            const fs_link *link = &topo->links[topo->out_links[k]];
-            if (hood->stamp_of_device[link->dst] != stamp || topo->link_types[link->type].class_ != FS_CLASS_NVLINK)
+        for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
+            const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, gpu, k));
+            if (hood->stamp_of_device[link.dst] != stamp || topo->link_types[link.type].class_ != FS_CLASS_NVLINK)
                 continue;
-            lanes[i * n + hood->index_of_device[link->dst]] += link->lanes;
-            total += link->lanes;
+            lanes[i * n + hood->index_of_device[link.dst]] += link.lanes;
+            total += link.lanes;
         }
     }
     return total > 0;
@@ -134,7 +134,7 @@ static fs_status walk_nearest(fs_neighbourhood *hood, const fs_group *group, con
                 continue;
             const fs_route *route;
             fs_status status =
-                fs_router_find(hood->router, group->gpus[order[n - 1]], group->gpus[member], &route, err);
+                fs_router_find(hood->router, group->gpus[order[n - 1]], group->gpus[member], 0, &route, err);
             if (status != FS_OK)
                 return status;
             uint32_t far = fs_route_distance(route);

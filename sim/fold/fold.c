@@ -109,7 +109,7 @@ static fs_status build_durations(fs_folding *b, fs_err *err)
         first[p] = FS_NONE;
     for (uint32_t a = 0; status == FS_OK && a < n; a++) {
         uint32_t program = b->job->actor_program[a];
-        uint32_t part = b->topo->devices[fs_fold_device(b, b->job->actor_rank[a])].part;
+        uint32_t part = fs_topo_device(b->topo, fs_fold_device(b, b->job->actor_rank[a])).part;
         uint32_t t = first[program];
         while (t != FS_NONE && timings[t].part != part)
             t = timings[t].next;

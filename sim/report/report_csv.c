@@ -57,13 +57,13 @@ static void write_links(const fs_result *r, fs_out *out)
     fs_out_puts(out, "link,source,destination,tier,bytes,mean_utilization,peak_utilization,busy_s\n");
     for (uint32_t i = 0; i < r->n_links; i++) {
         const fs_link_row *row = &r->links[i];
-        const fs_link *link = &r->topo->links[row->link];
+        const fs_link link = fs_topo_link(r->topo, row->link);
         fs_out_printf(out, "%u,", row->link);
-        write_quoted(out, r->topo->devices[link->src].name);
+        write_quoted(out, FS_DEVICE_NAME(r->topo, link.src));
         fs_out_puts(out, ",");
-        write_quoted(out, r->topo->devices[link->dst].name);
+        write_quoted(out, FS_DEVICE_NAME(r->topo, link.dst));
         fs_out_puts(out, ",");
-        write_quoted(out, r->topo->tiers[r->topo->link_types[link->type].tier].name);
+        write_quoted(out, r->topo->tiers[r->topo->link_types[link.type].tier].name);
         write_numbers(out, (double[]){row->bytes, row->mean_utilization, row->peak_utilization, row->busy_s}, 4);
     }
 }

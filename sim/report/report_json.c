@@ -140,10 +140,10 @@ static void write_links(const fs_result *r, uint32_t top, fs_jsonw *w)
     fs_jsonw_array(w, "links");
     for (uint32_t i = 0; i < r->n_links && i < top; i++) {
         const fs_link_row *row = &r->links[i];
-        const fs_link *link = &r->topo->links[row->link];
+        const fs_link link = fs_topo_link(r->topo, row->link);
         fs_jsonw_object_inline(w, NULL);
         fs_jsonw_string(w, "link", fs_link_name(r->topo, row->link, name, sizeof name));
-        fs_jsonw_string(w, "tier", r->topo->tiers[r->topo->link_types[link->type].tier].name);
+        fs_jsonw_string(w, "tier", r->topo->tiers[r->topo->link_types[link.type].tier].name);
         fs_jsonw_number(w, "bytes", row->bytes);
         fs_jsonw_number(w, "mean_utilization", row->mean_utilization);
         fs_jsonw_number(w, "peak_utilization", row->peak_utilization);

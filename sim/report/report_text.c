@@ -181,7 +181,8 @@ static bool alike(const fs_result *r, const fs_link_row *a, const fs_link_row *b
 {
     const fs_topo *topo = r->topo;
     const double slack = 1e-9; /* relative: what different orders of summation may differ by */
-    return topo->link_types[topo->links[a->link].type].tier == topo->link_types[topo->links[b->link].type].tier &&
+    return topo->link_types[fs_topo_link(topo, a->link).type].tier ==
+               topo->link_types[fs_topo_link(topo, b->link).type].tier &&
            fabs(a->bytes - b->bytes) <= slack * a->bytes &&
            fabs(a->mean_utilization - b->mean_utilization) <= slack * a->mean_utilization &&
            fabs(a->peak_utilization - b->peak_utilization) <= slack * a->peak_utilization &&
@@ -191,7 +192,7 @@ static bool alike(const fs_result *r, const fs_link_row *a, const fs_link_row *b
 static void link_cells(const fs_result *r, const fs_link_row *row, uint32_t others, fs_table *table)
 {
     char bytes[TEXT], busy[TEXT], name[FS_LINK_NAME_SIZE];
-    const fs_link_type *type = &r->topo->link_types[r->topo->links[row->link].type];
+    const fs_link_type *type = &r->topo->link_types[fs_topo_link(r->topo, row->link).type];
     fs_table_cell(table, "%s", fs_link_name(r->topo, row->link, name, sizeof name));
     if (others)
         fs_table_cell(table, "and %u alike", others);

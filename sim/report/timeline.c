@@ -118,7 +118,7 @@ static const fs_op *op_at(const fs_timeline *t, uint32_t rank, uint32_t op)
 static fs_status write_gpu(fs_timeline *t, uint32_t rank, const char *const *streams, fs_err *err)
 {
     uint32_t gpu = t->work->gpu_of[rank];
-    const char *device = escape(t->arena, t->topo->devices[t->topo->gpus[gpu]].name);
+    const char *device = escape(t->arena, FS_DEVICE_NAME(t->topo, t->topo->gpus[gpu]));
     if (!device)
         return fs_fail_nomem(err);
     begin_event(t, 'M', process_of(rank), 0);

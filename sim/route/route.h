@@ -26,12 +26,19 @@ typedef struct fs_route {
 
 typedef struct fs_router fs_router;
 
-/* single_path: take the first minimal path (lowest link ids) instead of all: for backends without fractions. */
-FS_MUST_CHECK fs_status fs_router_new(const fs_topo *topo, bool single_path, fs_router **router, fs_err *err);
+typedef struct fs_router_options {
+    bool single_path; /* take the first minimal path (lowest link ids) instead of all: for backends without fractions */
+    uint32_t epoch;   /* of the topology: links that are down in it do not exist */
+    uint64_t seed;    /* of the hashes of networks with ECMP */
+} fs_router_options;
+
+FS_MUST_CHECK fs_status fs_router_new(const fs_topo *topo, fs_router_options options, fs_router **router, fs_err *err);
 void fs_router_free(fs_router *router);
 
-/* The route between two different devices; owned by the router. FS_E_TOPOLOGY naming both where there is none. */
-FS_MUST_CHECK fs_status fs_router_find(fs_router *router, uint32_t src_device, uint32_t dst_device,
+/* The route between two different devices; owned by the router. flow tells connections between the same two apart
+ * where a network hashes them (ECMP): a ring's channel, 0 for all else. FS_E_TOPOLOGY naming both where there is none.
+ */
+FS_MUST_CHECK fs_status fs_router_find(fs_router *router, uint32_t src_device, uint32_t dst_device, uint64_t flow,
                                        const fs_route **route, fs_err *err);
 
 #endif

@@ -75,13 +75,13 @@ struct fs_router {
     FS_VEC(fs_share) shares;
 };
 
-fs_status fs_router_new(const fs_topo *topo, bool single_path, fs_router **out, fs_err *err)
+fs_status fs_router_new(const fs_topo *topo, fs_router_options options, fs_router **out, fs_err *err)
 {
     fs_router *router = fs_zalloc(1, sizeof *router);
     if (router == NULL)
         return fs_fail_nomem(err);
     router->topo = topo;
-    router->single_path = single_path;
+    router->single_path = options.single_path;
     router->arena = fs_arena_new();
     router->marks = fs_zalloc(topo->n_devices, sizeof *router->marks);
     router->dst = FS_NONE;
@@ -172,7 +172,7 @@ static item heap_pop(fs_router *router)
 
 static fs_link_class link_class(const fs_topo *topo, uint32_t link)
 {
-    return topo->link_types[topo->links[link].type].class_;
+    return topo->link_types[fs_topo_link(topo, link).type].class_;
 }
 
 static uint32_t link_cost(fs_link_class class_, network net)
@@ -189,7 +189,8 @@ static bool in_network(const fs_topo *topo, uint32_t link, network net)
         return true;
     if (net == BOARD)
         return class_ != FS_CLASS_NET;
-    fs_device_kind to = topo->devices[topo->links[link].dst].kind, from = topo->devices[topo->links[link].src].kind;
+    fs_device_kind to = fs_topo_device(topo, fs_topo_link(topo, link).dst).kind,
+                   from = fs_topo_device(topo, fs_topo_link(topo, link).src).kind;
     return class_ == FS_CLASS_NVLINK && (to == FS_DEVICE_GPU || to == FS_DEVICE_NVSWITCH) &&
            (from == FS_DEVICE_GPU || from == FS_DEVICE_NVSWITCH);
 }
@@ -198,10 +199,10 @@ static bool in_network(const fs_topo *topo, uint32_t link, network net)
 static bool passes(const fs_router *router, uint32_t link, network net, uint32_t dst)
 {
     const fs_topo *topo = router->topo;
-    uint32_t end = topo->links[link].dst;
+    uint32_t end = fs_topo_link(topo, link).dst;
     if (end == dst)
         return true;
-    fs_device_kind kind = topo->devices[end].kind;
+    fs_device_kind kind = fs_topo_device(topo, end).kind;
     if (kind == FS_DEVICE_GPU)
         return net == FORWARDED;
     if (kind == FS_DEVICE_NIC)
@@ -231,9 +232,9 @@ static fs_status start_search(fs_router *router, uint32_t dst, fs_err *err)
 static fs_status relax(fs_router *router, uint32_t device, uint32_t dst, network net, fs_err *err)
 {
     const fs_topo *topo = router->topo;
-    for (uint32_t k = topo->out_begin[device]; k < topo->out_begin[device + 1]; k++) {
-        uint32_t link = topo->out_links[k] ^ 1u; /* the opposite direction: into this device */
-        uint32_t from = topo->links[link].src;
+    for (uint32_t k = 0; k < fs_topo_out_count(topo, device); k++) {
+        uint32_t link = fs_topo_out_link(topo, device, k) ^ 1u; /* the opposite direction: into this device */
+        uint32_t from = fs_topo_link(topo, link).src;
         fs_link_class class_ = link_class(topo, link);
         uint64_t cost = router->marks[device].cost + link_cost(class_, net);
         if (!in_network(topo, link, net) || !passes(router, link, net, dst) || !improves(router, from, cost) ||
@@ -265,7 +266,7 @@ static fs_status search(fs_router *router, uint32_t src, uint32_t dst, network n
         if (FS_PUSH(&router->order, top.device) == NULL)
             return fs_fail_nomem(err);
         *found = top.device == src;
-        if (topo->devices[top.device].kind == FS_DEVICE_GPU && top.device != dst && net != FORWARDED)
+        if (fs_topo_device(topo, top.device).kind == FS_DEVICE_GPU && top.device != dst && net != FORWARDED)
             continue; /* nothing passes it */
         status = relax(router, top.device, dst, net, err);
     }
@@ -280,11 +281,12 @@ static fs_status search(fs_router *router, uint32_t src, uint32_t dst, network n
 static bool on_path(const fs_router *router, uint32_t link, network net, uint32_t dst)
 {
     const fs_topo *topo = router->topo;
-    const mark *from = &router->marks[topo->links[link].src], *to = &router->marks[topo->links[link].dst];
+    const mark *from = &router->marks[fs_topo_link(topo, link).src], *to = &router->marks[fs_topo_link(topo, link).dst];
     fs_link_class class_ = link_class(topo, link);
     if (to->stamp != router->stamp || !to->settled || from->cost != to->cost + link_cost(class_, net))
         return false;
-    if (topo->devices[topo->links[link].src].kind == FS_DEVICE_NIC && from->by_net != (class_ == FS_CLASS_NET))
+    if (fs_topo_device(topo, fs_topo_link(topo, link).src).kind == FS_DEVICE_NIC &&
+        from->by_net != (class_ == FS_CLASS_NET))
         return false;
     return in_network(topo, link, net) && passes(router, link, net, dst);
 }
@@ -293,7 +295,8 @@ static bool on_path(const fs_router *router, uint32_t link, network net, uint32_
 
 static double weight_of(const fs_router *router, uint32_t link)
 {
-    return fmin(router->topo->links[link].effective_Bps, router->marks[router->topo->links[link].dst].onward);
+    return fmin(fs_topo_link(router->topo, link).effective_Bps,
+                router->marks[fs_topo_link(router->topo, link).dst].onward);
 }
 
 /* From the destination outwards: what can flow on from each device, and how far it is. */
@@ -304,15 +307,15 @@ static void measure(fs_router *router, network net, uint32_t dst)
     for (; router->n_measured < router->order.count; router->n_measured++) {
         uint32_t device = router->order.data[router->n_measured];
         mark *m = &router->marks[device];
-        for (uint32_t k = topo->out_begin[device]; k < topo->out_begin[device + 1] && device != dst; k++) {
-            uint32_t link = topo->out_links[k];
+        for (uint32_t k = 0; k < fs_topo_out_count(topo, device) && device != dst; k++) {
+            uint32_t link = fs_topo_out_link(topo, device, k);
             if (!on_path(router, link, net, dst))
                 continue;
-            const mark *next = &router->marks[topo->links[link].dst];
+            const mark *next = &router->marks[fs_topo_link(topo, link).dst];
             bool first = m->hops == 0;
             if (first || !router->single_path) {
                 m->onward += weight_of(router, link);
-                m->latency = fmax(m->latency, topo->links[link].latency_s + next->latency);
+                m->latency = fmax(m->latency, fs_topo_link(topo, link).latency_s + next->latency);
                 m->hops = m->hops > next->hops + 1 ? m->hops : next->hops + 1;
             }
         }
@@ -332,12 +335,12 @@ static fs_status spread(fs_router *router, network net, uint32_t src, uint32_t d
         const mark *m = &router->marks[device];
         if (m->fraction <= 0.0)
             continue;
-        for (uint32_t k = topo->out_begin[device]; k < topo->out_begin[device + 1]; k++) {
-            uint32_t link = topo->out_links[k];
+        for (uint32_t k = 0; k < fs_topo_out_count(topo, device); k++) {
+            uint32_t link = fs_topo_out_link(topo, device, k);
             if (!on_path(router, link, net, dst))
                 continue;
             double part = router->single_path ? m->fraction : m->fraction * weight_of(router, link) / m->onward;
-            router->marks[topo->links[link].dst].fraction += part;
+            router->marks[fs_topo_link(topo, link).dst].fraction += part;
             if (FS_PUSH(&router->shares, ((fs_share){link, part})) == NULL)
                 return fs_fail_nomem(err);
             if (router->single_path)
@@ -371,9 +374,9 @@ static fs_status make_route(fs_router *router, network net, uint32_t src, uint32
         shares[i] = router->shares.data[i];
         if (shares[i].coefficient > 1.0) /* joined fractions may exceed 1 by rounding */
             shares[i].coefficient = 1.0;
-        const fs_link *link = &topo->links[shares[i].resource];
-        route->bandwidth_Bps = fmin(route->bandwidth_Bps, link->bandwidth_Bps / shares[i].coefficient);
-        route->effective_Bps = fmin(route->effective_Bps, link->effective_Bps / shares[i].coefficient);
+        const fs_link link = fs_topo_link(topo, shares[i].resource);
+        route->bandwidth_Bps = fmin(route->bandwidth_Bps, link.bandwidth_Bps / shares[i].coefficient);
+        route->effective_Bps = fmin(route->effective_Bps, link.effective_Bps / shares[i].coefficient);
         uint32_t class_ = link_class(topo, shares[i].resource); /* the enum goes from fast to slow */
         route->worst_class = class_ > route->worst_class ? class_ : route->worst_class;
     }
@@ -385,12 +388,12 @@ static fs_status make_route(fs_router *router, network net, uint32_t src, uint32
 /* Whether `net` is worth trying for this pair. */
 static bool applies(const fs_topo *topo, network net, uint32_t src, uint32_t dst)
 {
-    const fs_device *a = &topo->devices[src], *b = &topo->devices[dst];
-    bool gpus = a->kind == FS_DEVICE_GPU && b->kind == FS_DEVICE_GPU;
+    const fs_device a = fs_topo_device(topo, src), b = fs_topo_device(topo, dst);
+    bool gpus = a.kind == FS_DEVICE_GPU && b.kind == FS_DEVICE_GPU;
     switch (net) {
     case SCALE_UP: return gpus;
     case FORWARDED: return gpus && topo->gpu_forwarding;
-    case BOARD: return a->node == b->node;
+    case BOARD: return a.node == b.node;
     case EVERYTHING:
     case NETWORKS: return true;
     }
@@ -400,7 +403,7 @@ static bool applies(const fs_topo *topo, network net, uint32_t src, uint32_t dst
 static fs_status unreachable(fs_router *router, uint32_t src, uint32_t dst, fs_err *err)
 {
     const fs_topo *topo = router->topo;
-    const char *a = topo->devices[src].name, *b = topo->devices[dst].name;
+    const char *a = FS_DEVICE_NAME(topo, src), *b = FS_DEVICE_NAME(topo, dst);
     bool forwardable = false;
     if (!topo->gpu_forwarding && applies(topo, SCALE_UP, src, dst)) {
         fs_status status = search(router, src, dst, FORWARDED, &forwardable, err);
@@ -411,8 +414,10 @@ static fs_status unreachable(fs_router *router, uint32_t src, uint32_t dst, fs_e
                       forwardable ? "; gpu-forwarding=\"yes\" would let a GPU between them pass their traffic on" : "");
 }
 
-fs_status fs_router_find(fs_router *router, uint32_t src, uint32_t dst, const fs_route **out, fs_err *err)
+fs_status fs_router_find(fs_router *router, uint32_t src, uint32_t dst, uint64_t flow, const fs_route **out,
+                         fs_err *err)
 {
+    (void)flow; /* every network spreads over all minimal paths */
     const fs_route *known = recall(router, src, dst);
     if (known != NULL) {
         *out = known;

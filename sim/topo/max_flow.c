@@ -15,7 +15,7 @@ typedef struct flow {
     double *residual;
     const unsigned char *role;
     uint32_t *level; /* (n_devices) FS_NONE = not reached */
-    uint32_t *next;  /* (n_devices) position in out_links that is tried next */
+    uint32_t *next;  /* (n_devices) which of its links is tried next */
     uint32_t *queue; /* (n_devices) devices of the search, then links of the path */
 } flow;
 
@@ -26,7 +26,7 @@ static bool find_levels(flow *f)
     uint32_t count = 0, last = FS_NONE;
     for (uint32_t d = 0; d < topo->n_devices; d++) {
         f->level[d] = f->role[d] == SOURCE ? 0 : FS_NONE;
-        f->next[d] = topo->out_begin[d];
+        f->next[d] = 0;
         if (f->role[d] == SOURCE)
             f->queue[count++] = d;
     }
@@ -34,8 +34,8 @@ static bool find_levels(flow *f)
         uint32_t d = f->queue[head];
         if (f->role[d] == SINK || f->level[d] >= last)
             continue;
-        for (uint32_t i = topo->out_begin[d]; i < topo->out_begin[d + 1]; i++) {
-            uint32_t link = topo->out_links[i], to = topo->links[link].dst;
+        for (uint32_t i = 0; i < fs_topo_out_count(topo, d); i++) {
+            uint32_t link = fs_topo_out_link(topo, d, i), to = fs_topo_link(topo, link).dst;
             if (f->residual[link] <= 0 || f->level[to] != FS_NONE)
                 continue;
             f->level[to] = f->level[d] + 1;
@@ -74,21 +74,21 @@ static void drain(flow *f, uint32_t source, double *total)
     for (;;) {
         if (f->role[at] == SINK) {
             length = augment(f, length, total);
-            at = length ? topo->links[f->queue[length - 1]].dst : source;
+            at = length ? fs_topo_link(topo, f->queue[length - 1]).dst : source;
         }
         bool advanced = false;
-        for (; !advanced && f->next[at] < topo->out_begin[at + 1]; f->next[at] += !advanced) {
-            uint32_t link = topo->out_links[f->next[at]], to = topo->links[link].dst;
+        for (; !advanced && f->next[at] < fs_topo_out_count(topo, at); f->next[at] += !advanced) {
+            uint32_t link = fs_topo_out_link(topo, at, f->next[at]), to = fs_topo_link(topo, link).dst;
             advanced = f->residual[link] > 0 && f->level[to] == f->level[at] + 1;
             if (advanced)
                 f->queue[length++] = link;
         }
         if (advanced) {
-            at = topo->links[f->queue[length - 1]].dst;
+            at = fs_topo_link(topo, f->queue[length - 1]).dst;
         } else if (length == 0) {
             return;
         } else { /* dead end: do not try this link again in this phase */
-            at = topo->links[f->queue[--length]].src;
+            at = fs_topo_link(topo, f->queue[--length]).src;
             f->next[at]++;
         }
     }

@@ -152,8 +152,9 @@ static bool copy_devices(freezer *f)
     fs_topo *topo = f->topo;
     topo->n_devices = spec->devices.count;
     fs_device *devices = fs_arena_alloc(topo->arena, topo->n_devices, sizeof *devices);
+    const char **names = fs_arena_alloc(topo->arena, topo->n_devices, sizeof *names);
     uint32_t of_kind[FS_DEVICE_KINDS] = {0}, *nics = f->scratch; /* nics[node]: how many so far */
-    if (devices == NULL)
+    if (devices == NULL || names == NULL)
         return false;
     memset(nics, 0, (size_t)topo->n_nodes * sizeof *nics);
     for (uint32_t i = 0; i < topo->n_devices; i++) {
@@ -164,7 +165,8 @@ static bool copy_devices(freezer *f)
         d->node = row->node;
         d->index = of_kind[d->kind]++;
         d->rail = d->kind == FS_DEVICE_NIC && d->node != FS_NONE ? nics[d->node]++ : FS_NONE;
-        if (!(d->name = fs_arena_strdup(topo->arena, row->name)))
+        d->network = FS_NONE;
+        if (!(names[i] = fs_arena_strdup(topo->arena, row->name)))
             return false;
     }
     topo->n_gpus = of_kind[FS_DEVICE_GPU];
@@ -175,6 +177,7 @@ static bool copy_devices(freezer *f)
         if (devices[i].kind == FS_DEVICE_GPU)
             gpus[devices[i].index] = i;
     topo->devices = devices;
+    topo->device_names = names;
     topo->gpus = gpus;
     return true;
 }
@@ -321,7 +324,7 @@ static uint64_t hash_topo(const fs_topo *topo)
         h = hash_text(h, topo->nodes[i]);
     h = hash_u64(h, topo->n_devices);
     for (uint32_t i = 0; i < topo->n_devices; i++) {
-        h = hash_text(h, topo->devices[i].name);
+        h = hash_text(h, topo->device_names[i]);
         h = hash_u64(h, (uint64_t)topo->devices[i].part << 32 | topo->devices[i].node);
     }
     h = hash_u64(h, topo->n_links);
@@ -350,8 +353,11 @@ static fs_topo *build(freezer *f)
     topo->gpu_forwarding = f->spec->gpu_forwarding;
     topo->name = fs_arena_strdup(arena, f->spec->name);
     topo->path = fs_arena_strdup(arena, f->spec->path);
+    topo->n_epochs = 1;
+    topo->epoch_start_s = fs_arena_alloc(arena, 1, sizeof *topo->epoch_start_s); /* zero: one epoch, from the start */
     number_used(f);
-    if (!topo->name || !topo->path || !copy_parts(f) || !copy_nodes(f) || !copy_devices(f) || !copy_links(f)) {
+    if (!topo->epoch_start_s || !topo->name || !topo->path || !copy_parts(f) || !copy_nodes(f) || !copy_devices(f) ||
+        !copy_links(f)) {
         fs_arena_free(arena);
         return NULL;
     }

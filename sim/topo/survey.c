@@ -32,7 +32,7 @@ static uint32_t *new_forest(uint32_t count)
 
 static bool is_gpu(const fs_topo *topo, uint32_t device)
 {
-    return topo->devices[device].kind == FS_DEVICE_GPU;
+    return fs_topo_device(topo, device).kind == FS_DEVICE_GPU;
 }
 
 static fs_link_class class_of(const fs_topo *topo, const fs_link *link)
@@ -44,7 +44,7 @@ static fs_link_class class_of(const fs_topo *topo, const fs_link *link)
 
 static bool scales_up(const fs_topo *topo, uint32_t device)
 {
-    fs_device_kind kind = topo->devices[device].kind;
+    fs_device_kind kind = fs_topo_device(topo, device).kind;
     return kind == FS_DEVICE_GPU || kind == FS_DEVICE_NVSWITCH;
 }
 
@@ -53,10 +53,10 @@ static fs_status find_domains(const fs_topo *topo, fs_survey *s, fs_err *err)
     uint32_t *parent = new_forest(topo->n_devices), *size = fs_zalloc(topo->n_devices, sizeof *size);
     bool good = parent && size;
     for (uint32_t l = 0; good && l < topo->n_links; l += 2) {
-        const fs_link *link = &topo->links[l];
-        fs_link_class c = class_of(topo, link);
-        if ((c == FS_CLASS_NVLINK || c == FS_CLASS_C2C) && scales_up(topo, link->src) && scales_up(topo, link->dst))
-            fs_forest_unite(parent, link->src, link->dst);
+        const fs_link link = fs_topo_link(topo, l);
+        fs_link_class c = class_of(topo, &link);
+        if ((c == FS_CLASS_NVLINK || c == FS_CLASS_C2C) && scales_up(topo, link.src) && scales_up(topo, link.dst))
+            fs_forest_unite(parent, link.src, link.dst);
     }
     for (uint32_t g = 0; good && g < topo->n_gpus; g++) {
         uint32_t *members = &size[fs_forest_root(parent, topo->gpus[g])];
@@ -91,19 +91,19 @@ static bool set_up(reach *r)
         return false;
     memset(r->stamp, 0xFF, topo->n_gpus * sizeof *r->stamp);
     for (uint32_t l = 0; l < topo->n_links; l += 2)
-        if (!is_gpu(topo, topo->links[l].src) && !is_gpu(topo, topo->links[l].dst))
-            fs_forest_unite(r->component, topo->links[l].src, topo->links[l].dst);
+        if (!is_gpu(topo, fs_topo_link(topo, l).src) && !is_gpu(topo, fs_topo_link(topo, l).dst))
+            fs_forest_unite(r->component, fs_topo_link(topo, l).src, fs_topo_link(topo, l).dst);
     /* Counting sort of GPUs by component; begin[] is shifted by one while it is filled. */
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t l = 0; l < topo->n_links; l++) {
-            const fs_link *link = &topo->links[l];
-            if (!is_gpu(topo, link->src) || is_gpu(topo, link->dst))
+            const fs_link link = fs_topo_link(topo, l);
+            if (!is_gpu(topo, link.src) || is_gpu(topo, link.dst))
                 continue;
-            uint32_t root = fs_forest_root(r->component, link->dst);
+            uint32_t root = fs_forest_root(r->component, link.dst);
             if (pass == 0)
                 r->begin[root + 2]++;
             else
-                r->members[r->begin[root + 1]++] = topo->devices[link->src].index;
+                r->members[r->begin[root + 1]++] = fs_topo_device(topo, link.src).index;
         }
         for (uint32_t d = 0; pass == 0 && d < topo->n_devices; d++)
             r->begin[d + 2] += r->begin[d + 1];
@@ -121,14 +121,14 @@ static void stamp_one(reach *r, uint32_t gpu, uint32_t by, uint32_t *count)
 static void stamp_neighbours(reach *r, uint32_t device, uint32_t by, int hops, bool nvlink_only, uint32_t *count)
 {
     const fs_topo *topo = r->topo;
-    for (uint32_t i = topo->out_begin[device]; i < topo->out_begin[device + 1]; i++) {
-        const fs_link *link = &topo->links[topo->out_links[i]];
-        bool nvlink = class_of(topo, link) == FS_CLASS_NVLINK;
-        if (!is_gpu(topo, link->dst) || (nvlink_only && !nvlink))
+    for (uint32_t i = 0; i < fs_topo_out_count(topo, device); i++) {
+        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, device, i));
+        bool nvlink = class_of(topo, &link) == FS_CLASS_NVLINK;
+        if (!is_gpu(topo, link.dst) || (nvlink_only && !nvlink))
             continue;
-        stamp_one(r, topo->devices[link->dst].index, by, count);
+        stamp_one(r, fs_topo_device(topo, link.dst).index, by, count);
         if (hops > 1 && nvlink)
-            stamp_neighbours(r, link->dst, by, hops - 1, true, count);
+            stamp_neighbours(r, link.dst, by, hops - 1, true, count);
     }
 }
 
@@ -139,8 +139,8 @@ static uint32_t count_reached(reach *r, uint32_t gpu)
     uint32_t device = topo->gpus[gpu], count = 0;
     stamp_one(r, gpu, gpu, &count);
     stamp_neighbours(r, device, gpu, topo->gpu_forwarding ? 2 : 1, false, &count);
-    for (uint32_t i = topo->out_begin[device]; i < topo->out_begin[device + 1] && count < topo->n_gpus; i++) {
-        uint32_t to = topo->links[topo->out_links[i]].dst;
+    for (uint32_t i = 0; i < fs_topo_out_count(topo, device) && count < topo->n_gpus; i++) {
+        uint32_t to = fs_topo_link(topo, fs_topo_out_link(topo, device, i)).dst;
         if (is_gpu(topo, to))
             continue;
         uint32_t root = fs_forest_root(r->component, to);
@@ -200,10 +200,10 @@ static void set_tier(cut *c, uint32_t tier, bool nvlink, double own, double othe
 {
     const fs_topo *topo = c->topo;
     for (uint32_t l = 0; l < topo->n_links; l++) {
-        const fs_link *link = &topo->links[l];
-        bool same_network = (class_of(topo, link) == FS_CLASS_NVLINK) == nvlink;
-        bool mine = topo->link_types[link->type].tier == tier;
-        c->capacity[l] = !same_network ? 0 : mine ? own * link->bandwidth_Bps : other;
+        const fs_link link = fs_topo_link(topo, l);
+        bool same_network = (class_of(topo, &link) == FS_CLASS_NVLINK) == nvlink;
+        bool mine = topo->link_types[link.type].tier == tier;
+        c->capacity[l] = !same_network ? 0 : mine ? own * link.bandwidth_Bps : other;
     }
 }
 
@@ -211,7 +211,7 @@ static fs_status survey_tier(cut *c, uint32_t tier, bool nvlink, fs_tier_survey 
 {
     double unlimited = 1, flow;
     for (uint32_t l = 0; l < c->topo->n_links; l++)
-        unlimited += c->topo->links[l].bandwidth_Bps;
+        unlimited += fs_topo_link(c->topo, l).bandwidth_Bps;
     set_tier(c, tier, nvlink, 0, 1); /* are the halves joined without the tier? */
     fs_status status = fs_max_flow(c->topo, c->capacity, c->role, &flow, err);
     if (status != FS_OK || flow > 0)
@@ -229,12 +229,12 @@ static fs_status survey_tier(cut *c, uint32_t tier, bool nvlink, fs_tier_survey 
 static void count_tiers(const fs_topo *topo, fs_survey *s, bool *nvlink)
 {
     for (uint32_t l = 0; l < topo->n_links; l += 2) {
-        const fs_link *link = &topo->links[l];
-        uint32_t tier = topo->link_types[link->type].tier;
+        const fs_link link = fs_topo_link(topo, l);
+        uint32_t tier = topo->link_types[link.type].tier;
         s->tiers[tier].connections++;
-        s->tiers[tier].lanes += link->lanes;
-        s->tiers[tier].bandwidth_Bps += link->bandwidth_Bps;
-        nvlink[tier] |= class_of(topo, link) == FS_CLASS_NVLINK;
+        s->tiers[tier].lanes += link.lanes;
+        s->tiers[tier].bandwidth_Bps += link.bandwidth_Bps;
+        nvlink[tier] |= class_of(topo, &link) == FS_CLASS_NVLINK;
     }
 }
 
@@ -248,7 +248,7 @@ static fs_status find_bisection(const fs_topo *topo, fs_survey *s, fs_err *err)
         for (uint32_t g = 0; g < topo->n_gpus; g++)
             c.role[topo->gpus[g]] = g < topo->n_gpus / 2 ? 1 : 2;
         for (uint32_t l = 0; l < topo->n_links; l++)
-            c.capacity[l] = topo->links[l].bandwidth_Bps;
+            c.capacity[l] = fs_topo_link(topo, l).bandwidth_Bps;
         status = fs_max_flow(topo, c.capacity, c.role, &s->bisection_Bps, err);
     }
     for (uint32_t t = 0; status == FS_OK && t < topo->n_tiers; t++)
@@ -266,7 +266,7 @@ fs_status fs_survey_make(const fs_topo *topo, fs_survey *survey, fs_err *err)
     fs_survey s = {.tiers = fs_zalloc(topo->n_tiers, sizeof *s.tiers)};
     fs_status status = s.tiers ? FS_OK : fs_fail_nomem(err);
     for (uint32_t d = 0; d < topo->n_devices; d++)
-        s.devices_of_kind[topo->devices[d].kind]++;
+        s.devices_of_kind[fs_topo_device(topo, d).kind]++;
     if (status == FS_OK)
         status = find_domains(topo, &s, err);
     if (status == FS_OK)

@@ -26,6 +26,13 @@ static const char *const arch_names[FS_ARCHS] = {
     [FS_AMPERE] = "ampere",  [FS_HOPPER] = "hopper", [FS_BLACKWELL] = "blackwell", [FS_RUBIN] = "rubin",
 };
 
+const char *const fs_routing_names[FS_ROUTINGS] = {
+    [FS_ROUTING_ADAPTIVE] = "adaptive",
+    [FS_ROUTING_SPRAY] = "spray",
+    [FS_ROUTING_ECMP] = "ecmp",
+    [FS_ROUTING_STATIC] = "static",
+};
+
 const char *fs_device_kind_name(fs_device_kind kind)
 {
     return kind_names[kind];
@@ -41,10 +48,22 @@ const char *fs_arch_name(fs_arch arch)
     return arch_names[arch];
 }
 
+const char *fs_device_name(const fs_topo *topo, uint32_t device, char *buffer, size_t size)
+{
+    snprintf(buffer, size, "%s", topo->device_names[device]);
+    return buffer;
+}
+
+const char *fs_node_name(const fs_topo *topo, uint32_t node, char *buffer, size_t size)
+{
+    snprintf(buffer, size, "%s", topo->nodes[node]);
+    return buffer;
+}
+
 char *fs_link_name(const fs_topo *topo, uint32_t link, char *buffer, size_t size)
 {
-    const fs_link *l = &topo->links[link];
-    snprintf(buffer, size, "%s -> %s", topo->devices[l->src].name, topo->devices[l->dst].name);
+    const fs_link l = fs_topo_link(topo, link);
+    snprintf(buffer, size, "%s -> %s", FS_DEVICE_NAME(topo, l.src), FS_DEVICE_NAME(topo, l.dst));
     return buffer;
 }
 
@@ -52,7 +71,7 @@ char *fs_link_name(const fs_topo *topo, uint32_t link, char *buffer, size_t size
 uint32_t fs_topo_find(const fs_topo *topo, const char *name)
 {
     for (uint32_t i = 0; i < topo->n_devices; i++)
-        if (strcmp(topo->devices[i].name, name) == 0)
+        if (strcmp(topo->device_names[i], name) == 0)
             return i;
     return FS_NONE;
 }

@@ -78,12 +78,12 @@ typedef struct fs_link_type {
 } fs_link_type;
 
 typedef struct fs_device {
-    const char *name; /* unique, full: "node0/gpu3" in a system, "gpu3" on a bare board */
     fs_device_kind kind;
-    uint32_t part;  /* id in parts[] */
-    uint32_t node;  /* which placed board, or FS_NONE for switches of the system */
-    uint32_t index; /* among the devices of its kind, in id order: the GPU number for GPUs */
-    uint32_t rail;  /* NICs: index among the NICs of its board; else FS_NONE */
+    uint32_t part;    /* id in parts[] */
+    uint32_t node;    /* which placed board, or FS_NONE for switches of the system */
+    uint32_t index;   /* among the devices of its kind, in id order: the GPU number for GPUs */
+    uint32_t rail;    /* NICs: index among the NICs of its board; else FS_NONE */
+    uint32_t network; /* switches of a network: id in networks[]; else FS_NONE */
 } fs_device;
 
 typedef struct fs_link {
@@ -99,23 +99,43 @@ typedef struct fs_tier {
     const char *name;
 } fs_tier;
 
+/* How a network spreads traffic over equal paths. */
+typedef enum fs_routing {
+    FS_ROUTING_ADAPTIVE, /* all minimal paths, in fractions: InfiniBand with adaptive routing, Spectrum-X */
+    FS_ROUTING_SPRAY,    /* the same to a fluid: packet by packet over all minimal paths */
+    FS_ROUTING_ECMP,     /* one minimal path per flow, by a seeded hash at every switch */
+    FS_ROUTING_STATIC,   /* one minimal path per destination, as a subnet manager lays them in a fat tree */
+    FS_ROUTINGS
+} fs_routing;
+
+typedef struct fs_network {
+    const char *name;
+    fs_routing routing;
+} fs_network;
+
 typedef struct fs_topo {
     const char *name;
     const char *path;    /* the file it came from */
     uint64_t hash;       /* of its expanded content */
     bool gpu_forwarding; /* may a GPU pass on traffic of others over NVLink */
+    bool cross_rail;     /* traffic for another rail goes through the network's spines, not over NVLink first (PXN) */
 
-    uint32_t n_parts, n_link_types, n_tiers, n_devices, n_links, n_gpus, n_nodes;
+    uint32_t n_parts, n_link_types, n_tiers, n_networks, n_devices, n_links, n_gpus, n_nodes;
     const fs_part *parts;           /* (n_parts) */
     const fs_link_type *link_types; /* (n_link_types) */
     const fs_tier *tiers;           /* (n_tiers), in the order of their link types */
-    const fs_device *devices;       /* (n_devices) */
-    const fs_link *links;           /* (n_links), even: see above */
+    const fs_network *networks;     /* (n_networks) */
     const uint32_t *gpus;           /* (n_gpus) device ids; GPU number -> device */
-    const char *const *nodes;       /* (n_nodes) names of placed boards */
-    const uint32_t *out_begin;      /* (n_devices + 1) */
-    const uint32_t *out_links;      /* (n_links) links by source device, ascending */
-    struct fs_arena *arena;         /* owns everything above */
+    uint32_t n_epochs;              /* >= 1: times between which links fail, slow down or come back */
+    const double *epoch_start_s;    /* (n_epochs) ascending, the first 0 */
+    /* Storage: read it through the functions below. */
+    const fs_device *devices;        /* (n_devices) */
+    const char *const *device_names; /* (n_devices) unique, full: "node0/gpu3" in a system, "gpu3" on a bare board */
+    const fs_link *links;            /* (n_links), even: see above */
+    const char *const *nodes;        /* (n_nodes) names of placed boards */
+    const uint32_t *out_begin;       /* (n_devices + 1) */
+    const uint32_t *out_links;       /* (n_links) links by source device, ascending */
+    struct fs_arena *arena;          /* owns everything above */
 } fs_topo;
 
 /* One `--set topo:NAME.ATTRIBUTE=VALUE`: the element with that name attribute gets the value before validation. */
@@ -135,10 +155,54 @@ void fs_topo_free(fs_topo *topo);
 void fs_topo_write_xml(const fs_topo *topo, fs_out *out);
 void fs_topo_write_dot(const fs_topo *topo, fs_out *out); /* Graphviz */
 
+/* By value: nothing is stored per copy of a board. */
+static inline fs_device fs_topo_device(const fs_topo *topo, uint32_t device)
+{
+    return topo->devices[device];
+}
+
+static inline fs_link fs_topo_link(const fs_topo *topo, uint32_t link)
+{
+    return topo->links[link];
+}
+
+/* What is left of a link in an epoch: 1 whole, 0 down. */
+static inline double fs_topo_link_factor(const fs_topo *topo, uint32_t link, uint32_t epoch)
+{
+    (void)topo, (void)link, (void)epoch;
+    return 1.0;
+}
+
+/* The speed of a GPU in an epoch, as a part of its part's. */
+static inline double fs_topo_gpu_factor(const fs_topo *topo, uint32_t gpu, uint32_t epoch)
+{
+    (void)topo, (void)gpu, (void)epoch;
+    return 1.0;
+}
+
+/* The links that leave a device, ascending. */
+static inline uint32_t fs_topo_out_count(const fs_topo *topo, uint32_t device)
+{
+    return topo->out_begin[device + 1] - topo->out_begin[device];
+}
+
+static inline uint32_t fs_topo_out_link(const fs_topo *topo, uint32_t device, uint32_t i)
+{
+    return topo->out_links[topo->out_begin[device] + i];
+}
+
+/* Names, into the caller's buffer, which is returned; FS_NAME_MAX + 1 bytes hold every one. */
+const char *fs_device_name(const fs_topo *topo, uint32_t device, char *buffer, size_t size);
+const char *fs_node_name(const fs_topo *topo, uint32_t node, char *buffer, size_t size);
+/* The same in a buffer that lives as long as the block around. */
+#define FS_DEVICE_NAME(topo, device) fs_device_name(topo, device, (char[FS_NAME_MAX + 1]){0}, FS_NAME_MAX + 1)
+#define FS_NODE_NAME(topo, node) fs_node_name(topo, node, (char[FS_NAME_MAX + 1]){0}, FS_NAME_MAX + 1)
+
 const char *fs_device_kind_name(fs_device_kind kind);
 extern const char *const fs_dtype_names[FS_DTYPES]; /* "fp16" */
 const char *fs_link_class_name(fs_link_class class_);
 const char *fs_arch_name(fs_arch arch);
+extern const char *const fs_routing_names[FS_ROUTINGS]; /* "adaptive" */
 /* "node0/gpu3 -> node0/nvsw1", into the caller's buffer; FS_LINK_NAME_SIZE bytes hold every one. */
 char *fs_link_name(const fs_topo *topo, uint32_t link, char *buffer, size_t size);
 /* Device of that name, or FS_NONE. */

@@ -83,20 +83,20 @@ void fs_topo_write_xml(const fs_topo *topo, fs_out *out)
         write_link_type(topo, &topo->link_types[i], out);
     fs_out_printf(out, "  </parts>\n  <system gpu-forwarding=\"%s\">\n", topo->gpu_forwarding ? "yes" : "no");
     for (uint32_t i = 0; i < topo->n_nodes; i++)
-        fs_out_printf(out, "    <node name=\"%s\"/>\n", topo->nodes[i]);
+        fs_out_printf(out, "    <node name=\"%s\"/>\n", FS_NODE_NAME(topo, i));
     for (uint32_t i = 0; i < topo->n_devices; i++) {
-        const fs_device *d = &topo->devices[i];
-        fs_out_printf(out, "    <device name=\"%s\" part=\"%s\"", d->name, topo->parts[d->part].name);
-        if (d->node != FS_NONE)
-            fs_out_printf(out, " node=\"%s\"", topo->nodes[d->node]);
+        const fs_device d = fs_topo_device(topo, i);
+        fs_out_printf(out, "    <device name=\"%s\" part=\"%s\"", FS_DEVICE_NAME(topo, i), topo->parts[d.part].name);
+        if (d.node != FS_NONE)
+            fs_out_printf(out, " node=\"%s\"", FS_NODE_NAME(topo, d.node));
         fs_out_puts(out, "/>\n");
     }
     for (uint32_t i = 0; i < topo->n_links; i += 2) {
-        const fs_link *l = &topo->links[i];
-        fs_out_printf(out, "    <link from=\"%s\" to=\"%s\" type=\"%s\"", topo->devices[l->src].name,
-                      topo->devices[l->dst].name, topo->link_types[l->type].name);
-        if (l->lanes != 1)
-            fs_out_printf(out, " lanes=\"%u\"", l->lanes);
+        const fs_link l = fs_topo_link(topo, i);
+        fs_out_printf(out, "    <link from=\"%s\" to=\"%s\" type=\"%s\"", FS_DEVICE_NAME(topo, l.src),
+                      FS_DEVICE_NAME(topo, l.dst), topo->link_types[l.type].name);
+        if (l.lanes != 1)
+            fs_out_printf(out, " lanes=\"%u\"", l.lanes);
         fs_out_puts(out, "/>\n");
     }
     fs_out_puts(out, "  </system>\n</fabsim>\n");
@@ -121,8 +121,9 @@ static const char *const colours[FS_LINK_CLASSES] = {
 static void write_devices_of(const fs_topo *topo, uint32_t node, fs_out *out)
 {
     for (uint32_t i = 0; i < topo->n_devices; i++)
-        if (topo->devices[i].node == node)
-            fs_out_printf(out, "  d%u [label=\"%s\" %s];\n", i, topo->devices[i].name, shapes[topo->devices[i].kind]);
+        if (fs_topo_device(topo, i).node == node)
+            fs_out_printf(out, "  d%u [label=\"%s\" %s];\n", i, FS_DEVICE_NAME(topo, i),
+                          shapes[fs_topo_device(topo, i).kind]);
 }
 
 void fs_topo_write_dot(const fs_topo *topo, fs_out *out)
@@ -136,17 +137,17 @@ void fs_topo_write_dot(const fs_topo *topo, fs_out *out)
     fs_out_puts(out, "\";\n  node [fontname=\"sans-serif\"]; edge [fontname=\"sans-serif\" fontsize=9];\n");
     write_devices_of(topo, FS_NONE, out);
     for (uint32_t n = 0; n < topo->n_nodes; n++) {
-        fs_out_printf(out, "  subgraph cluster_%u {\n  label=\"%s\";\n", n, topo->nodes[n]);
+        fs_out_printf(out, "  subgraph cluster_%u {\n  label=\"%s\";\n", n, FS_NODE_NAME(topo, n));
         write_devices_of(topo, n, out);
         fs_out_puts(out, "  }\n");
     }
     for (uint32_t i = 0; i < topo->n_links; i += 2) {
-        const fs_link *l = &topo->links[i];
+        const fs_link l = fs_topo_link(topo, i);
         char rate[NUMBER];
-        fs_out_printf(out, "  d%u -- d%u [color=\"%s\" label=\"%s", l->src, l->dst,
-                      colours[topo->link_types[l->type].class_], fs_format_bps(l->bandwidth_Bps, rate, sizeof rate));
-        if (l->lanes != 1)
-            fs_out_printf(out, " (%u lanes)", l->lanes);
+        fs_out_printf(out, "  d%u -- d%u [color=\"%s\" label=\"%s", l.src, l.dst,
+                      colours[topo->link_types[l.type].class_], fs_format_bps(l.bandwidth_Bps, rate, sizeof rate));
+        if (l.lanes != 1)
+            fs_out_printf(out, " (%u lanes)", l.lanes);
         fs_out_puts(out, "\"];\n");
     }
     fs_out_puts(out, "}\n");

@@ -113,7 +113,7 @@ static bool same_bytes(const fabric f[3], const fs_coll_request *q, const fs_pla
         plan_bytes(&f[m], plans[m], bytes + m * (size_t)n_links);
     for (uint32_t l = 0; l < n_links; l++) {
         good = good && close_to(bytes[l], bytes[n_links + l]) && close_to(bytes[l], bytes[2 * (size_t)n_links + l]);
-        bound = fmax(bound, bytes[l] / f[0].topo->links[l].bandwidth_Bps);
+        bound = fmax(bound, bytes[l] / fs_topo_link(f[0].topo, l).bandwidth_Bps);
     }
     good = good && plans[0]->estimate_s >= bound * (1 - 1e-9);
     for (uint32_t m = 1; m < 3; m++)

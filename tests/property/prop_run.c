@@ -252,7 +252,7 @@ static void check_against_plans(const trial *t, fs_run_options options, const fs
     fs_job *job = NULL;
     fs_pattern_table *patterns = fs_pattern_table_new();
     fs_lowering_options how = {.cost = options.cost, .mode = options.lowering};
-    ASSERT_OK(fs_router_new(t->topo, false, &router, &failure));
+    ASSERT_OK(fs_router_new(t->topo, (fs_router_options){0}, &router, &failure));
     ASSERT_OK(fs_lowering_new(t->topo, router, patterns, how, &lowering, &failure));
     ASSERT_OK(fs_fold(t->work, t->topo, lowering, patterns, options.cost, &job, &failure));
     for (uint32_t a = 0; a < job->n_actors; a++)
@@ -375,7 +375,7 @@ static fs_work *placed_work(fs_work_builder *b, const fs_topo *topo, uint32_t ra
     for (uint32_t rank = 0; rank < ranks; rank++) {
         char name[16];
         snprintf(name, sizeof name, "g%u", rank);
-        ASSERT_OK(fs_work_place(b, rank, topo->devices[fs_topo_find(topo, name)].index, &failure));
+        ASSERT_OK(fs_work_place(b, rank, fs_topo_device(topo, fs_topo_find(topo, name)).index, &failure));
     }
     return finish(b);
 }

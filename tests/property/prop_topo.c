@@ -140,23 +140,21 @@ static bool same_parts(const fs_topo *a, const fs_topo *b)
 static bool same_graph(const fs_topo *a, const fs_topo *b)
 {
     for (uint32_t i = 0; i < a->n_nodes; i++)
-        if (strcmp(a->nodes[i], b->nodes[i]) != 0)
+        if (strcmp(FS_NODE_NAME(a, i), FS_NODE_NAME(b, i)) != 0)
             return false;
     for (uint32_t i = 0; i < a->n_devices; i++) {
-        fs_device d = a->devices[i], e = b->devices[i];
-        if (strcmp(d.name, e.name) != 0 || d.kind != e.kind || d.part != e.part || d.node != e.node ||
-            d.index != e.index || d.rail != e.rail)
+        const fs_device d = fs_topo_device(a, i), e = fs_topo_device(b, i);
+        if (strcmp(FS_DEVICE_NAME(a, i), FS_DEVICE_NAME(b, i)) != 0 || d.kind != e.kind || d.part != e.part ||
+            d.node != e.node || d.index != e.index || d.rail != e.rail)
             return false;
     }
     for (uint32_t i = 0; i < a->n_links; i++) {
-        fs_link l = a->links[i], m = b->links[i];
+        const fs_link l = fs_topo_link(a, i), m = fs_topo_link(b, i);
         if (l.src != m.src || l.dst != m.dst || l.type != m.type || l.lanes != m.lanes ||
             l.bandwidth_Bps != m.bandwidth_Bps || l.effective_Bps != m.effective_Bps || l.latency_s != m.latency_s)
             return false;
     }
-    return memcmp(a->gpus, b->gpus, a->n_gpus * sizeof *a->gpus) == 0 &&
-           memcmp(a->out_begin, b->out_begin, (a->n_devices + 1) * sizeof *a->out_begin) == 0 &&
-           memcmp(a->out_links, b->out_links, a->n_links * sizeof *a->out_links) == 0;
+    return memcmp(a->gpus, b->gpus, a->n_gpus * sizeof *a->gpus) == 0;
 }
 
 static bool same(const fs_topo *a, const fs_topo *b)
@@ -188,25 +186,28 @@ static bool reads_back(const fs_topo *topo, const char *path)
 
 static bool consistent(const fs_topo *t)
 {
-    uint32_t gpus = 0;
+    uint32_t gpus = 0, n_out = 0;
     for (uint32_t d = 0; d < t->n_devices; d++) {
-        const fs_device *device = &t->devices[d];
-        gpus += device->kind == FS_DEVICE_GPU;
-        if (device->part >= t->n_parts || t->parts[device->part].kind != device->kind ||
-            fs_topo_find(t, device->name) != d || (device->kind == FS_DEVICE_GPU && t->gpus[device->index] != d) ||
-            (device->rail != FS_NONE) != (device->kind == FS_DEVICE_NIC && device->node != FS_NONE))
+        const fs_device device = fs_topo_device(t, d);
+        gpus += device.kind == FS_DEVICE_GPU;
+        if (device.part >= t->n_parts || t->parts[device.part].kind != device.kind ||
+            fs_topo_find(t, FS_DEVICE_NAME(t, d)) != d ||
+            (device.kind == FS_DEVICE_GPU && t->gpus[device.index] != d) ||
+            (device.rail != FS_NONE) != (device.kind == FS_DEVICE_NIC && device.node != FS_NONE))
             return false;
-        for (uint32_t i = t->out_begin[d]; i < t->out_begin[d + 1]; i++)
-            if (t->links[t->out_links[i]].src != d || (i > t->out_begin[d] && t->out_links[i] <= t->out_links[i - 1]))
+        for (uint32_t i = 0; i < fs_topo_out_count(t, d); i++, n_out++) {
+            uint32_t link = fs_topo_out_link(t, d, i);
+            if (fs_topo_link(t, link).src != d || (i > 0 && link <= fs_topo_out_link(t, d, i - 1)))
                 return false;
+        }
     }
     for (uint32_t l = 0; l < t->n_links; l++) {
-        const fs_link *link = &t->links[l], *back = &t->links[l ^ 1];
-        if (link->src != back->dst || link->type != back->type || link->lanes != back->lanes ||
-            link->bandwidth_Bps != back->bandwidth_Bps || link->effective_Bps > link->bandwidth_Bps)
+        const fs_link link = fs_topo_link(t, l), back = fs_topo_link(t, l ^ 1);
+        if (link.src != back.dst || link.type != back.type || link.lanes != back.lanes ||
+            link.bandwidth_Bps != back.bandwidth_Bps || link.effective_Bps > link.bandwidth_Bps)
             return false;
     }
-    return gpus == t->n_gpus && t->out_begin[0] == 0 && t->out_begin[t->n_devices] == t->n_links;
+    return gpus == t->n_gpus && n_out == t->n_links;
 }
 
 /* The flow between the halves is at most what leaves the first half, and nothing where there is one GPU. */
@@ -218,9 +219,9 @@ static bool survey_is_sound(const fs_topo *topo)
     if (fs_survey_make(topo, &s, &err) != FS_OK)
         return false;
     for (uint32_t l = 0; l < topo->n_links; l++) {
-        const fs_device *src = &topo->devices[topo->links[l].src];
-        if (src->kind == FS_DEVICE_GPU && src->index < topo->n_gpus / 2)
-            leaving += topo->links[l].bandwidth_Bps;
+        const fs_device src = fs_topo_device(topo, fs_topo_link(topo, l).src);
+        if (src.kind == FS_DEVICE_GPU && src.index < topo->n_gpus / 2)
+            leaving += fs_topo_link(topo, l).bandwidth_Bps;
     }
     bool good = s.bisection_Bps <= leaving * (1 + 1e-12) &&
                 (topo->n_gpus > 1 || (s.bisection_Bps == 0 && s.all_reach)) && s.largest_domain >= 1 &&

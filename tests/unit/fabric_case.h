@@ -33,7 +33,7 @@ static inline fabric fabric_open(const char *text, fs_cost cost, fs_lowering_mod
     assert_int_equal(status, FS_OK);
     f.patterns = fs_pattern_table_new();
     assert_non_null(f.patterns);
-    assert_int_equal(fs_router_new(f.topo, false, &f.router, &f.err), FS_OK);
+    assert_int_equal(fs_router_new(f.topo, (fs_router_options){0}, &f.router, &f.err), FS_OK);
     assert_int_equal(
         fs_lowering_new(f.topo, f.router, f.patterns, (fs_lowering_options){cost, mode}, &f.lowering, &f.err), FS_OK);
     return f;
@@ -59,7 +59,7 @@ static inline uint32_t device(const fabric *f, const char *name)
 static inline const fs_route *route(fabric *f, const char *from, const char *to)
 {
     const fs_route *r = NULL;
-    fs_status status = fs_router_find(f->router, device(f, from), device(f, to), &r, &f->err);
+    fs_status status = fs_router_find(f->router, device(f, from), device(f, to), 0, &r, &f->err);
     if (status != FS_OK)
         print_error("%s\n", f->err.text);
     assert_int_equal(status, FS_OK);
@@ -72,7 +72,8 @@ static inline double fraction(const fabric *f, const fs_route *r, const char *fr
     uint32_t src = device(f, from), dst = device(f, to);
     double sum = 0.0;
     for (uint32_t i = 0; i < r->n_shares; i++)
-        if (f->topo->links[r->shares[i].resource].src == src && f->topo->links[r->shares[i].resource].dst == dst)
+        if (fs_topo_link(f->topo, r->shares[i].resource).src == src &&
+            fs_topo_link(f->topo, r->shares[i].resource).dst == dst)
             sum += r->shares[i].coefficient;
     return sum;
 }
@@ -113,7 +114,7 @@ static inline double egress(const fabric *f, const double *bytes, uint32_t dev)
 {
     double sum = 0.0;
     for (uint32_t l = 0; l < f->topo->n_links; l++)
-        sum += f->topo->links[l].src == dev ? bytes[l] : 0.0;
+        sum += fs_topo_link(f->topo, l).src == dev ? bytes[l] : 0.0;
     return sum;
 }
 
@@ -121,7 +122,7 @@ static inline double ingress(const fabric *f, const double *bytes, uint32_t dev)
 {
     double sum = 0.0;
     for (uint32_t l = 0; l < f->topo->n_links; l++)
-        sum += f->topo->links[l].dst == dev ? bytes[l] : 0.0;
+        sum += fs_topo_link(f->topo, l).dst == dev ? bytes[l] : 0.0;
     return sum;
 }
 

@@ -73,7 +73,7 @@ static fs_link_class class_of(const fs_topo *topo, const fs_link *link)
 static uint32_t nth(const fs_topo *topo, fs_device_kind kind, uint32_t n)
 {
     for (uint32_t d = 0; d < topo->n_devices; d++)
-        if (topo->devices[d].kind == kind && topo->devices[d].index == n)
+        if (fs_topo_device(topo, d).kind == kind && fs_topo_device(topo, d).index == n)
             return d;
     return FS_NONE;
 }
@@ -82,10 +82,10 @@ static uint32_t nth(const fs_topo *topo, fs_device_kind kind, uint32_t n)
 static uint32_t nvlinks(const fs_topo *topo, uint32_t a, uint32_t b)
 {
     uint32_t lanes = 0;
-    for (uint32_t i = topo->out_begin[a]; i < topo->out_begin[a + 1]; i++) {
-        const fs_link *link = &topo->links[topo->out_links[i]];
-        if (link->dst == b && class_of(topo, link) == FS_CLASS_NVLINK)
-            lanes += link->lanes;
+    for (uint32_t i = 0; i < fs_topo_out_count(topo, a); i++) {
+        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, a, i));
+        if (link.dst == b && class_of(topo, &link) == FS_CLASS_NVLINK)
+            lanes += link.lanes;
     }
     return lanes;
 }
@@ -94,12 +94,12 @@ static uint32_t nvlinks(const fs_topo *topo, uint32_t a, uint32_t b)
 static uint32_t host_side(const fs_topo *topo, uint32_t device)
 {
     uint32_t found = FS_NONE;
-    for (uint32_t i = topo->out_begin[device]; i < topo->out_begin[device + 1]; i++) {
-        const fs_link *link = &topo->links[topo->out_links[i]];
-        fs_link_class c = class_of(topo, link);
+    for (uint32_t i = 0; i < fs_topo_out_count(topo, device); i++) {
+        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, device, i));
+        fs_link_class c = class_of(topo, &link);
         if (c == FS_CLASS_PCIE || c == FS_CLASS_C2C) {
             assert_int_equal(found, FS_NONE); /* one port each */
-            found = link->dst;
+            found = link.dst;
         }
     }
     return found;
@@ -112,13 +112,13 @@ static void check_gpu_links(const fs_topo *topo, const expectation *want)
     for (uint32_t g = 0; g < topo->n_gpus; g++) {
         uint32_t device = topo->gpus[g], lanes = 0;
         double bandwidth = 0, effective = 0;
-        for (uint32_t i = topo->out_begin[device]; i < topo->out_begin[device + 1]; i++) {
-            const fs_link *link = &topo->links[topo->out_links[i]];
-            if (class_of(topo, link) != FS_CLASS_NVLINK)
+        for (uint32_t i = 0; i < fs_topo_out_count(topo, device); i++) {
+            const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, device, i));
+            if (class_of(topo, &link) != FS_CLASS_NVLINK)
                 continue;
-            lanes += link->lanes;
-            bandwidth += link->bandwidth_Bps;
-            effective += link->effective_Bps;
+            lanes += link.lanes;
+            bandwidth += link.bandwidth_Bps;
+            effective += link.effective_Bps;
         }
         assert_int_equal(lanes, want->lanes);
         assert_true(is_rate(bandwidth, want->nvlink_GBps));
@@ -255,7 +255,7 @@ static void nics_sit_beside_their_gpus(void **state)
             uint32_t nic = nth(topo, FS_DEVICE_NIC, g * n_nics / topo->n_gpus);
             assert_int_not_equal(nic, FS_NONE);
             assert_int_equal(host_side(topo, topo->gpus[g]), host_side(topo, nic));
-            assert_int_equal(topo->devices[nic].node, topo->devices[topo->gpus[g]].node);
+            assert_int_equal(fs_topo_device(topo, nic).node, fs_topo_device(topo, topo->gpus[g]).node);
         }
         fs_topo_free(topo);
     }
@@ -267,12 +267,12 @@ static void rails_meet_at_their_leaf(void **state)
     fs_topo *topo = load("dgx-h100-x2");
     uint32_t cables = 0;
     for (uint32_t l = 0; l < topo->n_links; l++) {
-        const fs_link *link = &topo->links[l];
-        if (class_of(topo, link) != FS_CLASS_NET || topo->devices[link->src].kind != FS_DEVICE_NIC)
+        const fs_link link = fs_topo_link(topo, l);
+        if (class_of(topo, &link) != FS_CLASS_NET || fs_topo_device(topo, link.src).kind != FS_DEVICE_NIC)
             continue;
         cables++;
-        assert_int_equal(topo->devices[link->src].rail, topo->devices[link->dst].index);
-        assert_true(is_rate(link->bandwidth_Bps, 50));
+        assert_int_equal(fs_topo_device(topo, link.src).rail, fs_topo_device(topo, link.dst).index);
+        assert_true(is_rate(link.bandwidth_Bps, 50));
     }
     assert_int_equal(cables, 16);
     fs_topo_free(topo);
@@ -300,8 +300,8 @@ static void routes_get_what_nccl_plans_with(void **state)
         fs_router *router = NULL;
         const fs_route *route = NULL;
         fs_err err;
-        assert_int_equal(fs_router_new(topo, false, &router, &err), FS_OK);
-        assert_int_equal(fs_router_find(router, topo->gpus[pairs[i].from], topo->gpus[pairs[i].to], &route, &err),
+        assert_int_equal(fs_router_new(topo, (fs_router_options){0}, &router, &err), FS_OK);
+        assert_int_equal(fs_router_find(router, topo->gpus[pairs[i].from], topo->gpus[pairs[i].to], 0, &route, &err),
                          FS_OK);
         if (!is_rate(route->effective_Bps, pairs[i].GBps))
             fail_msg("%s: GPU %u to %u gets %g B/s, not %g GB/s", pairs[i].name, pairs[i].from, pairs[i].to,

@@ -87,7 +87,7 @@ static void nvls_spreads_over_switches_by_lanes(void **state)
     plan_bytes(&f, lower_all(&f, FS_ALL_REDUCE, FS_ALGO_NVLS, S), bytes);
     for (uint32_t l = 0; l < f.topo->n_links; l++)
         if (bytes[l] > 0.0)
-            near(bytes[l], S * 9 / 8 * f.topo->links[l].lanes / 18);
+            near(bytes[l], S * 9 / 8 * fs_topo_link(f.topo, l).lanes / 18);
     fs_free(bytes);
     fabric_close(&f);
 }
@@ -133,7 +133,7 @@ static void trees_over_nodes_use_all_rails(void **state)
             near(ingress(&f, bytes, device(&f, leaf)), 2 * (nodes - 1) * S / 4);
         }
         for (uint32_t l = 0; l < f.topo->n_links; l++)
-            if (f.topo->link_types[f.topo->links[l].type].class_ == FS_CLASS_NET)
+            if (f.topo->link_types[fs_topo_link(f.topo, l).type].class_ == FS_CLASS_NET)
                 most = fmax(most, bytes[l]);
         assert_true(most <= 2 * S / 4 * (1 + 1e-12) || nodes % 2);
         fs_free(bytes);
@@ -422,7 +422,7 @@ static void memory_may_run_out(void **state)
             fs_mem_fail_after(k);
             status = (patterns = fs_pattern_table_new()) ? FS_OK : FS_E_NOMEM;
             if (status == FS_OK)
-                status = fs_router_new(f.topo, false, &router, &f.err);
+                status = fs_router_new(f.topo, (fs_router_options){0}, &router, &f.err);
             if (status == FS_OK)
                 status = fs_lowering_new(f.topo, router, patterns, (fs_lowering_options){FS_COST_NCCL, cases[i].mode},
                                          &low, &f.err);

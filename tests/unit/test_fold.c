@@ -14,7 +14,7 @@ static fs_status try_fold(stage *s, const char *line, fs_work *work, fs_cost cos
 {
     *s = (stage){.topo = make_topo(line), .work = work, .patterns = fs_pattern_table_new()};
     fs_lowering_options how = {.cost = cost, .mode = FS_LOWER_COUPLED};
-    fs_status status = fs_router_new(s->topo, false, &s->router, err);
+    fs_status status = fs_router_new(s->topo, (fs_router_options){0}, &s->router, err);
     if (status == FS_OK)
         status = fs_lowering_new(s->topo, s->router, s->patterns, how, &s->lowering, err);
     return status == FS_OK ? fs_fold(work, s->topo, s->lowering, s->patterns, cost, &s->job, err) : status;
@@ -250,14 +250,14 @@ static void no_peak_for_a_number_format(void **state)
     fs_work *work = finish(b);
     /* The one-line test GPU has a peak for every format: take one away. */
     fs_topo *topo = make_topo("gpus:1 nvlink:25GB/s");
-    fs_part part = topo->parts[topo->devices[topo->gpus[0]].part];
+    fs_part part = topo->parts[fs_topo_device(topo, topo->gpus[0]).part];
     for (uint32_t d = 0; d < FS_DTYPES; d++)
         part.peak_flops[d] = d == FS_FP16 || d == FS_FP32 ? 1e12 : 0;
     fs_topo changed = *topo;
     fs_part *parts = fs_alloc(topo->n_parts, sizeof *parts);
     assert_non_null(parts);
     memcpy(parts, topo->parts, topo->n_parts * sizeof *parts);
-    parts[topo->devices[topo->gpus[0]].part] = part;
+    parts[fs_topo_device(topo, topo->gpus[0]).part] = part;
     changed.parts = parts;
 
     fs_result result;
@@ -269,7 +269,7 @@ static void no_peak_for_a_number_format(void **state)
     assert_int_equal(err.line, 12);
     assert_int_equal(err.column, 7);
     part.peak_flops[FS_FP16] = part.peak_flops[FS_FP32] = 0;
-    parts[topo->devices[topo->gpus[0]].part] = part;
+    parts[fs_topo_device(topo, topo->gpus[0]).part] = part;
     assert_int_equal(fs_run(&changed, work, &options, &result, &err), FS_E_TRACE);
     assert_string_equal(err.text, "GPU part 'test-gpu' has no peak rate for fp4; it has none for any number format");
     fs_free(parts);
@@ -354,7 +354,7 @@ static void out_of_memory(void **state)
         stage s = {.patterns = fs_pattern_table_new()};
         fs_lowering_options how = {.cost = FS_COST_IDEAL};
         fs_mem_fail_after(n);
-        status = s.patterns ? fs_router_new(topo, false, &s.router, &err) : FS_E_NOMEM;
+        status = s.patterns ? fs_router_new(topo, (fs_router_options){0}, &s.router, &err) : FS_E_NOMEM;
         if (status == FS_OK)
             status = fs_lowering_new(topo, s.router, s.patterns, how, &s.lowering, &err);
         if (status == FS_OK)

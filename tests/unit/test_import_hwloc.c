@@ -100,7 +100,7 @@ static uint32_t count_kind(const fs_topo *topo, fs_device_kind kind)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < topo->n_devices; i++)
-        count += topo->devices[i].kind == kind;
+        count += fs_topo_device(topo, i).kind == kind;
     return count;
 }
 
@@ -108,40 +108,42 @@ static uint32_t count_kind(const fs_topo *topo, fs_device_kind kind)
 static uint32_t lanes_from(const fs_topo *topo, uint32_t device, fs_link_class class_, fs_device_kind kind)
 {
     uint32_t lanes = 0;
-    for (uint32_t i = topo->out_begin[device]; i < topo->out_begin[device + 1]; i++) {
-        const fs_link *link = &topo->links[topo->out_links[i]];
-        if (topo->link_types[link->type].class_ == class_ &&
-            (kind == FS_DEVICE_KINDS || topo->devices[link->dst].kind == kind))
-            lanes += link->lanes;
+    for (uint32_t i = 0; i < fs_topo_out_count(topo, device); i++) {
+        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, device, i));
+        if (topo->link_types[link.type].class_ == class_ &&
+            (kind == FS_DEVICE_KINDS || fs_topo_device(topo, link.dst).kind == kind))
+            lanes += link.lanes;
     }
     return lanes;
 }
 
-static const fs_link *link_between(const fs_topo *topo, const char *from, const char *to)
+/* FS_NONE: there is none. */
+static uint32_t link_between(const fs_topo *topo, const char *from, const char *to)
 {
     const uint32_t a = fs_topo_find(topo, from), b = fs_topo_find(topo, to);
     assert_int_not_equal(a, FS_NONE);
     assert_int_not_equal(b, FS_NONE);
     for (uint32_t i = 0; i < topo->n_links; i++)
-        if (topo->links[i].src == a && topo->links[i].dst == b)
-            return &topo->links[i];
-    return NULL;
+        if (fs_topo_link(topo, i).src == a && fs_topo_link(topo, i).dst == b)
+            return i;
+    return FS_NONE;
 }
 
 static void expect_link(const fs_topo *topo, const char *from, const char *to, const char *type, uint32_t lanes)
 {
-    const fs_link *link = link_between(topo, from, to);
-    if (!link)
+    const uint32_t id = link_between(topo, from, to);
+    if (id == FS_NONE)
         fail_msg("no link from %s to %s", from, to);
-    assert_string_equal(topo->link_types[link->type].name, type);
-    assert_int_equal(link->lanes, lanes);
+    const fs_link link = fs_topo_link(topo, id);
+    assert_string_equal(topo->link_types[link.type].name, type);
+    assert_int_equal(link.lanes, lanes);
 }
 
 static void expect_part(const fs_topo *topo, const char *device, const char *part)
 {
     const uint32_t id = fs_topo_find(topo, device);
     assert_int_not_equal(id, FS_NONE);
-    assert_string_equal(topo->parts[topo->devices[id].part].name, part);
+    assert_string_equal(topo->parts[fs_topo_device(topo, id).part].name, part);
 }
 
 /* Every device reaches every other over some path. */
@@ -153,8 +155,8 @@ static void expect_connected(const fs_topo *topo)
     seen[0] = true;
     while (head < tail) {
         const uint32_t device = queue[head++];
-        for (uint32_t i = topo->out_begin[device]; i < topo->out_begin[device + 1]; i++) {
-            const uint32_t next = topo->links[topo->out_links[i]].dst;
+        for (uint32_t i = 0; i < fs_topo_out_count(topo, device); i++) {
+            const uint32_t next = fs_topo_link(topo, fs_topo_out_link(topo, device, i)).dst;
             if (!seen[next]) {
                 seen[next] = true;
                 queue[tail++] = next;
@@ -178,9 +180,9 @@ static void a100_node_has_its_switches(void **state)
     assert_int_equal(count_kind(topo, FS_DEVICE_CPU), 2);
     assert_int_equal(count_kind(topo, FS_DEVICE_PCIE_SWITCH), 4); /* not the one above the NVSwitches */
     for (uint32_t i = 0; i < topo->n_devices; i++) {
-        if (topo->devices[i].kind == FS_DEVICE_GPU)
+        if (fs_topo_device(topo, i).kind == FS_DEVICE_GPU)
             assert_int_equal(lanes_from(topo, i, FS_CLASS_NVLINK, FS_DEVICE_NVSWITCH), 12);
-        if (topo->devices[i].kind == FS_DEVICE_NVSWITCH)
+        if (fs_topo_device(topo, i).kind == FS_DEVICE_NVSWITCH)
             assert_int_equal(lanes_from(topo, i, FS_CLASS_NVLINK, FS_DEVICE_KINDS), 16);
     }
     expect_part(topo, "gpu7", "a100-sxm4-40gb");
@@ -230,7 +232,7 @@ static void p100_mesh_has_its_links(void **state)
             if (a != b && (a / 4 == b / 4 || a % 4 == b % 4))
                 expect_link(topo, from, to, "nvlink1-mesh", 1);
             else
-                assert_null(link_between(topo, from, to));
+                assert_int_equal(FS_NONE, link_between(topo, from, to));
         }
     }
     expect_link(topo, "gpu6", "plx3", "pcie3-x16", 1);
@@ -281,7 +283,7 @@ static void real_dgx2h(void **state)
         expect_link(topo, from, to, "nvlink2-trunk", 8);
     }
     expect_link(topo, "gpu0", "nvsw5", "nvlink2", 1);
-    assert_null(link_between(topo, "gpu0", "nvsw6"));
+    assert_int_equal(FS_NONE, link_between(topo, "gpu0", "nvsw6"));
     expect_connected(topo);
     fs_topo_free(topo);
 }
@@ -524,7 +526,7 @@ static void halves_are_joined_by_trunks(void **state)
 
     n.model = "NVIDIA H100 80GB HBM3"; /* no such boards: no trunks */
     topo = import_topo(write_node(&n), NULL);
-    assert_null(link_between(topo, "nvsw0", "nvsw1"));
+    assert_int_equal(FS_NONE, link_between(topo, "nvsw0", "nvsw1"));
     fs_topo_free(topo);
     expect_text(node_path, NULL,
                 "the NVSwitches form 2 groups which hwloc does not join: GPUs of different groups meet over PCIe");

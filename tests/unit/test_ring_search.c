@@ -132,9 +132,9 @@ static void rings_cross_sockets_and_boards_once(void **state)
         double *bytes = fs_zalloc(f.topo->n_links, sizeof *bytes);
         plan_bytes(&f, plan, bytes);
         for (uint32_t l = 0; l < f.topo->n_links; l++) {
-            const fs_link *link = &f.topo->links[l];
-            bool trunk = f.topo->devices[link->src].kind == f.topo->devices[link->dst].kind;
-            if (!trunk || f.topo->link_types[link->type].class_ != cases[i].class_)
+            const fs_link link = fs_topo_link(f.topo, l);
+            bool trunk = fs_topo_device(f.topo, link.src).kind == fs_topo_device(f.topo, link.dst).kind;
+            if (!trunk || f.topo->link_types[link.type].class_ != cases[i].class_)
                 continue;
             near(bytes[l], cases[i].crossings * 1e9 * (n - 1) / n);
             found++;
@@ -150,7 +150,7 @@ static double link_bytes(const fabric *f, const double *bytes, const char *from,
     uint32_t src = device(f, from), dst = device(f, to);
     double sum = 0.0;
     for (uint32_t l = 0; l < f->topo->n_links; l++)
-        sum += f->topo->links[l].src == src && f->topo->links[l].dst == dst ? bytes[l] : 0.0;
+        sum += fs_topo_link(f->topo, l).src == src && fs_topo_link(f->topo, l).dst == dst ? bytes[l] : 0.0;
     return sum;
 }
 
@@ -166,7 +166,7 @@ static void rails_carry_equal_parts_and_stay_apart(void **state)
         plan_bytes(&f, plan, bytes);
         assert_int_equal(plan->channels, 4);
         for (uint32_t d = 0; d < f.topo->n_devices; d++) {
-            if (f.topo->devices[d].kind == FS_DEVICE_NIC) {
+            if (fs_topo_device(f.topo, d).kind == FS_DEVICE_NIC) {
                 near(egress(&f, bytes, d), 2 * edge); /* once to the leaf, once to its GPU */
                 near(ingress(&f, bytes, d), 2 * edge);
             }
@@ -258,7 +258,7 @@ static fabric open_nodes(uint32_t nodes, uint32_t nics, bool nvlink)
     assert_int_equal(fs_spec_freeze(spec, &f.topo, &f.err), FS_OK);
     fs_spec_free(spec);
     f.patterns = fs_pattern_table_new();
-    assert_int_equal(fs_router_new(f.topo, false, &f.router, &f.err), FS_OK);
+    assert_int_equal(fs_router_new(f.topo, (fs_router_options){0}, &f.router, &f.err), FS_OK);
     fs_lowering_options options = {FS_COST_IDEAL, FS_LOWER_COUPLED};
     assert_int_equal(fs_lowering_new(f.topo, f.router, f.patterns, options, &f.lowering, &f.err), FS_OK);
     return f;
@@ -276,7 +276,7 @@ static void nodes_with_fewer_nics_work(void **state)
             plan_bytes(&f, plan, bytes);
             /* All NICs carry the same, in and out; between them the whole ring. */
             for (uint32_t d = 0; d < f.topo->n_devices; d++)
-                if (f.topo->devices[d].kind == FS_DEVICE_NIC)
+                if (fs_topo_device(f.topo, d).kind == FS_DEVICE_NIC)
                     near(egress(&f, bytes, d), 2 * 1e9 / nics * 2 * (n - 1) / n);
             if (nics <= 2) /* else the PCIe links of the GPUs bind */
                 near(plan->estimate_s, 1e9 / nics * 2 * (n - 1) / n / 10e9);

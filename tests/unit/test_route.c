@@ -10,7 +10,7 @@ static void expect_no_path(const char *line, const char *from, const char *to, c
 {
     fabric f = open_ideal(line);
     const fs_route *r = NULL;
-    assert_int_equal(fs_router_find(f.router, device(&f, from), device(&f, to), &r, &f.err), FS_E_TOPOLOGY);
+    assert_int_equal(fs_router_find(f.router, device(&f, from), device(&f, to), 0, &r, &f.err), FS_E_TOPOLOGY);
     assert_null(r);
     assert_string_equal(f.err.text, text);
     fabric_close(&f);
@@ -44,7 +44,7 @@ static void many_routes_stay_known(void **state)
         for (uint32_t b = 0; b < 32; b++) {
             const fs_route *r = NULL;
             if (a != b)
-                assert_int_equal(fs_router_find(f.router, f.topo->gpus[a], f.topo->gpus[b], &r, &f.err), FS_OK);
+                assert_int_equal(fs_router_find(f.router, f.topo->gpus[a], f.topo->gpus[b], 0, &r, &f.err), FS_OK);
         }
     }
     assert_ptr_equal(route(&f, "gpu0", "gpu1"), first);
@@ -85,7 +85,7 @@ static void unequal_lanes_meet_in_the_smaller(void **state)
     }
     assert_int_equal(fs_spec_freeze(spec, &f.topo, &f.err), FS_OK);
     fs_spec_free(spec);
-    assert_int_equal(fs_router_new(f.topo, false, &f.router, &f.err), FS_OK);
+    assert_int_equal(fs_router_new(f.topo, (fs_router_options){0}, &f.router, &f.err), FS_OK);
     const fs_route *r = route(&f, "a", "b");
     near(fraction(&f, r, "a", "sw0"), 4.0 / 14);
     near(fraction(&f, r, "sw1", "b"), 4.0 / 14);
@@ -119,7 +119,8 @@ static void dgx1_pairs_without_nvlink_take_pcie(void **state)
     near(direct->bandwidth_Bps, 50e9);
     assert_int_equal(far->worst_class, FS_CLASS_CPU);
     for (uint32_t i = 0; i < far->n_shares; i++)
-        assert_int_not_equal(f.topo->link_types[f.topo->links[far->shares[i].resource].type].class_, FS_CLASS_NVLINK);
+        assert_int_not_equal(f.topo->link_types[fs_topo_link(f.topo, far->shares[i].resource).type].class_,
+                             FS_CLASS_NVLINK);
     fabric_close(&f);
 }
 
@@ -166,8 +167,8 @@ static void a_single_path_takes_the_lowest_links(void **state)
     fabric f = open_ideal("topologies/dgx2h.xml");
     fs_router *single;
     const fs_route *r;
-    assert_int_equal(fs_router_new(f.topo, true, &single, &f.err), FS_OK);
-    assert_int_equal(fs_router_find(single, f.topo->gpus[0], f.topo->gpus[8], &r, &f.err), FS_OK);
+    assert_int_equal(fs_router_new(f.topo, (fs_router_options){.single_path = true}, &single, &f.err), FS_OK);
+    assert_int_equal(fs_router_find(single, f.topo->gpus[0], f.topo->gpus[8], 0, &r, &f.err), FS_OK);
     assert_int_equal(r->n_shares, 3);
     assert_int_equal(r->hops, 3);
     for (uint32_t i = 0; i < 3; i++)
@@ -189,9 +190,9 @@ static void the_order_of_questions_does_not_matter(void **state)
             fs_router *router;
             if (src == dst)
                 continue;
-            fs_status status = fs_router_find(f.router, src, dst, &r, &f.err);
-            assert_int_equal(fs_router_new(f.topo, false, &router, &f.err), FS_OK);
-            assert_int_equal(fs_router_find(router, src, dst, &fresh, &f.err), status);
+            fs_status status = fs_router_find(f.router, src, dst, 0, &r, &f.err);
+            assert_int_equal(fs_router_new(f.topo, (fs_router_options){0}, &router, &f.err), FS_OK);
+            assert_int_equal(fs_router_find(router, src, dst, 0, &fresh, &f.err), status);
             fs_route none = {0}; /* NVSwitches have no way off their board */
             r = status == FS_OK ? r : &none;
             fresh = status == FS_OK ? fresh : &none;
@@ -218,9 +219,9 @@ static void memory_may_run_out(void **state)
         const fs_route *found = NULL;
         uint64_t live = fs_mem_live();
         fs_mem_fail_after(k);
-        status = fs_router_new(f.topo, false, &r, &f.err);
+        status = fs_router_new(f.topo, (fs_router_options){0}, &r, &f.err);
         if (status == FS_OK)
-            status = fs_router_find(r, f.topo->gpus[0], f.topo->gpus[8], &found, &f.err);
+            status = fs_router_find(r, f.topo->gpus[0], f.topo->gpus[8], 0, &found, &f.err);
         fs_mem_fail_after(0);
         if (status != FS_OK) {
             assert_int_equal(status, FS_E_NOMEM);

@@ -49,7 +49,7 @@ static fs_status try_run(const char *line, const fs_work *work, const fs_sched_c
     fs_job *job = NULL;
     fs_engine *engine = NULL;
     fs_lowering_options how = {.cost = FS_COST_IDEAL};
-    ASSERT_OK(fs_router_new(topo, false, &router, &failure));
+    ASSERT_OK(fs_router_new(topo, (fs_router_options){0}, &router, &failure));
     ASSERT_OK(fs_lowering_new(topo, router, patterns, how, &lowering, &failure));
     ASSERT_OK(fs_fold(work, topo, lowering, patterns, FS_COST_IDEAL, &job, &failure));
     fs_engine_def def = {
@@ -454,7 +454,7 @@ static void out_of_memory(void **state)
     fs_lowering *lowering = NULL;
     fs_job *job = NULL;
     fs_lowering_options how = {.cost = FS_COST_IDEAL, .mode = FS_LOWER_MESSAGES};
-    ASSERT_OK(fs_router_new(topo, false, &router, &failure));
+    ASSERT_OK(fs_router_new(topo, (fs_router_options){0}, &router, &failure));
     ASSERT_OK(fs_lowering_new(topo, router, patterns, how, &lowering, &failure));
     ASSERT_OK(fs_fold(work, topo, lowering, patterns, FS_COST_IDEAL, &job, &failure));
     fs_engine_def def = {

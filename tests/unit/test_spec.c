@@ -336,20 +336,23 @@ static void freezing_lays_out_arrays(void **state)
     assert_int_equal(topo->gpus[1], 3);
     const uint32_t rails[] = {0, FS_NONE, 0, FS_NONE, 1, FS_NONE}, index[] = {0, 0, 1, 1, 2, 3};
     for (uint32_t i = 0; i < 6; i++) {
-        assert_int_equal(topo->devices[i].rail, rails[i]);
-        assert_int_equal(topo->devices[i].index, index[i]);
+        assert_int_equal(fs_topo_device(topo, i).rail, rails[i]);
+        assert_int_equal(fs_topo_device(topo, i).index, index[i]);
         assert_int_equal(fs_topo_find(topo, devices[i].name), i);
     }
     assert_int_equal(fs_topo_find(topo, "g2"), FS_NONE);
     assert_int_equal(topo->n_links, 4);
-    assert_int_equal(topo->links[1].src, 2);
-    assert_int_equal(topo->links[1].dst, 1);
-    assert_true(topo->links[0].bandwidth_Bps == 20e9 && topo->links[0].effective_Bps == 16e9);
-    assert_true(topo->links[0].latency_s == 1e-6);
-    assert_true(topo->links[1].latency_s == 2e-6); /* of the link and of the NIC that it leaves */
+    assert_int_equal(fs_topo_link(topo, 1).src, 2);
+    assert_int_equal(fs_topo_link(topo, 1).dst, 1);
+    assert_true(fs_topo_link(topo, 0).bandwidth_Bps == 20e9 && fs_topo_link(topo, 0).effective_Bps == 16e9);
+    assert_true(fs_topo_link(topo, 0).latency_s == 1e-6);
+    assert_true(fs_topo_link(topo, 1).latency_s == 2e-6); /* of the link and of the NIC that it leaves */
     const uint32_t begin[] = {0, 0, 1, 3, 4, 4, 4}, out[] = {0, 1, 2, 3};
-    assert_memory_equal(topo->out_begin, begin, sizeof begin);
-    assert_memory_equal(topo->out_links, out, sizeof out);
+    for (uint32_t d = 0; d < 6; d++) {
+        assert_int_equal(fs_topo_out_count(topo, d), begin[d + 1] - begin[d]);
+        for (uint32_t i = begin[d]; i < begin[d + 1]; i++)
+            assert_int_equal(fs_topo_out_link(topo, d, i - begin[d]), out[i]);
+    }
     char name[64];
     assert_string_equal(fs_link_name(topo, 3, name, sizeof name), "g1 -> n1");
     fs_topo_free(topo);
@@ -402,19 +405,20 @@ static void one_line_figures(void **state)
     uint32_t sw = fs_topo_find(topo, "node1/nvsw0"), leaf = fs_topo_find(topo, "leaf1"),
              rail = fs_topo_find(topo, "node1/nic1");
     assert_int_not_equal(fs_topo_find(topo, "spine0"), FS_NONE);
-    assert_int_equal(topo->devices[sw].node, 1);
-    assert_true(topo->parts[topo->devices[sw].part].multicast);
-    assert_int_equal(topo->devices[leaf].node, FS_NONE);
-    assert_int_equal(topo->devices[rail].rail, 1);
+    assert_int_equal(fs_topo_device(topo, sw).node, 1);
+    assert_true(topo->parts[fs_topo_device(topo, sw).part].multicast);
+    assert_int_equal(fs_topo_device(topo, leaf).node, FS_NONE);
+    assert_int_equal(fs_topo_device(topo, rail).rail, 1);
     uint32_t seen = 0;
-    for (uint32_t i = topo->out_begin[rail]; i < topo->out_begin[rail + 1]; i++) {
-        const fs_link *l = &topo->links[topo->out_links[i]];
-        bool net = topo->link_types[l->type].class_ == FS_CLASS_NET;
-        assert_true(l->bandwidth_Bps == 25e9 && l->effective_Bps == 20e9 && l->latency_s == (net ? 1e-6 : 0));
-        seen += net ? l->dst == leaf : topo->devices[l->dst].kind == FS_DEVICE_GPU;
+    for (uint32_t i = 0; i < fs_topo_out_count(topo, rail); i++) {
+        const fs_link l = fs_topo_link(topo, fs_topo_out_link(topo, rail, i));
+        bool net = topo->link_types[l.type].class_ == FS_CLASS_NET;
+        assert_true(l.bandwidth_Bps == 25e9 && l.effective_Bps == 20e9 && l.latency_s == (net ? 1e-6 : 0));
+        seen += net ? l.dst == leaf : fs_topo_device(topo, l.dst).kind == FS_DEVICE_GPU;
     }
     assert_int_equal(seen, 2);
-    assert_true(topo->links[topo->n_links - 2].bandwidth_Bps == 50e9); /* leaf to spine: as many lanes as nodes */
+    assert_true(fs_topo_link(topo, topo->n_links - 2).bandwidth_Bps ==
+                50e9); /* leaf to spine: as many lanes as nodes */
     fs_topo_free(topo);
 }
 

@@ -88,12 +88,12 @@ static void a_system_expands(void **state)
     assert_int_equal(topo->n_devices, 12);
     assert_int_equal(topo->n_links, 2 * (2 * 4 + 8));
     assert_int_equal(topo->n_nodes, 3);
-    assert_string_equal(topo->nodes[1], "node1");
-    assert_string_equal(topo->devices[5].name, "node1/gpu0");
-    assert_int_equal(topo->devices[9].rail, 1); /* node1/nic1 */
-    assert_int_equal(topo->devices[10].node, 2);
-    const fs_link *up = &topo->links[1]; /* node0/sw0 -> node0/gpu0 */
-    assert_true(up->bandwidth_Bps == 50e9 && up->effective_Bps == 40e9 && up->latency_s == 500e-9 + 300e-9);
+    assert_string_equal(FS_NODE_NAME(topo, 1), "node1");
+    assert_string_equal(FS_DEVICE_NAME(topo, 5), "node1/gpu0");
+    assert_int_equal(fs_topo_device(topo, 9).rail, 1); /* node1/nic1 */
+    assert_int_equal(fs_topo_device(topo, 10).node, 2);
+    const fs_link up = fs_topo_link(topo, 1); /* node0/sw0 -> node0/gpu0 */
+    assert_true(up.bandwidth_Bps == 50e9 && up.effective_Bps == 40e9 && up.latency_s == 500e-9 + 300e-9);
     const fs_part *g = &topo->parts[0];
     assert_true(g->peak_flops[FS_FP16] == 300e12 && g->peak_flops[FS_FP32] == 20e12 && g->peak_flops[FS_FP8] == 0);
     assert_true(g->mem_bytes == 40e9 && g->mem_Bps == 1.5e12 && g->gemm_efficiency == 0.75 && g->mem_efficiency == 0.9);
@@ -116,8 +116,8 @@ static void a_single_board_keeps_names(void **state)
     *strstr(head, " <system>") = '\0';
     strcat(head, "</fabsim>");
     assert_int_equal(parse(head, &topo, &err), FS_OK);
-    assert_string_equal(topo->devices[0].name, "gpu0");
-    assert_string_equal(topo->nodes[0], "b");
+    assert_string_equal(FS_DEVICE_NAME(topo, 0), "gpu0");
+    assert_string_equal(FS_NODE_NAME(topo, 0), "b");
     assert_int_equal(topo->n_nodes, 1);
     assert_true(topo->gpu_forwarding);
     fs_topo_free(topo);
@@ -146,7 +146,7 @@ static void a_place_without_count_is_not_numbered(void **state)
     char *a = replaced(valid, " count=\"2\"", "");
     char *b = replaced(a, "node[0-1]/", "node/");
     assert_int_equal(parse(b, &topo, &err), FS_OK);
-    assert_string_equal(topo->devices[0].name, "node/gpu0");
+    assert_string_equal(FS_DEVICE_NAME(topo, 0), "node/gpu0");
     fs_topo_free(topo);
     free(a);
     free(b);
@@ -484,7 +484,7 @@ static void overrides_apply(void **state)
     fs_topo *topo;
     fs_err err;
     assert_int_equal(set("nv", "bandwidth", "50GB/s", &topo, &err), FS_OK);
-    assert_true(topo->links[0].bandwidth_Bps == 100e9);
+    assert_true(fs_topo_link(topo, 0).bandwidth_Bps == 100e9);
     fs_topo_free(topo);
     assert_int_equal(set("g", "fp16", "1PFLOP/s", &topo, &err), FS_OK);
     assert_true(topo->parts[0].peak_flops[FS_FP16] == 1e15);
