@@ -229,7 +229,7 @@ static ran describe(const fs_watch *w, const fs_op *op, uint32_t program, uint32
         const fs_family *family = &job->work->families[op->family];
         one.row.family = family->name;
         if (op->kind != FS_OP_SEND)
-            one.row.ranks = family->begin[place + 1] - family->begin[place];
+            one.row.ranks = fs_family_size(family, place);
     }
     return one;
 }

@@ -64,7 +64,7 @@ static fs_status build_actors(fs_folding *b, fs_err *err)
     return FS_OK;
 }
 
-static fs_status fail_no_peak(const fs_folding *b, const fs_op *op, const fs_part *part, fs_err *err)
+static fs_status fail_no_peak(const fs_folding *b, const fs_op *op, uint8_t dtype, const fs_part *part, fs_err *err)
 {
     char has[128] = "";
     size_t length = 0;
@@ -73,29 +73,54 @@ static fs_status fail_no_peak(const fs_folding *b, const fs_op *op, const fs_par
             length +=
                 (size_t)snprintf(has + length, sizeof has - length, "%s%s", length ? ", " : "", fs_dtype_names[d]);
     return fs_fail_at(err, FS_E_TRACE, b->work->path, op->line, op->column,
-                      "GPU part '%.80s' has no peak rate for %s; it has %s", part->name, fs_dtype_names[op->dtype],
+                      "GPU part '%.80s' has no peak rate for %s; it has %s", part->name, fs_dtype_names[dtype],
                       length ? has : "none for any number format");
+}
+
+/* Seconds of each kernel list on a part, as far as the program uses it; negative: not known yet. */
+static fs_status time_list(const fs_folding *b, const fs_op *op, const fs_part *part, double *seconds, fs_err *err)
+{
+    const fs_kernel_list *list = &b->work->kernel_lists[op->kernels];
+    double sum = 0;
+    for (uint32_t i = 0; i < list->n; i++) {
+        const fs_kernel *k = &list->kernels[i];
+        double one = fs_gpu_kernel_s(part, k->flops, k->bytes, (fs_dtype)k->dtype, b->cost == FS_COST_IDEAL);
+        if (one < 0)
+            return fail_no_peak(b, op, k->dtype, part, err);
+        sum += k->count * one;
+    }
+    *seconds = sum;
+    return FS_OK;
 }
 
 static fs_status time_kernels(const fs_folding *b, const fs_program *program, const fs_part *part,
                               const double **seconds, fs_err *err)
 {
     double *time = fs_arena_alloc(b->arena, program->n_ops, sizeof *time);
-    if (!time)
-        return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < program->n_ops; i++) {
+    double *list = fs_alloc(b->work->n_kernel_lists, sizeof *list);
+    fs_status status = time && list ? FS_OK : fs_fail_nomem(err);
+    for (uint32_t i = 0; status == FS_OK && i < b->work->n_kernel_lists; i++)
+        list[i] = -1;
+    for (uint32_t i = 0; status == FS_OK && i < program->n_ops; i++) {
         const fs_op *op = &program->ops[i];
         if (op->kind != FS_OP_COMPUTE && op->kind != FS_OP_DELAY)
             continue;
         time[i] = op->duration_s;
         if (op->duration_s >= 0)
             continue;
+        if (op->kernels != FS_NONE) {
+            if (list[op->kernels] < 0)
+                status = time_list(b, op, part, &list[op->kernels], err);
+            time[i] = list[op->kernels];
+            continue;
+        }
         time[i] = fs_gpu_kernel_s(part, op->flops, op->bytes, (fs_dtype)op->dtype, b->cost == FS_COST_IDEAL);
         if (time[i] < 0)
-            return fail_no_peak(b, op, part, err);
+            status = fail_no_peak(b, op, op->dtype, part, err);
     }
+    fs_free(list);
     *seconds = time;
-    return FS_OK;
+    return status;
 }
 
 static fs_status build_durations(fs_folding *b, fs_err *err)
@@ -138,7 +163,7 @@ static fs_status build_meetings(fs_folding *b, fs_err *err)
     uint32_t n_meetings = 0, n_members = 0;
     for (uint32_t f = 0; f < work->n_families; f++) {
         n_meetings += work->families[f].n_groups;
-        n_members += work->families[f].begin[work->families[f].n_groups];
+        n_members += fs_family_members(&work->families[f]);
     }
     uint32_t *begin = fs_arena_alloc(b->arena, (size_t)n_meetings + 1, sizeof *begin);
     uint32_t *actors = fs_arena_alloc(b->arena, n_members, sizeof *actors);
@@ -154,12 +179,14 @@ static fs_status build_meetings(fs_folding *b, fs_err *err)
         for (uint32_t g = 0; g < family->n_groups; g++, meeting++) {
             begin[meeting] = member;
             group[meeting] = g;
-            for (uint32_t i = family->begin[g]; i < family->begin[g + 1]; i++)
-                actors[member++] = family->ranks[i];
+            for (uint32_t i = 0; i < fs_family_size(family, g); i++)
+                actors[member++] = fs_family_member(family, g, i);
         }
         uint32_t *row = of + (size_t)f * b->job->n_actors;
-        for (uint32_t rank = 0; rank < work->n_ranks; rank++)
-            row[rank] = family->group_of[rank] == FS_NONE ? FS_NONE : first + family->group_of[rank];
+        for (uint32_t rank = 0; rank < work->n_ranks; rank++) {
+            uint32_t group_of = fs_family_group_of(family, rank);
+            row[rank] = group_of == FS_NONE ? FS_NONE : first + group_of;
+        }
     }
     begin[n_meetings] = member;
     b->job->n_meetings = n_meetings;

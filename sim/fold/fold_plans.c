@@ -134,7 +134,7 @@ static uint32_t plan_index(const planner *p, uint32_t s, uint32_t actor)
     const signature_key *key = &p->signatures.data[s].key;
     if (key->program != FS_NONE)
         return p->job->plan_begin[s] + p->job->actor_index[actor];
-    return p->job->plan_begin[s] + p->work->families[key->family].group_of[p->job->actor_rank[actor]];
+    return p->job->plan_begin[s] + fs_family_group_of(&p->work->families[key->family], p->job->actor_rank[actor]);
 }
 
 static fs_status make_plan(planner *p, uint32_t s, uint32_t actor, const fs_plan **plan, fs_err *err)
@@ -144,9 +144,11 @@ static fs_status make_plan(planner *p, uint32_t s, uint32_t actor, const fs_plan
     uint32_t rank = p->job->actor_rank[actor], n = 0;
     if (key->program == FS_NONE) {
         const fs_family *family = &p->work->families[key->family];
-        uint32_t group = family->group_of[rank];
-        for (uint32_t i = family->begin[group]; i < family->begin[group + 1]; i++)
-            p->members[n++] = fs_fold_device(p->f, family->ranks[i]);
+        uint32_t group = fs_family_group_of(family, rank), size = fs_family_size(family, group);
+        while (n < size) {
+            uint32_t member = fs_family_member(family, group, n);
+            p->members[n++] = fs_fold_device(p->f, member);
+        }
     } else {
         p->members[n++] = fs_fold_device(p->f, rank);
         p->members[n++] = fs_fold_device(p->f, p->job->actor_rank[fs_job_peer(p->job, actor, op)]);

@@ -11,10 +11,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static const char *const field_names[FS_FIELDS] = {"op",         "id",    "name",  "stream",   "after", "duration_us",
-                                                   "duration_s", "flops", "bytes", "dtype",    "phase", "group",
-                                                   "size_bytes", "algo",  "proto", "sm_share", "root",  "to",
-                                                   "from",       "shift", "tag"};
+static const char *const field_names[FS_FIELDS] = {
+    "op",       "id",    "name",    "stream",    "after", "duration_us", "duration_s", "flops",
+    "bytes",    "dtype", "kernels", "phase",     "group", "size_bytes",  "algo",       "proto",
+    "sm_share", "root",  "load",    "transpose", "to",    "from",        "shift",      "tag"};
 
 #define BIT(field) (1u << (field))
 #define COMMON (BIT(FS_F_OP) | BIT(FS_F_ID) | BIT(FS_F_NAME) | BIT(FS_F_STREAM) | BIT(FS_F_AFTER) | BIT(FS_F_PHASE))
@@ -28,14 +28,15 @@ static const struct {
     fs_coll_kind coll;
     uint32_t fields;
 } op_kinds[] = {
-    {FS_OP_COMPUTE, FS_SENDRECV, COMMON | DURATION | BIT(FS_F_FLOPS) | BIT(FS_F_BYTES) | BIT(FS_F_DTYPE)},
+    {FS_OP_COMPUTE, FS_SENDRECV,
+     COMMON | DURATION | BIT(FS_F_FLOPS) | BIT(FS_F_BYTES) | BIT(FS_F_DTYPE) | BIT(FS_F_KERNELS)},
     {FS_OP_DELAY, FS_SENDRECV, COMMON | DURATION},
     {FS_OP_SEND, FS_SENDRECV, MESSAGE | BIT(FS_F_TO)},
     {FS_OP_RECV, FS_SENDRECV, MESSAGE | BIT(FS_F_FROM)},
     {FS_OP_COLLECTIVE, FS_ALL_REDUCE, COLLECTIVE},
     {FS_OP_COLLECTIVE, FS_ALL_GATHER, COLLECTIVE},
     {FS_OP_COLLECTIVE, FS_REDUCE_SCATTER, COLLECTIVE},
-    {FS_OP_COLLECTIVE, FS_ALL_TO_ALL, COLLECTIVE},
+    {FS_OP_COLLECTIVE, FS_ALL_TO_ALL, COLLECTIVE | BIT(FS_F_LOAD) | BIT(FS_F_TRANSPOSE)},
     {FS_OP_COLLECTIVE, FS_BROADCAST, COLLECTIVE | BIT(FS_F_ROOT)},
     {FS_OP_COLLECTIVE, FS_REDUCE, COLLECTIVE | BIT(FS_F_ROOT)},
     {FS_OP_COLLECTIVE, FS_BARRIER, COMMON | BIT(FS_F_GROUP)},
@@ -251,6 +252,7 @@ static fs_status read_duration(fs_ops_reader *r, double *seconds)
 static fs_status read_compute(fs_ops_reader *r, fs_op *op)
 {
     const fs_json *amount = r->field[FS_F_FLOPS] ? r->field[FS_F_FLOPS] : r->field[FS_F_BYTES];
+    const fs_json *kernels = r->field[FS_F_KERNELS];
     fs_status status = read_duration(r, &op->duration_s);
     if (status == FS_OK)
         status = quantity(r, FS_F_FLOPS, false, FS_UNIT_FLOP, FS_TRACE_FLOPS_MAX, &op->flops);
@@ -262,9 +264,13 @@ static fs_status read_compute(fs_ops_reader *r, fs_op *op)
         return status;
     if (amount && op->duration_s >= 0)
         return fs_json_fail(r->doc, amount, true, r->err, "a compute op has a duration, or flops and bytes, not both");
+    if (kernels && (amount || r->field[FS_F_DTYPE] || op->duration_s >= 0))
+        return fs_json_fail(r->doc, kernels, true, r->err, "'kernels' have flops, bytes and dtype of their own");
+    if (kernels)
+        return fs_ops_kernels(r, kernels, &op->kernels);
     if (!amount && op->duration_s < 0)
         return fs_json_fail(r->doc, r->op_json, false, r->err,
-                            "a compute op needs 'duration_us', or 'flops' and 'bytes'");
+                            "a compute op needs 'duration_us', or 'flops' and 'bytes', or 'kernels'");
     return FS_OK;
 }
 
@@ -289,6 +295,12 @@ static fs_status read_collective(fs_ops_reader *r, fs_op *op)
         status = choice(r, FS_F_PROTO, fs_proto_names, FS_PROTOS, &op->proto);
     if (status == FS_OK)
         status = unsigned_number(r, FS_F_ROOT, false, r->n_ranks - 1, &op->root);
+    if (status == FS_OK && r->field[FS_F_LOAD])
+        status = fs_ops_load(r, r->field[FS_F_LOAD], &op->load);
+    if (status == FS_OK && r->field[FS_F_TRANSPOSE])
+        status = fs_json_bool_in(r->doc, r->op_json, "transpose", true, &op->transpose, r->err);
+    if (status == FS_OK && r->field[FS_F_TRANSPOSE] && op->load == FS_NONE)
+        return fs_json_fail(r->doc, r->field[FS_F_TRANSPOSE], true, r->err, "'transpose' goes with 'load'");
     return status == FS_OK ? read_share(r, op) : status;
 }
 

@@ -1,5 +1,5 @@
-/* ops_reader.h - a reader of ops traces at work: ops_trace.c has the document and its programs, ops_fields.c one op.
- * Private to these two. */
+/* ops_reader.h - a reader of ops traces at work: ops_trace.c has the document and its programs, ops_fields.c one op,
+ * ops_lists.c kernel lists and loads. Private to these. */
 #ifndef FS_OPS_READER_H
 #define FS_OPS_READER_H
 
@@ -19,6 +19,7 @@ enum {
     FS_F_FLOPS,
     FS_F_BYTES,
     FS_F_DTYPE,
+    FS_F_KERNELS,
     FS_F_PHASE,
     FS_F_GROUP,
     FS_F_SIZE,
@@ -26,6 +27,8 @@ enum {
     FS_F_PROTO,
     FS_F_SM_SHARE,
     FS_F_ROOT,
+    FS_F_LOAD,
+    FS_F_TRANSPOSE,
     FS_F_TO,
     FS_F_FROM,
     FS_F_SHIFT,
@@ -35,6 +38,13 @@ enum {
 
 typedef FS_VEC(uint32_t) fs_uint_list;
 
+/* Lists that the document names, and their ids in the builder. */
+typedef struct fs_named_lists {
+    FS_VEC(const char *) names;
+    fs_uint_list ids; /* (names.count) */
+    fs_index index;   /* of names */
+} fs_named_lists;
+
 typedef struct fs_ops_reader {
     const fs_json_doc *doc;
     fs_work_builder *b;
@@ -42,6 +52,7 @@ typedef struct fs_ops_reader {
     uint32_t n_ranks;
     const char *families[FS_FAMILIES_MAX]; /* names, by id */
     uint32_t n_families;
+    fs_named_lists kernels, loads;
 
     /* The program being read. */
     uint32_t program, n_ops;
@@ -58,6 +69,12 @@ typedef struct fs_ops_reader {
 
 /* An error of the builder knows no place: give it that of the value to blame. */
 fs_status fs_ops_blame(const fs_ops_reader *r, const fs_json *value, fs_status status);
+
+/* The document's "kernels" and "loads", and what an op says of them: a name there, or the list itself. */
+FS_MUST_CHECK fs_status fs_ops_read_lists(fs_ops_reader *r, const fs_json *kernels, const fs_json *loads);
+FS_MUST_CHECK fs_status fs_ops_kernels(fs_ops_reader *r, const fs_json *value, uint32_t *id);
+FS_MUST_CHECK fs_status fs_ops_load(fs_ops_reader *r, const fs_json *value, uint32_t *id);
+void fs_ops_free_lists(fs_ops_reader *r);
 
 /* Fill ids and by_id from all ops of a program; the caller frees both, also where it fails. */
 FS_MUST_CHECK fs_status fs_ops_collect_ids(fs_ops_reader *r, const fs_json *ops);

@@ -1,5 +1,5 @@
 /* ops_trace.c - kind "ops": programs written out op by op (docs/FORMATS.md, Trace). Here: ranks, groups, programs,
- * totals; ops_fields.c reads the ops. Cost: O(values of the document). */
+ * totals; ops_fields.c reads the ops, ops_lists.c kernel lists and loads. Cost: O(values of the document). */
 #include "work/ops_reader.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ static fs_status push_rank(const fs_ops_reader *r, const fs_json *value, uint64_
 }
 
 /* Digits at *text, fewer than 10 of them; moves *text behind them. */
-static bool read_digits(const char **text, uint64_t *number)
+static bool read_number(const char **text, uint64_t *number)
 {
     uint32_t digits = 0;
     for (*number = 0; **text >= '0' && **text <= '9' && digits < 10; ++*text, digits++)
@@ -47,11 +47,11 @@ static fs_status read_rank_text(const fs_ops_reader *r, const fs_json *value, fs
         status = push_rank(r, value, rank, ranks);
     for (bool more = !all; more && status == FS_OK;) {
         uint64_t first, last;
-        bool good = read_digits(&text, &first);
+        bool good = read_number(&text, &first);
         last = first;
         if (good && *text == '-') {
             text++;
-            good = read_digits(&text, &last) && first <= last;
+            good = read_number(&text, &last) && first <= last;
         }
         if (!good || (*text != ',' && *text != '\0'))
             return fs_json_fail(r->doc, value, false, r->err,
@@ -82,11 +82,45 @@ static fs_status read_ranks(const fs_ops_reader *r, const fs_json *value, fs_uin
     return status;
 }
 
+/* One number, or a list of as many as the other key has. */
+static fs_status read_digit_list(const fs_ops_reader *r, const fs_json *value, uint32_t *numbers, uint32_t *n)
+{
+    for (const fs_json *v = fs_json_first(value); v; v = fs_json_next(v)) {
+        double number = fs_json_kind(v) == FS_JSON_NUMBER ? fs_json_number(v) : 0;
+        if (!(number >= 1 && number <= r->n_ranks) || number > (double)(uint32_t)number)
+            return fs_json_fail(r->doc, v, false, r->err, "expected a whole number, 1 to %u", r->n_ranks);
+        if (*n == FS_FAMILY_DIGITS_MAX)
+            return fs_json_fail(r->doc, v, false, r->err, "at most %d sizes and strides", FS_FAMILY_DIGITS_MAX);
+        numbers[(*n)++] = (uint32_t)number;
+    }
+    return FS_OK;
+}
+
+/* {"size": [..], "stride": [..]}: ranks that differ in several digits. */
+static fs_status read_digits(fs_ops_reader *r, const fs_json *value, const char *name, uint32_t *id)
+{
+    const fs_json *size = fs_json_get(value, "size"), *stride = fs_json_get(value, "stride");
+    uint32_t sizes[FS_FAMILY_DIGITS_MAX], strides[FS_FAMILY_DIGITS_MAX], n = 0, n_strides = 0;
+    fs_digit digits[FS_FAMILY_DIGITS_MAX];
+    if (fs_json_kind(stride) != FS_JSON_ARRAY)
+        return fs_json_fail(r->doc, value, false, r->err, "'size' is a list, so 'stride' is one of as many numbers");
+    fs_status status = read_digit_list(r, size, sizes, &n);
+    if (status == FS_OK)
+        status = read_digit_list(r, stride, strides, &n_strides);
+    if (status == FS_OK && n != n_strides)
+        status = fs_json_fail(r->doc, stride, false, r->err, "%u sizes, but %u strides", n, n_strides);
+    for (uint32_t i = 0; i < n; i++)
+        digits[i] = (fs_digit){sizes[i], strides[i]};
+    return status == FS_OK ? fs_work_family_digits(r->b, name, digits, n, id, r->err) : status;
+}
+
 static fs_status read_strided(fs_ops_reader *r, const fs_json *value, const char *name, uint32_t *id)
 {
     static const char *const keys[] = {"size", "stride"};
     uint64_t size = 0, stride = 1;
     fs_status status = fs_json_only(r->doc, value, keys, COUNT(keys), r->err);
+    if (status == FS_OK && fs_json_kind(fs_json_get(value, "size")) == FS_JSON_ARRAY)
+        return read_digits(r, value, name, id);
     if (status == FS_OK)
         status = fs_json_uint_in(r->doc, value, "size", true, 1, r->n_ranks, &size, r->err);
     if (status == FS_OK)
@@ -262,8 +296,8 @@ static fs_status read_totals(const fs_ops_reader *r, const fs_json *json)
 
 fs_status fs_trace_read_ops(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {"fabsim",    "kind",   "name",     "note",  "ranks",
-                                       "placement", "groups", "programs", "totals"};
+    static const char *const keys[] = {"fabsim", "kind",    "name",  "note",     "ranks", "placement",
+                                       "groups", "kernels", "loads", "programs", "totals"};
     const fs_json *root = fs_json_root(doc), *programs = fs_json_get(root, "programs");
     fs_ops_reader r = {.doc = doc, .b = b, .err = err, .at = {.doc = doc}};
     uint64_t n_ranks = 0;
@@ -284,6 +318,8 @@ fs_status fs_trace_read_ops(const fs_json_doc *doc, fs_work_builder *b, fs_err *
         status = read_groups(&r, fs_json_get(root, "groups"));
     if (status == FS_OK)
         status = read_totals(&r, fs_json_get(root, "totals"));
+    if (status == FS_OK)
+        status = fs_ops_read_lists(&r, fs_json_get(root, "kernels"), fs_json_get(root, "loads"));
     if (status == FS_OK && (fs_json_kind(programs) != FS_JSON_ARRAY || fs_json_count(programs) == 0))
         status = fs_json_fail(doc, programs ? programs : root, false, err,
                               "an ops trace needs 'programs', a list of at least one");
@@ -291,5 +327,6 @@ fs_status fs_trace_read_ops(const fs_json_doc *doc, fs_work_builder *b, fs_err *
     for (const fs_json *p = status == FS_OK ? fs_json_first(programs) : NULL; p && status == FS_OK; p = fs_json_next(p))
         status = read_program(&r, p, number++);
     fs_free(r.deps.data);
+    fs_ops_free_lists(&r);
     return status;
 }

@@ -22,10 +22,10 @@ uint32_t fs_work_peer(const fs_work *work, uint32_t family, int32_t peer, uint32
     if (family == FS_NONE)
         return (uint32_t)peer;
     const fs_family *f = &work->families[family];
-    uint32_t begin = f->begin[f->group_of[rank]];
-    int64_t size = (int64_t)f->begin[f->group_of[rank] + 1] - begin;
-    int64_t position = ((int64_t)f->position_of[rank] + peer) % size;
-    return f->ranks[begin + (uint32_t)(position < 0 ? position + size : position)];
+    uint32_t group = fs_family_group_of(f, rank);
+    int64_t size = fs_family_size(f, group);
+    int64_t position = ((int64_t)fs_family_position(f, rank) + peer) % size;
+    return fs_family_member(f, group, (uint32_t)(position < 0 ? position + size : position));
 }
 
 /* The trace as read, and what was changed about it. */

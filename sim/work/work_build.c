@@ -3,47 +3,17 @@
  * Everything that survives goes into one arena from the start, which the frozen work takes over: freezing copies no
  * op. A program's arrays grow by doubling inside the arena; fs_work_reserve avoids what that leaves behind.
  * Cost: O(1) per call apart from the lengths given. */
-#include "work/work_build.h"
+#include "work/work_builder.h"
 
-#include "base/index.h"
-#include "base/mem.h"
-#include "base/num.h"
 #include "base/rng.h"
 #include "work/work_check.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Ranks summed over families: 16 families of the largest job. Bounds what a short trace can make us allocate. */
-enum { FAMILY_RANKS_MAX = 16 * FS_RANKS_MAX };
 enum { FIRST_OPS = 16 };
 /* 2^31 - 1 ops in a program, so that op numbers and their doubles fit into uint32_t. */
 #define OPS_MAX ((uint32_t)INT32_MAX)
-
-typedef struct interned {
-    FS_VEC(const char *) names;
-    fs_index index;
-} interned;
-
-typedef struct draft {
-    const char *name;
-    fs_op *ops;          /* (op_capacity) */
-    uint32_t *dep_begin; /* (op_capacity + 1) */
-    uint32_t *deps;      /* (dep_capacity) */
-    uint32_t n_ops, op_capacity, n_deps, dep_capacity, n_ranks;
-} draft;
-
-struct fs_work_builder {
-    fs_arena *arena;
-    const char *name, *kind, *path, *note;
-    uint64_t hash;
-    fs_totals totals;
-    uint32_t n_ranks;
-    uint32_t *gpu_of, *program_of; /* (n_ranks) */
-    interned streams, labels;
-    FS_VEC(fs_family) families;
-    FS_VEC(draft) programs;
-};
 
 fs_work_builder *fs_work_builder_new(const char *name, const char *kind, const char *path)
 {
@@ -72,12 +42,14 @@ void fs_work_builder_free(fs_work_builder *b)
     fs_free(b->labels.names.data);
     fs_index_free(&b->labels.index);
     fs_free(b->families.data);
+    fs_free(b->lists.data);
+    fs_index_free(&b->list_index);
+    fs_free(b->loads.data);
+    fs_index_free(&b->load_index);
     fs_free(b->programs.data);
     fs_arena_free(b->arena);
     fs_free(b);
 }
-
-#define BAD(b, err, ...) fs_fail_at(err, FS_E_TRACE, (b)->path, 0, 0, __VA_ARGS__)
 
 /* ---- names ---------------------------------------------------------------------------------------------------- */
 
@@ -86,7 +58,7 @@ static uint64_t hash_of(const char *name)
     return fs_hash_bytes(FS_HASH_START, name, strlen(name));
 }
 
-static uint32_t find_name(const interned *table, const char *name, uint64_t hash)
+static uint32_t find_name(const fs_interned *table, const char *name, uint64_t hash)
 {
     fs_index_probe probe = fs_index_search(&table->index, hash);
     uint32_t id = fs_index_next(&probe);
@@ -95,7 +67,7 @@ static uint32_t find_name(const interned *table, const char *name, uint64_t hash
     return id;
 }
 
-static fs_status intern(fs_work_builder *b, interned *table, const char *name, uint32_t *id, fs_err *err)
+static fs_status intern(fs_work_builder *b, fs_interned *table, const char *name, uint32_t *id, fs_err *err)
 {
     uint64_t hash = hash_of(name);
     uint32_t known = find_name(table, name, hash);
@@ -117,7 +89,7 @@ fs_status fs_work_stream(fs_work_builder *b, const char *name, uint16_t *stream,
 {
     uint32_t id = 0;
     if (b->streams.names.count == FS_STREAMS_MAX && find_name(&b->streams, name, hash_of(name)) == FS_NONE)
-        return BAD(b, err, "more than %d streams", FS_STREAMS_MAX);
+        return FS_BAD_WORK(b, err, "more than %d streams", FS_STREAMS_MAX);
     fs_status status = intern(b, &b->streams, name, &id, err);
     if (status == FS_OK)
         *stream = (uint16_t)id;
@@ -134,9 +106,9 @@ fs_status fs_work_name(fs_work_builder *b, const char *name, uint32_t *id, fs_er
 fs_status fs_work_set_ranks(fs_work_builder *b, uint32_t n_ranks, fs_err *err)
 {
     if (b->n_ranks != 0)
-        return BAD(b, err, "the number of ranks is set twice");
+        return FS_BAD_WORK(b, err, "the number of ranks is set twice");
     if (n_ranks < 1 || n_ranks > FS_RANKS_MAX)
-        return BAD(b, err, "%u ranks, expected 1 to %d", n_ranks, FS_RANKS_MAX);
+        return FS_BAD_WORK(b, err, "%u ranks, expected 1 to %d", n_ranks, FS_RANKS_MAX);
     uint32_t *gpu_of = fs_arena_alloc(b->arena, n_ranks, sizeof *gpu_of);
     uint32_t *program_of = fs_arena_alloc(b->arena, n_ranks, sizeof *program_of);
     if (gpu_of == NULL || program_of == NULL)
@@ -155,114 +127,20 @@ fs_status fs_work_set_ranks(fs_work_builder *b, uint32_t n_ranks, fs_err *err)
 fs_status fs_work_place(fs_work_builder *b, uint32_t rank, uint32_t gpu, fs_err *err)
 {
     if (rank >= b->n_ranks)
-        return BAD(b, err, "rank %u is placed, but there are %u ranks", rank, b->n_ranks);
+        return FS_BAD_WORK(b, err, "rank %u is placed, but there are %u ranks", rank, b->n_ranks);
     if (gpu >= FS_RANKS_MAX)
-        return BAD(b, err, "GPU number %u, expected 0 to %d", gpu, FS_RANKS_MAX - 1);
+        return FS_BAD_WORK(b, err, "GPU number %u, expected 0 to %d", gpu, FS_RANKS_MAX - 1);
     b->gpu_of[rank] = gpu;
     return FS_OK;
-}
-
-/* A family with its arrays, all ranks in no group yet. */
-static fs_status new_family(fs_work_builder *b, const char *name, uint32_t n_groups, uint32_t n_members,
-                            fs_family *family, fs_err *err)
-{
-    for (uint32_t i = 0; i < b->families.count; i++)
-        if (strcmp(b->families.data[i].name, name) == 0)
-            return BAD(b, err, "group '%s' is defined twice", name);
-    if (b->families.count == FS_FAMILIES_MAX || ((uint64_t)b->families.count + 1) * b->n_ranks > FAMILY_RANKS_MAX)
-        return BAD(b, err, "too many groups: at most %d, and at most %d counted once for each rank", FS_FAMILIES_MAX,
-                   FAMILY_RANKS_MAX);
-    uint32_t *group_of = fs_arena_alloc(b->arena, b->n_ranks, sizeof *group_of);
-    family->name = fs_arena_strdup(b->arena, name);
-    family->n_groups = n_groups;
-    family->begin = fs_arena_alloc(b->arena, (size_t)n_groups + 1, sizeof *family->begin);
-    family->ranks = fs_arena_alloc(b->arena, n_members, sizeof *family->ranks);
-    family->position_of = fs_arena_alloc(b->arena, b->n_ranks, sizeof *family->position_of);
-    family->group_of = group_of;
-    if (!family->name || !family->begin || !family->ranks || !family->group_of || !family->position_of)
-        return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < b->n_ranks; i++)
-        group_of[i] = FS_NONE;
-    return FS_OK;
-}
-
-static fs_status keep_family(fs_work_builder *b, const fs_family *family, uint32_t *id, fs_err *err)
-{
-    if (FS_PUSH(&b->families, *family) == NULL)
-        return fs_fail_nomem(err);
-    *id = b->families.count - 1;
-    return FS_OK;
-}
-
-fs_status fs_work_family_strided(fs_work_builder *b, const char *name, uint32_t size, uint32_t stride, uint32_t *id,
-                                 fs_err *err)
-{
-    uint64_t block = (uint64_t)size * stride;
-    if (block == 0 || block > b->n_ranks || b->n_ranks % block != 0)
-        return BAD(b, err, "group '%s': size %u x stride %u does not divide %u ranks", name, size, stride, b->n_ranks);
-    if (b->families.count > 0 && size == b->n_ranks && strcmp(name, b->families.data[0].name) == 0) {
-        *id = 0; /* the world, said again */
-        return FS_OK;
-    }
-    fs_family family;
-    uint32_t n_groups = b->n_ranks / size;
-    fs_status status = new_family(b, name, n_groups, b->n_ranks, &family, err);
-    if (status != FS_OK)
-        return status;
-    /* The arrays are ours until the family is kept; the published type is const. */
-    uint32_t *begin = (uint32_t *)family.begin, *ranks = (uint32_t *)family.ranks;
-    uint32_t *group_of = (uint32_t *)family.group_of, *position_of = (uint32_t *)family.position_of;
-    for (uint32_t g = 0; g < n_groups; g++) {
-        uint32_t first = g / stride * (uint32_t)block + g % stride;
-        begin[g + 1] = begin[g] + size;
-        for (uint32_t i = 0; i < size; i++) {
-            uint32_t rank = first + i * stride;
-            ranks[begin[g] + i] = rank;
-            group_of[rank] = g;
-            position_of[rank] = i;
-        }
-    }
-    return keep_family(b, &family, id, err);
-}
-
-fs_status fs_work_family_explicit(fs_work_builder *b, const char *name, const uint32_t *begin, uint32_t n_groups,
-                                  const uint32_t *ranks, uint32_t *id, fs_err *err)
-{
-    fs_family family;
-    for (uint32_t g = 0; g < n_groups; g++)
-        if (begin[g] >= begin[g + 1])
-            return BAD(b, err, "group '%s' has an empty set of ranks", name);
-    if (n_groups == 0 || begin[n_groups] > b->n_ranks)
-        return BAD(b, err,
-                   n_groups == 0 ? "group '%s' has no ranks" : "group '%s' has more members than there are ranks",
-                   name);
-    fs_status status = new_family(b, name, n_groups, begin[n_groups], &family, err);
-    if (status != FS_OK)
-        return status;
-    uint32_t *group_of = (uint32_t *)family.group_of, *position_of = (uint32_t *)family.position_of;
-    memcpy((uint32_t *)family.begin, begin, ((size_t)n_groups + 1) * sizeof *begin);
-    memcpy((uint32_t *)family.ranks, ranks, begin[n_groups] * sizeof *ranks);
-    for (uint32_t g = 0; g < n_groups; g++) {
-        for (uint32_t i = begin[g]; i < begin[g + 1]; i++) {
-            uint32_t rank = ranks[i];
-            if (rank >= b->n_ranks)
-                return BAD(b, err, "group '%s' names rank %u, but there are %u ranks", name, rank, b->n_ranks);
-            if (group_of[rank] != FS_NONE)
-                return BAD(b, err, "group '%s' holds rank %u twice; its sets must be disjoint", name, rank);
-            group_of[rank] = g;
-            position_of[rank] = i - begin[g];
-        }
-    }
-    return keep_family(b, &family, id, err);
 }
 
 /* ---- programs ------------------------------------------------------------------------------------------------- */
 
 fs_status fs_work_program(fs_work_builder *b, const char *name, uint32_t *program, fs_err *err)
 {
-    draft p = {.name = fs_arena_strdup(b->arena, name)};
+    fs_draft p = {.name = fs_arena_strdup(b->arena, name)};
     if (b->programs.count > FS_RANKS_MAX)
-        return BAD(b, err, "more than %d programs", FS_RANKS_MAX);
+        return FS_BAD_WORK(b, err, "more than %d programs", FS_RANKS_MAX);
     if (p.name == NULL || FS_PUSH(&b->programs, p) == NULL)
         return fs_fail_nomem(err);
     *program = b->programs.count - 1;
@@ -277,7 +155,7 @@ static bool grow(fs_arena *arena, void *data, uint32_t count, size_t size, uint3
     return *grown != NULL;
 }
 
-static bool grow_ops(fs_arena *arena, draft *p, uint32_t capacity)
+static bool grow_ops(fs_arena *arena, fs_draft *p, uint32_t capacity)
 {
     void *ops, *begin;
     if (!grow(arena, p->ops, p->n_ops, sizeof *p->ops, capacity, &ops) ||
@@ -289,7 +167,7 @@ static bool grow_ops(fs_arena *arena, draft *p, uint32_t capacity)
     return true;
 }
 
-static bool grow_deps(fs_arena *arena, draft *p, uint32_t capacity)
+static bool grow_deps(fs_arena *arena, fs_draft *p, uint32_t capacity)
 {
     void *deps;
     if (!grow(arena, p->deps, p->n_deps, sizeof *p->deps, capacity, &deps))
@@ -301,9 +179,9 @@ static bool grow_deps(fs_arena *arena, draft *p, uint32_t capacity)
 
 fs_status fs_work_reserve(fs_work_builder *b, uint32_t program, uint32_t n_ops, fs_err *err)
 {
-    draft *p = &b->programs.data[program];
+    fs_draft *p = &b->programs.data[program];
     if (n_ops > OPS_MAX)
-        return BAD(b, err, "more than %u ops in a program", OPS_MAX);
+        return FS_BAD_WORK(b, err, "more than %u ops in a program", OPS_MAX);
     return n_ops <= p->op_capacity || grow_ops(b->arena, p, n_ops) ? FS_OK : fs_fail_nomem(err);
 }
 
@@ -314,6 +192,8 @@ fs_op fs_op_default(fs_op_kind kind)
                    .dtype = FS_FP16,
                    .family = FS_NONE,
                    .name = FS_NONE,
+                   .kernels = FS_NONE,
+                   .load = FS_NONE,
                    .duration_s = kind == FS_OP_COMPUTE ? -1 : 0};
 }
 
@@ -352,6 +232,15 @@ static fs_status check_op(const fs_work_builder *b, const fs_op *op, fs_err *err
         wrong = "an amount that is negative or not finite";
     else if (!(op->sm_share >= 0 && op->sm_share < 1))
         wrong = "an SM share outside [0, 1)";
+    else if (op->kernels != FS_NONE && (op->kernels >= b->lists.count || op->kind != FS_OP_COMPUTE))
+        wrong = "an unknown list of kernels";
+    else if (op->load != FS_NONE &&
+             (op->load >= b->loads.count || op->kind != FS_OP_COLLECTIVE || op->coll != FS_ALL_TO_ALL))
+        wrong = "an unknown load";
+    if (wrong == NULL && op->load != FS_NONE && b->families.data[op->family].common_size != b->loads.data[op->load].n)
+        return fs_fail_at(err, FS_E_TRACE, b->path, op->line, op->column,
+                          "the load has %u shares, but not every group of '%.100s' has %u ranks",
+                          b->loads.data[op->load].n, b->families.data[op->family].name, b->loads.data[op->load].n);
     return wrong ? fs_fail_at(err, FS_E_TRACE, b->path, op->line, op->column, "the op has %s", wrong) : FS_OK;
 }
 
@@ -361,7 +250,7 @@ fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, cons
     fs_op kept = *op;
     fs_status status = FS_OK;
     if (program >= b->programs.count)
-        return BAD(b, err, "an op for program %u of %u", program, b->programs.count);
+        return FS_BAD_WORK(b, err, "an op for program %u of %u", program, b->programs.count);
     if (kept.stream == 0 && b->streams.names.count == 0)
         status = fs_work_stream(b, "main", &kept.stream, err);
     if (status == FS_OK && kept.name == FS_NONE && kept.coll < FS_COLL_KINDS)
@@ -370,9 +259,9 @@ fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, cons
         status = check_op(b, &kept, err);
     if (status != FS_OK)
         return status;
-    draft *p = &b->programs.data[program];
+    fs_draft *p = &b->programs.data[program];
     if (p->n_ops == OPS_MAX || n_deps > OPS_MAX - p->n_deps)
-        return BAD(b, err, "more than %u ops or dependencies in a program", OPS_MAX);
+        return FS_BAD_WORK(b, err, "more than %u ops or dependencies in a program", OPS_MAX);
     if (p->n_ops == p->op_capacity && !grow_ops(b->arena, p, p->n_ops ? 2 * p->n_ops : FIRST_OPS))
         return fs_fail_nomem(err);
     if (n_deps > p->dep_capacity - p->n_deps && !grow_deps(b->arena, p, 2 * (p->n_deps + n_deps)))
@@ -390,11 +279,11 @@ fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, cons
 fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs_err *err)
 {
     if (rank >= b->n_ranks || program >= b->programs.count)
-        return BAD(b, err, "program %u on rank %u, but there are %u programs and %u ranks", program, rank,
-                   b->programs.count, b->n_ranks);
+        return FS_BAD_WORK(b, err, "program %u on rank %u, but there are %u programs and %u ranks", program, rank,
+                           b->programs.count, b->n_ranks);
     if (b->program_of[rank] != FS_NONE)
-        return BAD(b, err, "rank %u has two programs, '%s' and '%s'", rank, b->programs.data[b->program_of[rank]].name,
-                   b->programs.data[program].name);
+        return FS_BAD_WORK(b, err, "rank %u has two programs, '%s' and '%s'", rank,
+                           b->programs.data[b->program_of[rank]].name, b->programs.data[program].name);
     b->program_of[rank] = program;
     b->programs.data[program].n_ranks++;
     return FS_OK;
@@ -441,7 +330,7 @@ static const fs_program *freeze_programs(fs_work_builder *b)
 {
     fs_program *programs = fs_arena_alloc(b->arena, b->programs.count, sizeof *programs);
     for (uint32_t i = 0; programs && i < b->programs.count; i++) {
-        draft *p = &b->programs.data[i];
+        fs_draft *p = &b->programs.data[i];
         if (p->dep_begin == NULL && !grow_ops(b->arena, p, 0))
             return NULL;
         programs[i] = (fs_program){p->name, p->n_ops, p->ops, p->dep_begin, p->deps, p->n_ranks};
@@ -460,7 +349,7 @@ static void *copy_array(fs_arena *arena, const void *data, uint32_t count, size_
 fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
 {
     if (b->n_ranks == 0)
-        return BAD(b, err, "a trace without ranks");
+        return FS_BAD_WORK(b, err, "a trace without ranks");
     fs_status status = idle_ranks(b, err);
     if (status != FS_OK)
         return status;
@@ -477,6 +366,8 @@ fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
                    .n_families = b->families.count,
                    .n_streams = b->streams.names.count,
                    .n_names = b->labels.names.count,
+                   .n_kernel_lists = b->lists.count,
+                   .n_loads = b->loads.count,
                    .gpu_of = b->gpu_of,
                    .program_of = b->program_of,
                    .totals = b->totals,
@@ -485,7 +376,9 @@ fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
     w->families = copy_array(b->arena, b->families.data, w->n_families, sizeof *w->families);
     w->streams = copy_array(b->arena, b->streams.names.data, w->n_streams, sizeof *w->streams);
     w->names = copy_array(b->arena, b->labels.names.data, w->n_names, sizeof *w->names);
-    if (!w->programs || !w->families || !w->streams || !w->names)
+    w->kernel_lists = copy_array(b->arena, b->lists.data, w->n_kernel_lists, sizeof *w->kernel_lists);
+    w->loads = copy_array(b->arena, b->loads.data, w->n_loads, sizeof *w->loads);
+    if (!w->programs || !w->families || !w->streams || !w->names || !w->kernel_lists || !w->loads)
         return fs_fail_nomem(err);
     status = fs_work_check_order(w, err);
     if (status == FS_OK)

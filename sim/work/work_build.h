@@ -10,7 +10,12 @@
 
 #include "work/work.h"
 
-enum { FS_RANKS_MAX = 1 << 22, FS_FAMILIES_MAX = 256, FS_STREAMS_MAX = 1024 }; /* GPU numbers are below FS_RANKS_MAX */
+enum {
+    FS_RANKS_MAX = 1 << 22,
+    FS_FAMILIES_MAX = 256,
+    FS_STREAMS_MAX = 1024,
+    FS_KERNELS_MAX = 1 << 20
+};                              /* GPU numbers are below FS_RANKS_MAX */
 #define FS_TRACE_BYTES_MAX 1e18 /* of one op: beyond any machine, far inside a double */
 
 typedef struct fs_work_builder fs_work_builder;
@@ -26,12 +31,23 @@ FS_MUST_CHECK fs_status fs_work_place(fs_work_builder *b, uint32_t rank, uint32_
  * "world". */
 FS_MUST_CHECK fs_status fs_work_family_strided(fs_work_builder *b, const char *name, uint32_t size, uint32_t stride,
                                                uint32_t *family, fs_err *err);
+/* Several digits at once: groups of ranks that differ in any of them. Strides ascend, each a multiple of the size x
+ * stride before it. */
+FS_MUST_CHECK fs_status fs_work_family_digits(fs_work_builder *b, const char *name, const fs_digit *digits,
+                                              uint32_t n_digits, uint32_t *family, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_family_explicit(fs_work_builder *b, const char *name, const uint32_t *begin,
                                                 uint32_t n_groups, const uint32_t *ranks, uint32_t *family,
                                                 fs_err *err);
 /* Both are interned: the same name gives the same id. */
 FS_MUST_CHECK fs_status fs_work_stream(fs_work_builder *b, const char *name, uint16_t *stream, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_name(fs_work_builder *b, const char *name, uint32_t *id, fs_err *err);
+
+/* Interned by content; what they are given is copied. A kernel's name is an id of fs_work_name. Shares are
+ * normalised to a sum of 1. */
+FS_MUST_CHECK fs_status fs_work_kernels(fs_work_builder *b, const fs_kernel *kernels, uint32_t n, uint32_t *id,
+                                        fs_err *err);
+FS_MUST_CHECK fs_status fs_work_load_shares(fs_work_builder *b, const double *weight, uint32_t n, uint32_t *id,
+                                            fs_err *err);
 
 FS_MUST_CHECK fs_status fs_work_program(fs_work_builder *b, const char *name, uint32_t *program, fs_err *err);
 fs_op fs_op_default(fs_op_kind kind);     /* every field at its neutral value */

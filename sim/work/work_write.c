@@ -1,7 +1,7 @@
 /* work_write.c - a work as an explicit ops trace (docs/FORMATS.md, Trace). See work.h.
  *
  * What is read back is the same work, but for places in the file and the numbering of streams and labels, which follows
- * first use. Groups of equal strides are written as such. Programs that no rank runs are left out. Durations are
+ * first use. Groups of equal strides are written as such; kernel lists and loads get names. Programs that no rank runs are left out. Durations are
  * written in seconds, because microseconds would round. Cost: O(what is written), no memory. */
 #include "work/work.h"
 
@@ -41,30 +41,29 @@ static void write_placement(fs_jsonw *w, const fs_work *work)
     fs_jsonw_end(w);
 }
 
-/* Is it what fs_work_family_strided makes? Then its size and stride. */
-static bool is_strided(const fs_work *work, const fs_family *f, uint32_t *size, uint32_t *stride)
+static void write_digits(fs_jsonw *w, const fs_family *f)
 {
-    *size = f->begin[1];
-    *stride = *size > 1 ? f->ranks[1] - f->ranks[0] : 1;
-    uint64_t block = (uint64_t)*size * *stride;
-    if (block == 0 || block > work->n_ranks || work->n_ranks % block != 0 || f->begin[f->n_groups] != work->n_ranks ||
-        f->n_groups != work->n_ranks / *size)
-        return false;
-    for (uint32_t rank = 0; rank < work->n_ranks; rank++)
-        if (f->position_of[rank] != rank / *stride % *size ||
-            f->group_of[rank] != rank / block * *stride + rank % *stride)
-            return false;
-    return true;
+    fs_jsonw_object_inline(w, f->name);
+    if (f->n_digits == 1) {
+        fs_jsonw_uint(w, "size", f->digits[0].size);
+        fs_jsonw_uint(w, "stride", f->digits[0].stride);
+    } else {
+        fs_jsonw_array_inline(w, "size");
+        for (uint32_t i = 0; i < f->n_digits; i++)
+            fs_jsonw_uint(w, NULL, f->digits[i].size);
+        fs_jsonw_end(w);
+        fs_jsonw_array_inline(w, "stride");
+        for (uint32_t i = 0; i < f->n_digits; i++)
+            fs_jsonw_uint(w, NULL, f->digits[i].stride);
+        fs_jsonw_end(w);
+    }
+    fs_jsonw_end(w);
 }
 
-static void write_family(fs_jsonw *w, const fs_work *work, const fs_family *f)
+static void write_family(fs_jsonw *w, const fs_family *f)
 {
-    uint32_t size, stride;
-    if (is_strided(work, f, &size, &stride)) {
-        fs_jsonw_object_inline(w, f->name);
-        fs_jsonw_uint(w, "size", size);
-        fs_jsonw_uint(w, "stride", stride);
-        fs_jsonw_end(w);
+    if (f->size > 0) {
+        write_digits(w, f);
         return;
     }
     fs_jsonw_array_inline(w, f->name);
@@ -96,10 +95,62 @@ static void write_ranks(fs_jsonw *w, const fs_work *work, uint32_t program, uint
     fs_jsonw_end(w);
 }
 
+/* Kernel lists and loads have no names of their own. */
+static char *numbered(char letter, uint32_t id, char *buffer, size_t size)
+{
+    snprintf(buffer, size, "%c%u", letter, id);
+    return buffer;
+}
+
+static void write_kernel_lists(fs_jsonw *w, const fs_work *work)
+{
+    char name[16];
+    if (work->n_kernel_lists == 0)
+        return;
+    fs_jsonw_object(w, "kernels");
+    for (uint32_t i = 0; i < work->n_kernel_lists; i++) {
+        const fs_kernel_list *list = &work->kernel_lists[i];
+        fs_jsonw_array(w, numbered('k', i, name, sizeof name));
+        for (uint32_t k = 0; k < list->n; k++) {
+            const fs_kernel *kernel = &list->kernels[k];
+            fs_jsonw_object_inline(w, NULL);
+            fs_jsonw_string(w, "name", work->names[kernel->name]);
+            fs_jsonw_number(w, "flops", kernel->flops);
+            fs_jsonw_number(w, "bytes", kernel->bytes);
+            if (kernel->dtype != FS_FP16)
+                fs_jsonw_string(w, "dtype", fs_dtype_names[kernel->dtype]);
+            if (kernel->count != 1)
+                fs_jsonw_uint(w, "count", kernel->count);
+            fs_jsonw_end(w);
+        }
+        fs_jsonw_end(w);
+    }
+    fs_jsonw_end(w);
+}
+
+static void write_loads(fs_jsonw *w, const fs_work *work)
+{
+    char name[16];
+    if (work->n_loads == 0)
+        return;
+    fs_jsonw_object(w, "loads");
+    for (uint32_t i = 0; i < work->n_loads; i++) {
+        fs_jsonw_array_inline(w, numbered('l', i, name, sizeof name));
+        for (uint32_t k = 0; k < work->loads[i].n; k++)
+            fs_jsonw_number(w, NULL, work->loads[i].weight[k]);
+        fs_jsonw_end(w);
+    }
+    fs_jsonw_end(w);
+}
+
 static void write_compute(fs_jsonw *w, const fs_op *op)
 {
+    char list[16];
     if (op->duration_s >= 0) {
         fs_jsonw_number(w, "duration_s", op->duration_s);
+    } else if (op->kernels != FS_NONE) {
+        fs_jsonw_string(w, "kernels", numbered('k', op->kernels, list, sizeof list));
+        return;
     } else {
         fs_jsonw_number(w, "flops", op->flops);
         fs_jsonw_number(w, "bytes", op->bytes);
@@ -128,16 +179,16 @@ static void write_collective(fs_jsonw *w, const fs_work *work, const fs_op *op)
     fs_jsonw_number(w, "size_bytes", op->size_bytes);
     if (op->coll == FS_BROADCAST || op->coll == FS_REDUCE)
         fs_jsonw_uint(w, "root", op->root);
+    if (op->load != FS_NONE) {
+        char load[16];
+        fs_jsonw_string(w, "load", numbered('l', op->load, load, sizeof load));
+        if (op->transpose)
+            fs_jsonw_bool(w, "transpose", true);
+    }
     if (op->algo != FS_ALGO_AUTO)
         fs_jsonw_string(w, "algo", fs_algo_names[op->algo]);
     if (op->proto != FS_PROTO_AUTO)
         fs_jsonw_string(w, "proto", fs_proto_names[op->proto]);
-}
-
-static char *id_of(uint32_t op, char *buffer, size_t size)
-{
-    snprintf(buffer, size, "o%u", op);
-    return buffer;
 }
 
 static void write_op(fs_jsonw *w, const fs_work *work, const fs_program *p, uint32_t index)
@@ -147,7 +198,7 @@ static void write_op(fs_jsonw *w, const fs_work *work, const fs_program *p, uint
     fs_jsonw_object_inline(w, NULL);
     fs_jsonw_string(w, "op", fs_op_label(op));
     if (p->dep_begin[p->n_ops] > 0)
-        fs_jsonw_string(w, "id", id_of(index, id, sizeof id));
+        fs_jsonw_string(w, "id", numbered('o', index, id, sizeof id));
     fs_jsonw_string(w, "name", work->names[op->name]);
     fs_jsonw_string(w, "stream", work->streams[op->stream]);
     switch ((fs_op_kind)op->kind) {
@@ -164,7 +215,7 @@ static void write_op(fs_jsonw *w, const fs_work *work, const fs_program *p, uint
     if (p->dep_begin[index] < p->dep_begin[index + 1]) {
         fs_jsonw_array_inline(w, "after");
         for (uint32_t d = p->dep_begin[index]; d < p->dep_begin[index + 1]; d++)
-            fs_jsonw_string(w, NULL, id_of(p->deps[d], id, sizeof id));
+            fs_jsonw_string(w, NULL, numbered('o', p->deps[d], id, sizeof id));
         fs_jsonw_end(w);
     }
     fs_jsonw_end(w);
@@ -183,9 +234,11 @@ void fs_work_write_ops(const fs_work *work, fs_out *out)
     write_placement(&w, work);
     fs_jsonw_object(&w, "groups");
     for (uint32_t i = 1; i < work->n_families; i++) /* 0 is the world, which is always there */
-        write_family(&w, work, &work->families[i]);
+        write_family(&w, &work->families[i]);
     fs_jsonw_end(&w);
     write_totals(&w, &work->totals);
+    write_kernel_lists(&w, work);
+    write_loads(&w, work);
     fs_jsonw_array(&w, "programs");
     for (uint32_t i = 0; i < work->n_programs; i++) {
         const fs_program *p = &work->programs[i];

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { CASES = 500, RANKS_MAX = 12, OPS_MAX = 30, FAMILIES = 3 };
+enum { CASES = 500, RANKS_MAX = 12, OPS_MAX = 30, FAMILIES = 3, LISTS = 3, KERNELS_MAX = 3 };
 static const char *const stream_names[] = {"main", "comm", "side \"quoted\"", "caf\xc3\xa9"};
 static uint64_t seed;
 static fs_err err;
@@ -26,6 +26,9 @@ typedef struct plan {
     uint32_t half[RANKS_MAX], n_half; /* one explicit set */
     uint32_t program_of[RANKS_MAX], gpu_of[RANKS_MAX];
     fs_op ops[OPS_MAX]; /* of all programs, which differ in their kernels only; peers are ranks of the plan */
+    fs_kernel kernels[LISTS][KERNELS_MAX];
+    uint32_t n_kernels[LISTS];
+    double shares[RANKS_MAX]; /* (size) */
     uint32_t op_stream[OPS_MAX], deps[OPS_MAX][2], n_deps[OPS_MAX];
 } plan;
 
@@ -62,10 +65,16 @@ static fs_op random_op(fs_rng *rng, const plan *p)
             op.proto = (uint8_t)fs_rng_below(rng, FS_PROTOS);
             op.sm_share = (float)fs_rng_unit(rng) * 0.9f;
         }
+        if (op.coll == FS_ALL_TO_ALL && op.family == 1 && fs_rng_below(rng, 2)) {
+            op.load = 0;
+            op.transpose = fs_rng_below(rng, 2) == 1;
+        }
         if (op.coll == FS_BROADCAST || op.coll == FS_REDUCE)
             op.root = fs_rng_below(rng, p->size);
     } else if (kind == FS_OP_DELAY || fs_rng_below(rng, 2)) {
         op.duration_s = fs_rng_unit(rng) * 1e-3;
+    } else if (fs_rng_below(rng, 2)) {
+        op.kernels = fs_rng_below(rng, LISTS);
     } else {
         op.flops = amount(rng);
         op.bytes = amount(rng);
@@ -81,6 +90,16 @@ static plan random_plan(fs_rng *rng)
         p.size = 1 + fs_rng_below(rng, p.n_ranks);
         p.stride = 1 + fs_rng_below(rng, p.n_ranks);
     } while (p.n_ranks % (p.size * p.stride) != 0);
+    for (uint32_t i = 0; i < p.size; i++)
+        p.shares[i] = 0.01 + fs_rng_unit(rng);
+    for (uint32_t i = 0; i < LISTS; i++) {
+        p.n_kernels[i] = fs_rng_below(rng, KERNELS_MAX + 1);
+        for (uint32_t k = 0; k < p.n_kernels[i]; k++)
+            p.kernels[i][k] = (fs_kernel){.flops = amount(rng),
+                                          .bytes = amount(rng),
+                                          .count = 1 + fs_rng_below(rng, 3),
+                                          .dtype = (uint8_t)fs_rng_below(rng, FS_DTYPES)};
+    }
     uint32_t order[RANKS_MAX];
     for (uint32_t i = 0; i < p.n_ranks; i++)
         order[i] = p.gpu_of[i] = i;
@@ -150,12 +169,25 @@ static fs_status build(const plan *p, const uint32_t *new_rank, fs_work **work)
     fs_work_set_totals(
         b, &(fs_totals){.tokens = 0.1, .model_flops = 1e20 / 3, .dtype = FS_BF16, .memory = {.weights = 7}});
     build_families(b, p, new_rank);
+    uint32_t lists[LISTS], load;
+    for (uint32_t i = 0; i < LISTS; i++) {
+        fs_kernel kernels[KERNELS_MAX];
+        memcpy(kernels, p->kernels[i], sizeof kernels);
+        for (uint32_t k = 0; k < KERNELS_MAX; k++)
+            OK(fs_work_name(b, k ? "gemm" : "norm", &kernels[k].name, &err));
+        OK(fs_work_kernels(b, kernels, p->n_kernels[i], &lists[i], &err));
+    }
+    OK(fs_work_load_shares(b, p->shares, p->size, &load, &err));
     for (uint32_t i = 0; i < p->n_programs; i++) {
         uint32_t program;
         OK(fs_work_program(b, "same name", &program, &err));
         for (uint32_t k = 0; k < p->n_ops; k++) {
             fs_op op = p->ops[k];
             OK(fs_work_stream(b, stream_names[p->op_stream[k]], &op.stream, &err));
+            if (op.kernels != FS_NONE)
+                op.kernels = lists[op.kernels];
+            if (op.load != FS_NONE)
+                op.load = load;
             if (op.kind == FS_OP_DELAY)
                 op.duration_s *= i + 1;
             if (op.kind == FS_OP_RECV || k % 3 == 0)
@@ -193,12 +225,29 @@ static char *written(const fs_work *work, size_t *length)
 #define SAME(field) assert_memory_equal(&a->field, &b->field, sizeof a->field)
 #define SAME_ARRAY(field, count) assert_memory_equal(a->field, b->field, (count) * sizeof *a->field)
 
+static void equal_kernels(const fs_work *wa, const fs_work *wb, const fs_kernel_list *x, const fs_kernel_list *y)
+{
+    assert_int_equal(x->n, y->n);
+    for (uint32_t i = 0; i < x->n; i++) {
+        const fs_kernel *a = &x->kernels[i], *b = &y->kernels[i];
+        SAME(flops), SAME(bytes), SAME(count), SAME(dtype);
+        assert_string_equal(wa->names[a->name], wb->names[b->name]);
+    }
+}
+
 static void equal_ops(const fs_work *wa, const fs_work *wb, const fs_op *a, const fs_op *b)
 {
     assert_string_equal(wa->streams[a->stream], wb->streams[b->stream]);
     assert_string_equal(wa->names[a->name], wb->names[b->name]);
     SAME(kind), SAME(coll), SAME(algo), SAME(proto), SAME(dtype), SAME(phase), SAME(family), SAME(peer), SAME(tag);
-    SAME(root), SAME(sm_share), SAME(duration_s), SAME(flops), SAME(bytes), SAME(size_bytes);
+    SAME(root), SAME(sm_share), SAME(duration_s), SAME(flops), SAME(bytes), SAME(size_bytes), SAME(transpose);
+    assert_int_equal(a->kernels == FS_NONE, b->kernels == FS_NONE);
+    assert_int_equal(a->load == FS_NONE, b->load == FS_NONE);
+    if (a->kernels != FS_NONE)
+        equal_kernels(wa, wb, &wa->kernel_lists[a->kernels], &wb->kernel_lists[b->kernels]);
+    if (a->load != FS_NONE)
+        assert_memory_equal(wa->loads[a->load].weight, wb->loads[b->load].weight,
+                            wa->loads[a->load].n * sizeof(double));
 }
 
 static void equal_programs(const fs_work *wa, const fs_work *wb, const fs_program *a, const fs_program *b)
@@ -217,12 +266,17 @@ static void equal_families(const fs_family *a, const fs_family *b, uint32_t n_ra
 {
     assert_string_equal(a->name, b->name);
     assert_int_equal(a->n_groups, b->n_groups);
-    SAME_ARRAY(begin, a->n_groups + 1);
-    SAME_ARRAY(ranks, a->begin[a->n_groups]);
-    SAME_ARRAY(group_of, n_ranks);
+    for (uint32_t g = 0; g < a->n_groups; g++) {
+        assert_int_equal(fs_family_size(a, g), fs_family_size(b, g));
+        for (uint32_t i = 0; i < fs_family_size(a, g); i++) {
+            uint32_t rank = fs_family_member(a, g, i);
+            assert_int_equal(rank, fs_family_member(b, g, i));
+            assert_int_equal(g, fs_family_group_of(a, rank));
+            assert_int_equal(i, fs_family_position(a, rank));
+        }
+    }
     for (uint32_t r = 0; r < n_ranks; r++)
-        if (a->group_of[r] != FS_NONE)
-            assert_int_equal(a->position_of[r], b->position_of[r]);
+        assert_int_equal(fs_family_group_of(a, r), fs_family_group_of(b, r));
 }
 
 static void equal_works(const fs_work *a, const fs_work *b)

@@ -68,8 +68,8 @@ static void every_kind_of_op(void **state)
     assert_int_equal(w->n_families, 4);
     assert_int_equal(w->families[1].n_groups, 2);
     assert_int_equal(w->families[3].n_groups, 1);
-    assert_int_equal(w->families[3].position_of[3], 2);
-    assert_int_equal(w->families[3].group_of[2], FS_NONE);
+    assert_int_equal(fs_family_position(&w->families[3], 3), 2);
+    assert_int_equal(fs_family_group_of(&w->families[3], 2), FS_NONE);
     NEAR(w->totals.model_flops, 1e15);
     NEAR(w->totals.memory.weights, 1e9);
     assert_int_equal(w->totals.dtype, FS_BF16);
@@ -207,6 +207,78 @@ static void bad_groups(void **state)
     bad_body("\"groups\":{\"a\":{\"stride\":2}}", 15, "missing key 'size'");
     bad_body("\"groups\":{\"a\":{\"sise\":2}}", 16, "unknown key 'sise' (did you mean 'size'?)");
     bad_body("\"groups\":{\"world\":[0]}", 19, "group 'world' is defined twice");
+    bad_body("\"groups\":{\"a\":{\"size\":[2],\"stride\":1}}", 15,
+             "'size' is a list, so 'stride' is one of as many numbers");
+    bad_body("\"groups\":{\"a\":{\"size\":[2],\"stride\":[1,2]}}", 36, "1 sizes, but 2 strides");
+    bad_body("\"groups\":{\"a\":{\"size\":[1,1,1,1,1],\"stride\":[1]}}", 32, "at most 4 sizes and strides");
+    bad_body("\"groups\":{\"a\":{\"size\":[3],\"stride\":[1]}}", 24, "expected a whole number, 1 to 2");
+    bad_body("\"groups\":{\"a\":{\"size\":[],\"stride\":[]}}", 15, "group 'a' has 0 digits, expected 1 to 4");
+    bad_body("\"groups\":{\"a\":{\"size\":[2,1],\"stride\":[1,1]}}", 15,
+             "group 'a': stride 1 is no multiple of the size x stride before it, 2");
+}
+
+static void bad_lists(void **state)
+{
+    (void)state;
+    bad_body("\"kernels\":5", 11, "'kernels' is an object: names and their lists");
+    bad_body("\"loads\":{\"a\":5}", 14, "expected a list");
+    bad_body("\"kernels\":{\"a\":[5]}", 17, "expected a kernel: {\"flops\": .., \"bytes\": ..}");
+    bad_body("\"kernels\":{\"a\":[{\"flop\":1}]}", 18, "unknown key 'flop' (did you mean 'flops'?)");
+    bad_body("\"kernels\":{\"a\":[{\"count\":0}]}", 26, "'count' is 0, expected an integer from 1 to 1048576");
+    bad_body("\"loads\":{\"a\":[1,-1]}", 17, "expected a share: a number that is not negative");
+    bad_body("\"loads\":{\"a\":[]}", 14, "the shares of a load sum to nothing, or to more than a number holds");
+    bad_body("\"loads\":{\"a\":[0,0]}", 14, "the shares of a load sum to nothing, or to more than a number holds");
+    bad_ops("{\"op\":\"compute\",\"kernels\":\"k\"}", 27, "no list 'k' among the trace's 'kernels'");
+    bad_ops("{\"op\":\"compute\",\"kernels\":5}", 27, "'kernels' takes a list, or the name of one");
+    bad_ops("{\"op\":\"compute\",\"kernels\":[],\"flops\":1}", 17,
+            "'kernels' have flops, bytes and dtype of their own");
+    bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"load\":\"even\"}", 58,
+            "no list 'even' among the trace's 'loads'");
+    bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"load\":[1,1,1]}", 1,
+            "the load has 3 shares, but not every group of 'world' has 3 ranks");
+    bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"transpose\":true}", 51,
+            "'transpose' goes with 'load'");
+    bad_ops("{\"op\":\"all_reduce\",\"group\":\"world\",\"size_bytes\":1,\"load\":[1,1]}", 51, "unknown key 'load'");
+}
+
+static void kernel_lists_and_loads(void **state)
+{
+    (void)state;
+    fs_work *w = good("{\"fabsim\": \"trace/1\", \"kind\": \"ops\", \"ranks\": 8,\n"
+                      " \"groups\": {\"ep\": {\"size\": [2, 2], \"stride\": [1, 4]}},\n"
+                      " \"kernels\": {\"layer\": [{\"name\": \"qkv\", \"flops\": \"1GFLOP\", \"dtype\": \"fp8\"}, "
+                      "{\"bytes\": \"1MB\", \"count\": 3}]},\n"
+                      " \"loads\": {\"skew\": [1, 1, 2, 4]},\n"
+                      " \"programs\": [{\"ops\": [{\"op\": \"compute\", \"kernels\": \"layer\"},\n"
+                      "  {\"op\": \"compute\", \"kernels\": [{\"flops\": 1}]},\n"
+                      "  {\"op\": \"compute\", \"kernels\": [{\"flops\": 1}]},\n"
+                      "  {\"op\": \"all_to_all\", \"group\": \"ep\", \"size_bytes\": 80, \"load\": \"skew\"},\n"
+                      "  {\"op\": \"all_to_all\", \"group\": \"ep\", \"size_bytes\": 80, \"load\": [2, 2, 4, 8], "
+                      "\"transpose\": true}]}]}");
+    assert_int_equal(w->n_kernel_lists, 2);
+    assert_int_equal(op(w, 0)->kernels, 0);
+    assert_int_equal(op(w, 1)->kernels, 1);
+    assert_int_equal(op(w, 2)->kernels, 1); /* equal lists are one */
+    const fs_kernel *k = w->kernel_lists[0].kernels;
+    assert_int_equal(w->kernel_lists[0].n, 2);
+    NEAR(k[0].flops, 1e9);
+    NEAR(k[1].bytes, 1e6);
+    assert_int_equal(k[0].dtype, FS_FP8);
+    assert_int_equal(k[1].count, 3);
+    assert_string_equal(w->names[k[0].name], "qkv");
+    assert_int_equal(w->n_loads, 1); /* the same shares */
+    assert_int_equal(op(w, 4)->load, 0);
+    assert_true(op(w, 4)->transpose && !op(w, 3)->transpose);
+    NEAR(fs_load_bytes(&w->loads[0], false, 4, 80, 0, 3), 40.0);
+    NEAR(fs_load_bytes(&w->loads[0], true, 4, 80, 0, 3), 10.0);
+    NEAR(fs_load_bytes(NULL, false, 4, 80, 0, 3), 20.0);
+    const fs_family *ep = &w->families[1]; /* ranks 0 1 4 5, and 2 3 6 7 */
+    assert_int_equal(ep->n_groups, 2);
+    assert_int_equal(fs_family_size(ep, 1), 4);
+    assert_int_equal(fs_family_member(ep, 1, 2), 6);
+    for (uint32_t rank = 0; rank < 8; rank++)
+        assert_int_equal(fs_family_member(ep, fs_family_group_of(ep, rank), fs_family_position(ep, rank)), rank);
+    fs_work_free(w);
 }
 
 static void bad_programs(void **state)
@@ -235,7 +307,7 @@ static void bad_ops_of_all_kinds(void **state)
     bad_ops("{\"op\":\"delay\",\"duration_us\":1e16}", 29, "'duration_us' is 1e+16, expected a value from 0 to 1e+15");
     bad_ops("{\"op\":\"delay\",\"duration_us\":1,\"duration_s\":1}", 31,
             "either 'duration_us' or 'duration_s', not both");
-    bad_ops("{\"op\":\"compute\"}", 1, "a compute op needs 'duration_us', or 'flops' and 'bytes'");
+    bad_ops("{\"op\":\"compute\"}", 1, "a compute op needs 'duration_us', or 'flops' and 'bytes', or 'kernels'");
     bad_ops("{\"op\":\"compute\",\"duration_us\":1,\"flops\":1}", 33,
             "a compute op has a duration, or flops and bytes, not both");
     bad_ops("{\"op\":\"compute\",\"flops\":\"1GB\"}", 25,
@@ -367,6 +439,8 @@ int main(void)
         cmocka_unit_test(bad_heads),
         cmocka_unit_test(bad_placements),
         cmocka_unit_test(bad_groups),
+        cmocka_unit_test(bad_lists),
+        cmocka_unit_test(kernel_lists_and_loads),
         cmocka_unit_test(bad_programs),
         cmocka_unit_test(bad_ops_of_all_kinds),
         cmocka_unit_test(bad_dependencies),
