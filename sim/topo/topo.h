@@ -113,6 +113,13 @@ typedef struct fs_network {
     fs_routing routing;
 } fs_network;
 
+/* What faults leave of some links or GPUs, epoch by epoch; what is not listed stays whole. */
+typedef struct fs_factors {
+    uint32_t count;
+    const uint32_t *ids;   /* (count) ascending */
+    const double *factors; /* (count x n_epochs) in [0, 1]; 0 = down */
+} fs_factors;
+
 typedef struct fs_topo {
     const char *name;
     const char *path;    /* the file it came from */
@@ -128,6 +135,10 @@ typedef struct fs_topo {
     const uint32_t *gpus;           /* (n_gpus) device ids; GPU number -> device */
     uint32_t n_epochs;              /* >= 1: times between which links fail, slow down or come back */
     const double *epoch_start_s;    /* (n_epochs) ascending, the first 0 */
+    fs_factors link_faults;         /* by link id */
+    fs_factors gpu_faults;          /* by GPU number */
+    uint32_t n_faults;
+    const struct fs_fault *faults; /* (n_faults) what made these (faults.h) */
     /* Storage: read it through the functions below. */
     const fs_device *devices;        /* (n_devices) */
     const char *const *device_names; /* (n_devices) unique, full: "node0/gpu3" in a system, "gpu3" on a bare board */
@@ -166,18 +177,29 @@ static inline fs_link fs_topo_link(const fs_topo *topo, uint32_t link)
     return topo->links[link];
 }
 
+static inline double fs_factor_at(const fs_factors *f, uint32_t id, uint32_t n_epochs, uint32_t epoch)
+{
+    uint32_t low = 0, high = f->count; /* mostly 0: then this is one comparison */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (f->ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < f->count && f->ids[low] == id ? f->factors[(size_t)low * n_epochs + epoch] : 1.0;
+}
+
 /* What is left of a link in an epoch: 1 whole, 0 down. */
 static inline double fs_topo_link_factor(const fs_topo *topo, uint32_t link, uint32_t epoch)
 {
-    (void)topo, (void)link, (void)epoch;
-    return 1.0;
+    return fs_factor_at(&topo->link_faults, link, topo->n_epochs, epoch);
 }
 
 /* The speed of a GPU in an epoch, as a part of its part's. */
 static inline double fs_topo_gpu_factor(const fs_topo *topo, uint32_t gpu, uint32_t epoch)
 {
-    (void)topo, (void)gpu, (void)epoch;
-    return 1.0;
+    return fs_factor_at(&topo->gpu_faults, gpu, topo->n_epochs, epoch);
 }
 
 /* The links that leave a device, ascending. */
