@@ -52,6 +52,10 @@ void fs_spec_free(fs_spec *spec)
     fs_free(spec->types.data);
     fs_free(spec->devices.data);
     fs_free(spec->links.data);
+    fs_names_free(&spec->network_names);
+    fs_names_free(&spec->run_names);
+    fs_free(spec->networks.data);
+    fs_free(spec->runs.data);
     if (spec->arena)
         fs_arena_free(spec->arena);
     fs_free(spec);
@@ -62,10 +66,12 @@ void fs_spec_set_forwarding(fs_spec *spec, bool gpu_forwarding)
     spec->gpu_forwarding = gpu_forwarding;
 }
 
-/* ---- what the calls share ---------------------------------------------------------------------------------------- */
+void fs_spec_set_cross_rail(fs_spec *spec, bool cross_rail)
+{
+    spec->cross_rail = cross_rail;
+}
 
-#define FAIL(spec, field, place, err, ...)                                                                             \
-    ((spec)->blame = (field), fs_fail_at((err), FS_E_TOPOLOGY, (place).file, (place).line, (place).column, __VA_ARGS__))
+/* ---- what the calls share ---------------------------------------------------------------------------------------- */
 
 static fs_status check_range(fs_spec *spec, const char *field, double value, const interval *allowed, fs_place place,
                              fs_err *err)
@@ -73,36 +79,35 @@ static fs_status check_range(fs_spec *spec, const char *field, double value, con
     if (value >= allowed->low && value <= allowed->high) /* false for NaN */
         return FS_OK;
     char found[40];
-    return FAIL(spec, field, place, err, "%s must be %s, found %s", field, allowed->text,
-                fs_format_exact(value, found, sizeof found));
+    return FS_SPEC_FAIL(spec, field, place, err, "%s must be %s, found %s", field, allowed->text,
+                        fs_format_exact(value, found, sizeof found));
 }
 
-/* A new name of some kind of thing: well formed and not yet taken. */
-static fs_status check_new(fs_spec *spec, const fs_names *set, const char *what, const char *name, bool slash,
-                           fs_place place, fs_err *err)
+fs_status fs_spec_check_new(fs_spec *spec, const fs_names *set, const char *what, const char *name, bool slash,
+                            fs_place place, fs_err *err)
 {
     if (!fs_name_ok(name, slash))
-        return FAIL(spec, "name", place, err, "%s name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'%s",
-                    what, name, slash ? ", '/'" : "");
+        return FS_SPEC_FAIL(spec, "name", place, err,
+                            "%s name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'%s", what, name,
+                            slash ? ", '/'" : "");
     if (fs_names_find(set, name) != FS_NONE)
-        return FAIL(spec, "name", place, err, "%s '%s' is defined twice", what, name);
+        return FS_SPEC_FAIL(spec, "name", place, err, "%s '%s' is defined twice", what, name);
     return FS_OK;
 }
 
-static fs_status find(fs_spec *spec, const fs_names *set, const char *field, const char *what, const char *name,
-                      uint32_t *id, fs_place place, fs_err *err)
+fs_status fs_spec_find(fs_spec *spec, const fs_names *set, const char *field, const char *what, const char *name,
+                       uint32_t *id, fs_place place, fs_err *err)
 {
     *id = fs_names_find(set, name);
     if (*id != FS_NONE)
         return FS_OK;
     const char *near = fs_suggest(name, set->names, set->count);
     if (near)
-        return FAIL(spec, field, place, err, "unknown %s '%.255s' (did you mean '%s'?)", what, name, near);
-    return FAIL(spec, field, place, err, "unknown %s '%.255s'", what, name);
+        return FS_SPEC_FAIL(spec, field, place, err, "unknown %s '%.255s' (did you mean '%s'?)", what, name, near);
+    return FS_SPEC_FAIL(spec, field, place, err, "unknown %s '%.255s'", what, name);
 }
 
-/* Copy a name into the spec and give it the next id. NULL when out of memory. */
-static const char *intern(fs_spec *spec, fs_names *set, const char *name)
+const char *fs_spec_intern(fs_spec *spec, fs_names *set, const char *name)
 {
     const char *copy = fs_arena_strdup(spec->arena, name);
     return copy && fs_names_add(set, copy) ? copy : NULL;
@@ -122,9 +127,9 @@ static fs_status check_gpu(fs_spec *spec, const fs_part *part, fs_place place, f
             return status;
     }
     if (!any)
-        return FAIL(spec, NULL, place, err, "GPU part '%s' has no peak for any dtype", part->name);
+        return FS_SPEC_FAIL(spec, NULL, place, err, "GPU part '%s' has no peak for any dtype", part->name);
     if ((unsigned)part->arch >= FS_ARCHS)
-        return FAIL(spec, "arch", place, err, "GPU part '%s' has an unknown architecture", part->name);
+        return FS_SPEC_FAIL(spec, "arch", place, err, "GPU part '%s' has an unknown architecture", part->name);
     const struct {
         const char *field;
         double value;
@@ -156,27 +161,31 @@ static bool has_gpu_figures(const fs_part *part)
 
 fs_status fs_spec_part(fs_spec *spec, const fs_part *part, fs_place place, fs_err *err)
 {
-    fs_status status = check_new(spec, &spec->part_names, "part", part->name, false, place, err);
+    fs_status status = fs_spec_check_new(spec, &spec->part_names, "part", part->name, false, place, err);
     if (status == FS_OK && (unsigned)part->kind >= FS_DEVICE_KINDS)
-        status = FAIL(spec, NULL, place, err, "part '%s' is of an unknown kind", part->name);
+        status = FS_SPEC_FAIL(spec, NULL, place, err, "part '%s' is of an unknown kind", part->name);
     if (status == FS_OK && part->kind == FS_DEVICE_GPU)
         status = check_gpu(spec, part, place, err);
     else if (status == FS_OK && has_gpu_figures(part))
-        status = FAIL(spec, NULL, place, err, "part '%s' has figures that only a GPU has", part->name);
+        status = FS_SPEC_FAIL(spec, NULL, place, err, "part '%s' has figures that only a GPU has", part->name);
     if (status == FS_OK)
         status = check_range(spec, "power", part->power_W, &powers, place, err);
     if (status == FS_OK)
         status = check_range(spec, "latency", part->latency_s, &times, place, err);
     if (status == FS_OK && part->kind == FS_DEVICE_GPU && part->latency_s != 0)
-        status = FAIL(spec, "latency", place, err, "GPU part '%s' has a latency: GPUs are endpoints", part->name);
+        status =
+            FS_SPEC_FAIL(spec, "latency", place, err, "GPU part '%s' has a latency: GPUs are endpoints", part->name);
+    if (status == FS_OK && part->ports != 0 && part->kind != FS_DEVICE_NVSWITCH && part->kind != FS_DEVICE_NET_SWITCH)
+        status = FS_SPEC_FAIL(spec, "ports", place, err, "part '%s': only NVSwitches and network switches count ports",
+                              part->name);
     if (status == FS_OK && part->multicast && part->kind != FS_DEVICE_NVSWITCH)
-        status = FAIL(spec, "multicast", place, err, "part '%s': only NVSwitches multicast", part->name);
+        status = FS_SPEC_FAIL(spec, "multicast", place, err, "part '%s': only NVSwitches multicast", part->name);
     if (status != FS_OK)
         return status;
     fs_part *copy = FS_PUSH(&spec->parts, *part);
     if (copy == NULL)
         return fs_fail_nomem(err);
-    copy->name = intern(spec, &spec->part_names, part->name);
+    copy->name = fs_spec_intern(spec, &spec->part_names, part->name);
     if (copy->name == NULL) {
         spec->parts.count--;
         return fs_fail_nomem(err);
@@ -191,24 +200,24 @@ static fs_status intern_tier(fs_spec *spec, const char *tier, uint32_t *id, fs_p
     if (*id != FS_NONE)
         return FS_OK;
     if (!fs_name_ok(tier, false))
-        return FAIL(spec, "tier", place, err, "tier name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'",
-                    tier);
+        return FS_SPEC_FAIL(spec, "tier", place, err,
+                            "tier name '%.60s': expected 1 to 255 letters, digits, '_', '-', '.'", tier);
     *id = spec->tier_names.count;
-    return intern(spec, &spec->tier_names, tier) ? FS_OK : fs_fail_nomem(err);
+    return fs_spec_intern(spec, &spec->tier_names, tier) ? FS_OK : fs_fail_nomem(err);
 }
 
 fs_status fs_spec_link_type(fs_spec *spec, const fs_link_type *type, const char *tier, fs_place place, fs_err *err)
 {
     uint32_t tier_id = FS_NONE;
-    fs_status status = check_new(spec, &spec->type_names, "link type", type->name, false, place, err);
+    fs_status status = fs_spec_check_new(spec, &spec->type_names, "link type", type->name, false, place, err);
     if (status == FS_OK && (unsigned)type->class_ >= FS_LINK_CLASSES)
-        status = FAIL(spec, "class", place, err, "link type '%s' is of an unknown class", type->name);
+        status = FS_SPEC_FAIL(spec, "class", place, err, "link type '%s' is of an unknown class", type->name);
     if (status == FS_OK)
         status = check_range(spec, "bandwidth", type->bandwidth_Bps, &rates, place, err);
     if (status == FS_OK)
         status = check_range(spec, "effective", type->effective_Bps, &rates, place, err);
     if (status == FS_OK && type->effective_Bps > type->bandwidth_Bps)
-        status = FAIL(spec, "effective", place, err, "effective bandwidth exceeds bandwidth");
+        status = FS_SPEC_FAIL(spec, "effective", place, err, "effective bandwidth exceeds bandwidth");
     if (status == FS_OK)
         status = check_range(spec, "latency", type->latency_s, &times, place, err);
     if (status == FS_OK)
@@ -219,7 +228,7 @@ fs_status fs_spec_link_type(fs_spec *spec, const fs_link_type *type, const char 
     if (copy == NULL)
         return fs_fail_nomem(err);
     copy->tier = tier_id;
-    copy->name = intern(spec, &spec->type_names, type->name);
+    copy->name = fs_spec_intern(spec, &spec->type_names, type->name);
     if (copy->name == NULL) {
         spec->types.count--;
         return fs_fail_nomem(err);
@@ -231,10 +240,10 @@ fs_status fs_spec_link_type(fs_spec *spec, const fs_link_type *type, const char 
 
 fs_status fs_spec_node(fs_spec *spec, const char *name, uint32_t *node, fs_place place, fs_err *err)
 {
-    fs_status status = check_new(spec, &spec->node_names, "node", name, false, place, err);
+    fs_status status = fs_spec_check_new(spec, &spec->node_names, "node", name, true, place, err);
     if (status != FS_OK)
         return status;
-    if (intern(spec, &spec->node_names, name) == NULL)
+    if (fs_spec_intern(spec, &spec->node_names, name) == NULL)
         return fs_fail_nomem(err);
     *node = spec->node_names.count - 1;
     return FS_OK;
@@ -243,20 +252,20 @@ fs_status fs_spec_node(fs_spec *spec, const char *name, uint32_t *node, fs_place
 fs_status fs_spec_device(fs_spec *spec, const char *name, const char *part, uint32_t node, fs_place place, fs_err *err)
 {
     uint32_t part_id = FS_NONE;
-    fs_status status = check_new(spec, &spec->device_names, "device", name, true, place, err);
+    fs_status status = fs_spec_check_new(spec, &spec->device_names, "device", name, true, place, err);
     if (status == FS_OK)
-        status = find(spec, &spec->part_names, "part", "part", part, &part_id, place, err);
+        status = fs_spec_find(spec, &spec->part_names, "part", "part", part, &part_id, place, err);
     if (status == FS_OK && node != FS_NONE && node >= spec->node_names.count)
-        status = FAIL(spec, "node", place, err, "device '%s' is on a node that does not exist", name);
+        status = FS_SPEC_FAIL(spec, "node", place, err, "device '%s' is on a node that does not exist", name);
     if (status == FS_OK && spec->devices.count >= FS_DEVICES_MAX)
-        status = FAIL(spec, NULL, place, err, "more than %u devices", (unsigned)FS_DEVICES_MAX);
+        status = FS_SPEC_FAIL(spec, NULL, place, err, "more than %u devices", (unsigned)FS_DEVICES_MAX);
     if (status != FS_OK)
         return status;
-    fs_spec_device_row row = {.part = part_id, .node = node, .place = place};
+    fs_spec_device_row row = {.part = part_id, .node = node, .network = FS_NONE, .place = place};
     fs_spec_device_row *copy = FS_PUSH(&spec->devices, row);
     if (copy == NULL)
         return fs_fail_nomem(err);
-    copy->name = intern(spec, &spec->device_names, name);
+    copy->name = fs_spec_intern(spec, &spec->device_names, name);
     if (copy->name == NULL) {
         spec->devices.count--;
         return fs_fail_nomem(err);
@@ -268,17 +277,17 @@ fs_status fs_spec_link(fs_spec *spec, const char *from, const char *to, const ch
                        fs_place place, fs_err *err)
 {
     fs_spec_link_row row = {.lanes = lanes};
-    fs_status status = find(spec, &spec->type_names, "type", "link type", type, &row.type, place, err);
+    fs_status status = fs_spec_find(spec, &spec->type_names, "type", "link type", type, &row.type, place, err);
     if (status == FS_OK && (lanes < 1 || lanes > FS_LANES_MAX))
-        status = FAIL(spec, "lanes", place, err, "lanes must be from 1 to %d, found %u", FS_LANES_MAX, lanes);
+        status = FS_SPEC_FAIL(spec, "lanes", place, err, "lanes must be from 1 to %d, found %u", FS_LANES_MAX, lanes);
     if (status == FS_OK)
-        status = find(spec, &spec->device_names, "from", "device", from, &row.from, place, err);
+        status = fs_spec_find(spec, &spec->device_names, "from", "device", from, &row.from, place, err);
     if (status == FS_OK)
-        status = find(spec, &spec->device_names, "to", "device", to, &row.to, place, err);
+        status = fs_spec_find(spec, &spec->device_names, "to", "device", to, &row.to, place, err);
     if (status == FS_OK && row.from == row.to)
-        status = FAIL(spec, "to", place, err, "device '%s' is linked to itself", from);
+        status = FS_SPEC_FAIL(spec, "to", place, err, "device '%s' is linked to itself", from);
     if (status == FS_OK && spec->links.count >= FS_LINKS_MAX / 2)
-        status = FAIL(spec, NULL, place, err, "more than %u links", (unsigned)FS_LINKS_MAX);
+        status = FS_SPEC_FAIL(spec, NULL, place, err, "more than %u links", (unsigned)FS_LINKS_MAX);
     if (status != FS_OK)
         return status;
     return FS_PUSH(&spec->links, row) ? FS_OK : fs_fail_nomem(err);

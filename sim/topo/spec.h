@@ -18,6 +18,7 @@ typedef struct fs_place {
 fs_spec *fs_spec_new(const char *name, const char *path); /* NULL when out of memory */
 void fs_spec_free(fs_spec *spec);
 void fs_spec_set_forwarding(fs_spec *spec, bool gpu_forwarding);
+void fs_spec_set_cross_rail(fs_spec *spec, bool cross_rail);
 
 /* Add one thing; strings are copied. Duplicate names and references to unknown names are FS_E_TOPOLOGY at `place`
  * with a suggestion. fs_link_type's tier field is ignored: the tier is given by name. */
@@ -29,6 +30,30 @@ FS_MUST_CHECK fs_status fs_spec_device(fs_spec *spec, const char *name, const ch
                                        fs_err *err);
 FS_MUST_CHECK fs_status fs_spec_link(fs_spec *spec, const char *from, const char *to, const char *type, uint32_t lanes,
                                      fs_place place, fs_err *err);
+
+/* ---- networks: many switches and cables, by id -------------------------------------------------------------------- */
+
+/* A network: its switches are those that are told so, by fs_spec_switches or fs_spec_join. */
+FS_MUST_CHECK fs_status fs_spec_network(fs_spec *spec, const fs_network *network, fs_place place, fs_err *err);
+/* An existing NVSwitch or network switch belongs to a network. */
+FS_MUST_CHECK fs_status fs_spec_join(fs_spec *spec, uint32_t device, uint32_t network, fs_place place, fs_err *err);
+/* `count` switches of a network, named PREFIX0, PREFIX1, ..., with consecutive ids from *first. */
+FS_MUST_CHECK fs_status fs_spec_switches(fs_spec *spec, const char *prefix, uint32_t count, uint32_t part,
+                                         uint32_t network, uint32_t *first, fs_place place, fs_err *err);
+/* A link type under the label of a tier: itself where that is its tier, else a copy "TYPE.TIER", made once. */
+FS_MUST_CHECK fs_status fs_spec_tier_type(fs_spec *spec, const char *type, const char *tier, uint32_t *id,
+                                          fs_place place, fs_err *err);
+/* One connection of 1 to 4096 lanes between two different devices. */
+FS_MUST_CHECK fs_status fs_spec_cable(fs_spec *spec, uint32_t from, uint32_t to, uint32_t type, uint32_t lanes,
+                                      fs_place place, fs_err *err);
+
+/* The devices from `first` to the last one added are `copies` copies of a board, all alike: "NAME0/...", "NAME1/...", or
+ * one copy "NAME/..." where they are not numbered. */
+FS_MUST_CHECK fs_status fs_spec_run(fs_spec *spec, const char *name, bool numbered, uint32_t copies, uint32_t first,
+                                    fs_err *err);
+/* A device of the first copy by its name within the board; it has *stride between its ids in one copy and the next. */
+FS_MUST_CHECK fs_status fs_spec_run_device(fs_spec *spec, uint32_t run, const char *name, uint32_t *device,
+                                           uint32_t *stride, fs_place place, fs_err *err);
 
 /* Freeze and check: at least one GPU, every GPU connected to something (a single one may stand alone), no link from a
  * device to itself, at most 2^28 devices and links, capacities finite and positive. Leaves the spec usable; the

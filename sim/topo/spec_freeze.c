@@ -146,6 +146,21 @@ static bool copy_nodes(freezer *f)
     return nodes != NULL;
 }
 
+static bool copy_networks(freezer *f)
+{
+    const fs_spec *spec = f->spec;
+    fs_topo *topo = f->topo;
+    topo->n_networks = spec->networks.count;
+    fs_network *networks = fs_arena_alloc(topo->arena, topo->n_networks, sizeof *networks);
+    for (uint32_t i = 0; networks && i < topo->n_networks; i++) {
+        networks[i] = spec->networks.data[i];
+        if (!(networks[i].name = fs_arena_strdup(topo->arena, networks[i].name)))
+            return false;
+    }
+    topo->networks = networks;
+    return networks != NULL;
+}
+
 static bool copy_devices(freezer *f)
 {
     const fs_spec *spec = f->spec;
@@ -165,7 +180,7 @@ static bool copy_devices(freezer *f)
         d->node = row->node;
         d->index = of_kind[d->kind]++;
         d->rail = d->kind == FS_DEVICE_NIC && d->node != FS_NONE ? nics[d->node]++ : FS_NONE;
-        d->network = FS_NONE;
+        d->network = row->network;
         if (!(names[i] = fs_arena_strdup(topo->arena, row->name)))
             return false;
     }
@@ -336,6 +351,20 @@ static uint64_t hash_topo(const fs_topo *topo)
     return h;
 }
 
+/* A machine without networks hashes as it did before there were any. */
+static uint64_t hash_networks(uint64_t h, const fs_topo *topo)
+{
+    if (topo->n_networks == 0 && !topo->cross_rail)
+        return h;
+    h = hash_u64(h, topo->cross_rail);
+    for (uint32_t i = 0; i < topo->n_networks; i++)
+        h = hash_u64(hash_text(h, topo->networks[i].name), (uint64_t)topo->networks[i].routing);
+    for (uint32_t i = 0; i < topo->n_devices; i++)
+        if (topo->devices[i].network != FS_NONE)
+            h = hash_u64(h, (uint64_t)i << 32 | topo->devices[i].network);
+    return h;
+}
+
 /* ---- all of it --------------------------------------------------------------------------------------------------- */
 
 /* The topology with everything copied, or NULL when out of memory. */
@@ -351,17 +380,18 @@ static fs_topo *build(freezer *f)
     f->topo = topo;
     topo->arena = arena;
     topo->gpu_forwarding = f->spec->gpu_forwarding;
+    topo->cross_rail = f->spec->cross_rail;
     topo->name = fs_arena_strdup(arena, f->spec->name);
     topo->path = fs_arena_strdup(arena, f->spec->path);
     topo->n_epochs = 1;
     topo->epoch_start_s = fs_arena_alloc(arena, 1, sizeof *topo->epoch_start_s); /* zero: one epoch, from the start */
     number_used(f);
-    if (!topo->epoch_start_s || !topo->name || !topo->path || !copy_parts(f) || !copy_nodes(f) || !copy_devices(f) ||
-        !copy_links(f)) {
+    if (!topo->epoch_start_s || !topo->name || !topo->path || !copy_parts(f) || !copy_nodes(f) || !copy_networks(f) ||
+        !copy_devices(f) || !copy_links(f)) {
         fs_arena_free(arena);
         return NULL;
     }
-    topo->hash = hash_topo(topo);
+    topo->hash = hash_networks(hash_topo(topo), topo);
     return topo;
 }
 

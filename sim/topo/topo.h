@@ -66,6 +66,7 @@ typedef struct fs_part {
     double power_W;
     double latency_s; /* time through a switch chip, added to each link that leaves it */
     bool multicast;   /* NVLS: reduces and multicasts in the switch (NVSwitches) */
+    uint32_t ports;   /* how many links a chip or box has room for; 0 = not said (NVSwitches, network switches) */
 } fs_part;
 
 typedef struct fs_link_type {

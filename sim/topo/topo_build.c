@@ -1,70 +1,27 @@
 /* topo_build.c - expand boards and systems: a valid XML tree to a spec. See topo_build.h.
  *
  * Order, which decides ids: all parts and link types; then placed boards, nodes and devices as the system lists them;
- * then the links of the placed boards, copy by copy; then the system's own links. So nothing needs to be declared
- * before it is used but boards and parts as such.
+ * then the switches of its networks; links have no order. So nothing needs to be declared before it is used but boards
+ * and parts as such.
  * Cost: O(names that patterns stand for). */
 #include "topo/topo_build.h"
 
 #include "base/num.h"
+#include "topo/network.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { COUNT_MAX = 1 << 20, PATH_SIZE = 2 * FS_NAME_MAX + 16 };
+enum { DEPTH_MAX = 4 }; /* of boards in boards */
 
 typedef struct builder {
-    fs_doc *doc;
-    fs_spec *spec;
-    fs_err *err;
+    fs_reader r;
     xmlNode *root, *system;
     fs_names board_names;
     FS_VEC(xmlNode *) boards;
 } builder;
 
 static const fs_place nowhere;
-
-/* A call into the spec failed: point at what the spec blames. */
-static fs_status blame(builder *b, const xmlNode *e, fs_status status)
-{
-    if (status != FS_E_TOPOLOGY)
-        return status;
-    char text[FS_ERR_TEXT_MAX];
-    memcpy(text, b->err->text, sizeof text);
-    const char *attribute = b->spec->blame;
-    const xmlNode *peak = attribute && fs_doc_is(e, "gpu") ? fs_doc_peak(e, attribute) : NULL;
-    return fs_doc_fail(b->doc, peak ? peak : e, peak ? "flops" : attribute, b->err, "%s", text);
-}
-
-/* ---- values ------------------------------------------------------------------------------------------------------ */
-
-/* An absent attribute leaves *out. */
-static fs_status quantity(builder *b, const xmlNode *e, const char *attribute, fs_unit unit, double *out)
-{
-    const char *text = fs_doc_get(e, attribute), *why;
-    if (text == NULL || fs_parse_quantity(text, unit, out, &why) == 0)
-        return FS_OK;
-    return fs_doc_fail(b->doc, e, attribute, b->err, "%s: %s", attribute, why);
-}
-
-static fs_status count(builder *b, const xmlNode *e, const char *attribute, uint32_t most, uint32_t *out)
-{
-    const char *text = fs_doc_get(e, attribute);
-    uint64_t value;
-    if (text == NULL)
-        return FS_OK;
-    if (fs_parse_uint(text, &value) != 0 || value < 1 || value > most)
-        return fs_doc_fail(b->doc, e, attribute, b->err, "%s must be from 1 to %u, found '%.60s'", attribute, most,
-                           text);
-    *out = (uint32_t)value;
-    return FS_OK;
-}
-
-static bool is_yes(const xmlNode *e, const char *attribute)
-{
-    const char *text = fs_doc_get(e, attribute);
-    return text && strcmp(text, "yes") == 0;
-}
 
 /* ---- parts and link types ---------------------------------------------------------------------------------------- */
 
@@ -76,12 +33,12 @@ static fs_status read_peaks(builder *b, const xmlNode *gpu, fs_part *part)
         while (i < FS_DTYPES - 1 && strcmp(dtype, fs_dtype_names[i]) != 0)
             i++;
         if (part->peak_flops[i] != 0)
-            return fs_doc_fail(b->doc, e, "dtype", b->err, "peak of %s is given twice", dtype);
-        fs_status status = quantity(b, e, "flops", FS_UNIT_FLOPS, &part->peak_flops[i]);
+            return fs_doc_fail(b->r.doc, e, "dtype", b->r.err, "peak of %s is given twice", dtype);
+        fs_status status = fs_read_quantity(&b->r, e, "flops", FS_UNIT_FLOPS, &part->peak_flops[i]);
         if (status != FS_OK)
             return status;
         if (part->peak_flops[i] == 0) /* 0 means "not supported" inside, which is said by leaving it out */
-            return fs_doc_fail(b->doc, e, "flops", b->err, "%s must be from 1 to 1e24 FLOP/s, found 0", dtype);
+            return fs_doc_fail(b->r.doc, e, "flops", b->r.err, "%s must be from 1 to 1e24 FLOP/s, found 0", dtype);
     }
     return FS_OK;
 }
@@ -104,7 +61,7 @@ static fs_status read_gpu(builder *b, const xmlNode *e, fs_part *part)
         {"launch", FS_UNIT_SECONDS, &part->launch_s},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
-        fs_status status = quantity(b, e, figures[i].attribute, figures[i].unit, figures[i].out);
+        fs_status status = fs_read_quantity(&b->r, e, figures[i].attribute, figures[i].unit, figures[i].out);
         if (status != FS_OK)
             return status;
     }
@@ -113,13 +70,15 @@ static fs_status read_gpu(builder *b, const xmlNode *e, fs_part *part)
 
 static fs_status read_part(builder *b, const xmlNode *e, fs_device_kind kind)
 {
-    fs_part part = {.name = fs_doc_get(e, "name"), .kind = kind, .multicast = is_yes(e, "multicast")};
+    fs_part part = {.name = fs_doc_get(e, "name"), .kind = kind, .multicast = fs_read_yes(e, "multicast")};
     fs_status status = kind == FS_DEVICE_GPU ? read_gpu(b, e, &part) : FS_OK;
     if (status == FS_OK)
-        status = quantity(b, e, "power", FS_UNIT_WATTS, &part.power_W);
+        status = fs_read_quantity(&b->r, e, "power", FS_UNIT_WATTS, &part.power_W);
     if (status == FS_OK)
-        status = quantity(b, e, "latency", FS_UNIT_SECONDS, &part.latency_s);
-    return status == FS_OK ? blame(b, e, fs_spec_part(b->spec, &part, nowhere, b->err)) : status;
+        status = fs_read_quantity(&b->r, e, "latency", FS_UNIT_SECONDS, &part.latency_s);
+    if (status == FS_OK)
+        status = fs_read_count(&b->r, e, "ports", FS_COUNT_MAX, &part.ports);
+    return status == FS_OK ? fs_read_blame(&b->r, e, fs_spec_part(b->r.spec, &part, nowhere, b->r.err)) : status;
 }
 
 static fs_status read_link_type(builder *b, const xmlNode *e)
@@ -129,14 +88,14 @@ static fs_status read_link_type(builder *b, const xmlNode *e)
     for (int i = 0; i < FS_LINK_CLASSES; i++)
         if (strcmp(class_, fs_link_class_name((fs_link_class)i)) == 0)
             type.class_ = (fs_link_class)i;
-    fs_status status = quantity(b, e, "bandwidth", FS_UNIT_BPS, &type.bandwidth_Bps);
+    fs_status status = fs_read_quantity(&b->r, e, "bandwidth", FS_UNIT_BPS, &type.bandwidth_Bps);
     if (status == FS_OK)
-        status = quantity(b, e, "effective", FS_UNIT_BPS, &type.effective_Bps);
+        status = fs_read_quantity(&b->r, e, "effective", FS_UNIT_BPS, &type.effective_Bps);
     if (status == FS_OK)
-        status = quantity(b, e, "latency", FS_UNIT_SECONDS, &type.latency_s);
+        status = fs_read_quantity(&b->r, e, "latency", FS_UNIT_SECONDS, &type.latency_s);
     if (status != FS_OK)
         return status;
-    return blame(b, e, fs_spec_link_type(b->spec, &type, fs_doc_get(e, "tier"), nowhere, b->err));
+    return fs_read_blame(&b->r, e, fs_spec_link_type(b->r.spec, &type, fs_doc_get(e, "tier"), nowhere, b->r.err));
 }
 
 static fs_status read_parts(builder *b)
@@ -165,9 +124,9 @@ static fs_status read_boards(builder *b)
             continue;
         const char *name = fs_doc_get(e, "name");
         if (fs_names_find(&b->board_names, name) != FS_NONE)
-            return fs_doc_fail(b->doc, e, "name", b->err, "board '%s' is defined twice", name);
+            return fs_doc_fail(b->r.doc, e, "name", b->r.err, "board '%s' is defined twice", name);
         if (!fs_names_add(&b->board_names, name) || !FS_PUSH(&b->boards, e))
-            return fs_fail_nomem(b->err);
+            return fs_fail_nomem(b->r.err);
     }
     return FS_OK;
 }
@@ -176,45 +135,31 @@ static fs_status find_board(builder *b, const xmlNode *place, xmlNode **board)
 {
     const char *name = fs_doc_get(place, "board");
     uint32_t id = fs_names_find(&b->board_names, name);
-    if (id != FS_NONE) {
-        *board = b->boards.data[id];
-        return FS_OK;
-    }
-    const char *near = fs_suggest(name, b->board_names.names, b->board_names.count);
-    return near ? fs_doc_fail(b->doc, place, "board", b->err, "unknown board '%s' (did you mean '%s'?)", name, near)
-                : fs_doc_fail(b->doc, place, "board", b->err, "unknown board '%s'", name);
-}
-
-static fs_status expand(builder *b, const xmlNode *e, const char *attribute, fs_name_list *list)
-{
-    fs_err inner;
-    fs_status status = fs_name_list_expand(fs_doc_get(e, attribute), list, &inner);
-    if (status == FS_E_TOPOLOGY)
-        return fs_doc_fail(b->doc, e, attribute, b->err, "%s", inner.text);
-    if (status != FS_OK)
-        *b->err = inner;
-    return status;
+    if (id == FS_NONE)
+        return fs_read_unknown(&b->r, place, "board", "board", name, &b->board_names);
+    *board = b->boards.data[id];
+    return FS_OK;
 }
 
 /* `prefix` is "" or "node0/". */
 static const char *full_name(char *buffer, const char *prefix, const char *name)
 {
-    snprintf(buffer, PATH_SIZE, "%s%s", prefix, name);
+    snprintf(buffer, FS_PATH_SIZE, "%s%s", prefix, name);
     return buffer;
 }
 
 static fs_status add_devices(builder *b, const xmlNode *e, const char *prefix, uint32_t node)
 {
     fs_name_list names;
-    char name[PATH_SIZE];
-    fs_status status = expand(b, e, "name", &names);
+    char name[FS_PATH_SIZE];
+    fs_status status = fs_read_names(&b->r, e, "name", &names);
     if (status != FS_OK)
         return status;
-    fs_place place = fs_doc_place(b->doc, e, NULL);
+    fs_place place = fs_doc_place(b->r.doc, e, NULL);
     const char *part = fs_doc_get(e, "part");
     for (uint32_t i = 0; status == FS_OK && i < names.count; i++)
-        status =
-            blame(b, e, fs_spec_device(b->spec, full_name(name, prefix, names.names[i]), part, node, place, b->err));
+        status = fs_read_blame(
+            &b->r, e, fs_spec_device(b->r.spec, full_name(name, prefix, names.names[i]), part, node, place, b->r.err));
     fs_name_list_free(&names);
     return status;
 }
@@ -225,15 +170,15 @@ static fs_status pairing(builder *b, const xmlNode *e, uint32_t n_from, uint32_t
     const char *pair = fs_doc_get(e, "pair");
     *all = pair == NULL || strcmp(pair, "all") == 0;
     if (pair == NULL && n_from > 1 && n_to > 1)
-        return fs_doc_fail(b->doc, e, NULL, b->err,
+        return fs_doc_fail(b->r.doc, e, NULL, b->r.err,
                            "%u names meet %u: say pair=\"all\" (each with each) or pair=\"each\" (one by one)", n_from,
                            n_to);
     if (!*all && n_from != n_to)
-        return fs_doc_fail(b->doc, e, "pair", b->err,
+        return fs_doc_fail(b->r.doc, e, "pair", b->r.err,
                            "pair=\"each\" needs as many names on both sides, found %u and %u", n_from, n_to);
     uint64_t more = *all ? (uint64_t)n_from * n_to : n_from;
-    if (more + b->spec->links.count > FS_LINKS_MAX / 2)
-        return fs_doc_fail(b->doc, e, NULL, b->err, "more than %u links", (unsigned)FS_LINKS_MAX);
+    if (more + b->r.spec->links.count > FS_LINKS_MAX / 2)
+        return fs_doc_fail(b->r.doc, e, NULL, b->r.err, "more than %u links", (unsigned)FS_LINKS_MAX);
     return FS_OK;
 }
 
@@ -242,16 +187,17 @@ static fs_status connect(builder *b, const xmlNode *e, const char *prefix, const
 {
     uint32_t lanes = 1;
     bool all;
-    char src[PATH_SIZE], dst[PATH_SIZE];
+    char src[FS_PATH_SIZE], dst[FS_PATH_SIZE];
     const char *type = fs_doc_get(e, "type");
-    fs_status status = count(b, e, "lanes", FS_LANES_MAX, &lanes);
+    fs_status status = fs_read_count(&b->r, e, "lanes", FS_LANES_MAX, &lanes);
     if (status == FS_OK)
         status = pairing(b, e, from->count, to->count, &all);
     for (uint32_t i = 0; status == FS_OK && i < from->count; i++) {
         full_name(src, prefix, from->names[i]);
         for (uint32_t j = all ? 0 : i; status == FS_OK && j < (all ? to->count : i + 1); j++)
-            status = blame(
-                b, e, fs_spec_link(b->spec, src, full_name(dst, prefix, to->names[j]), type, lanes, nowhere, b->err));
+            status = fs_read_blame(
+                &b->r, e,
+                fs_spec_link(b->r.spec, src, full_name(dst, prefix, to->names[j]), type, lanes, nowhere, b->r.err));
     }
     return status;
 }
@@ -259,9 +205,9 @@ static fs_status connect(builder *b, const xmlNode *e, const char *prefix, const
 static fs_status add_links(builder *b, const xmlNode *e, const char *prefix)
 {
     fs_name_list from = {0}, to = {0};
-    fs_status status = expand(b, e, "from", &from);
+    fs_status status = fs_read_names(&b->r, e, "from", &from);
     if (status == FS_OK)
-        status = expand(b, e, "to", &to);
+        status = fs_read_names(&b->r, e, "to", &to);
     if (status == FS_OK)
         status = connect(b, e, prefix, &from, &to);
     fs_name_list_free(&from);
@@ -269,106 +215,202 @@ static fs_status add_links(builder *b, const xmlNode *e, const char *prefix)
     return status;
 }
 
-/* The devices or the links of a board, or of the system itself. */
-static fs_status add_board(builder *b, const xmlNode *board, const char *prefix, uint32_t node, bool links)
+/* A board that holds placed boards is a chassis or a rack around nodes, and no node itself. */
+static const xmlNode *find_place(const xmlNode *board)
+{
+    const xmlNode *e = fs_doc_child(board);
+    while (e && !fs_doc_is(e, "place"))
+        e = fs_doc_next(e);
+    return e;
+}
+
+/* What stands between nodes: whatever belongs to one would be nobody's there. */
+static fs_status check_rack_device(builder *b, const xmlNode *e)
+{
+    uint32_t part = fs_names_find(&b->r.spec->part_names, fs_doc_get(e, "part"));
+    fs_device_kind kind = part == FS_NONE ? FS_DEVICE_NVSWITCH : b->r.spec->parts.data[part].kind;
+    if (kind != FS_DEVICE_GPU && kind != FS_DEVICE_NIC && kind != FS_DEVICE_CPU)
+        return FS_OK;
+    return fs_doc_fail(b->r.doc, e, "part", b->r.err,
+                       "a board that places other boards has only switches of its own, found a %s",
+                       fs_device_kind_name(kind));
+}
+
+static fs_status add_place(builder *b, const xmlNode *place, const char *outer, uint32_t depth, bool links);
+
+/* The devices or the links of a board, or of the system itself; of the boards placed in it first.
+ * Recursion: one level per board in a board, limited by add_place. */
+static fs_status add_board(builder *b, const xmlNode *board, const char *prefix, uint32_t node, uint32_t depth,
+                           bool links)
 {
     fs_status status = FS_OK;
+    bool rack = depth > 0 && find_place(board);
     for (const xmlNode *e = fs_doc_child(board); status == FS_OK && e; e = fs_doc_next(e)) {
-        if (!links && fs_doc_is(e, "device"))
-            status = add_devices(b, e, prefix, node);
-        else if (links && fs_doc_is(e, "link"))
+        if (rack && fs_doc_is(e, "place")) {
+            status = add_place(b, e, prefix, depth, links);
+        } else if (!links && fs_doc_is(e, "device")) {
+            status = rack ? check_rack_device(b, e) : FS_OK;
+            if (status == FS_OK)
+                status = add_devices(b, e, prefix, node);
+        } else if (links && fs_doc_is(e, "link")) {
             status = add_links(b, e, prefix);
+        }
     }
     return status;
 }
 
-/* The copies of a board: their nodes and devices, or their links. */
-static fs_status add_place(builder *b, const xmlNode *place, bool links)
+/* The copies of a board: their nodes and devices, or their links. `outer` is what their names begin with. */
+static fs_status add_place(builder *b, const xmlNode *place, const char *outer, uint32_t depth, bool links)
 {
     xmlNode *board = NULL;
     uint32_t copies = 1, node = FS_NONE;
     const char *name = fs_doc_get(place, "name");
     bool numbered = fs_doc_get(place, "count") != NULL;
-    fs_status status = count(b, place, "count", COUNT_MAX, &copies);
+    if (depth == DEPTH_MAX)
+        return fs_doc_fail(b->r.doc, place, "board", b->r.err, "boards nest deeper than %d", DEPTH_MAX);
+    fs_status status = fs_read_count(&b->r, place, "count", FS_COUNT_MAX, &copies);
     if (status == FS_OK)
         status = find_board(b, place, &board);
     for (uint32_t i = 0; status == FS_OK && i < copies; i++) {
-        char prefix[PATH_SIZE], number[16] = "";
+        char prefix[FS_PATH_SIZE], number[16] = "";
         if (numbered)
             snprintf(number, sizeof number, "%u", i);
-        int length = snprintf(prefix, sizeof prefix, "%s%s", name, number);
-        if (!links)
-            status = blame(b, place, fs_spec_node(b->spec, prefix, &node, nowhere, b->err));
-        snprintf(prefix + length, sizeof prefix - (size_t)length, "/");
+        snprintf(prefix, sizeof prefix, "%s%s%s", outer, name, number);
+        if (!links && find_place(board) == NULL)
+            status = fs_read_blame(&b->r, place, fs_spec_node(b->r.spec, prefix, &node, nowhere, b->r.err));
+        snprintf(prefix, sizeof prefix, "%s%s%s/", outer, name, number);
         if (status == FS_OK)
-            status = add_board(b, board, prefix, node, links);
+            status = add_board(b, board, prefix, node, depth + 1, links);
     }
     return status;
+}
+
+/* A place of the system itself, which networks may attach to. */
+static fs_status add_run(builder *b, const xmlNode *place)
+{
+    uint32_t first = b->r.spec->devices.count, copies = 1;
+    fs_status status = add_place(b, place, "", 0, false);
+    if (status == FS_OK)
+        status = fs_read_count(&b->r, place, "count", FS_COUNT_MAX, &copies);
+    if (status != FS_OK)
+        return status;
+    const char *name = fs_doc_get(place, "name");
+    return fs_spec_run(b->r.spec, name, fs_doc_get(place, "count") != NULL, copies, first, b->r.err);
 }
 
 static fs_status find_node(builder *b, const xmlNode *device, uint32_t *node)
 {
     const char *name = fs_doc_get(device, "node");
     *node = FS_NONE;
-    if (name == NULL || (*node = fs_names_find(&b->spec->node_names, name)) != FS_NONE)
+    if (name == NULL || (*node = fs_names_find(&b->r.spec->node_names, name)) != FS_NONE)
         return FS_OK;
-    const char *near = fs_suggest(name, b->spec->node_names.names, b->spec->node_names.count);
-    return near ? fs_doc_fail(b->doc, device, "node", b->err, "unknown node '%s' (did you mean '%s'?)", name, near)
-                : fs_doc_fail(b->doc, device, "node", b->err,
+    const char *near = fs_suggest(name, b->r.spec->node_names.names, b->r.spec->node_names.count);
+    return near ? fs_read_unknown(&b->r, device, "node", "node", name, &b->r.spec->node_names)
+                : fs_doc_fail(b->r.doc, device, "node", b->r.err,
                               "unknown node '%s': nodes are declared before their devices", name);
+}
+
+/* An explicit device of the system may belong to a network: <network> without tiers, <device network=...>. */
+static fs_status join_network(builder *b, const xmlNode *device, uint32_t first)
+{
+    fs_spec *spec = b->r.spec;
+    const char *name = fs_doc_get(device, "network");
+    if (name == NULL)
+        return FS_OK;
+    uint32_t network = fs_names_find(&spec->network_names, name);
+    if (network == FS_NONE)
+        return fs_read_unknown(&b->r, device, "network", "network", name, &spec->network_names);
+    fs_status status = FS_OK;
+    for (uint32_t d = first; status == FS_OK && d < spec->devices.count; d++)
+        status = fs_read_blame(&b->r, device, fs_spec_join(spec, d, network, nowhere, b->r.err));
+    return status;
 }
 
 static fs_status add_system_devices(builder *b)
 {
     fs_status status = FS_OK;
     for (const xmlNode *e = fs_doc_child(b->system); status == FS_OK && e; e = fs_doc_next(e)) {
-        uint32_t node = FS_NONE;
+        uint32_t node = FS_NONE, first = b->r.spec->devices.count;
         if (fs_doc_is(e, "place")) {
-            status = add_place(b, e, false);
+            status = add_run(b, e);
         } else if (fs_doc_is(e, "node")) {
-            status = blame(b, e, fs_spec_node(b->spec, fs_doc_get(e, "name"), &node, nowhere, b->err));
+            status = fs_read_blame(&b->r, e, fs_spec_node(b->r.spec, fs_doc_get(e, "name"), &node, nowhere, b->r.err));
         } else if (fs_doc_is(e, "device")) {
             status = find_node(b, e, &node);
             if (status == FS_OK)
                 status = add_devices(b, e, "", node);
+            if (status == FS_OK)
+                status = join_network(b, e, first);
         }
     }
     return status;
 }
 
-static fs_status add_system(builder *b)
+/* Networks are declared before anything refers to them, and built when everything that they attach to is there. */
+static fs_status add_networks(builder *b, bool declare)
 {
-    fs_status status = add_system_devices(b);
+    fs_status status = FS_OK;
     for (const xmlNode *e = fs_doc_child(b->system); status == FS_OK && e; e = fs_doc_next(e))
-        if (fs_doc_is(e, "place"))
-            status = add_place(b, e, true);
-    return status == FS_OK ? add_board(b, b->system, "", FS_NONE, true) : status;
+        if (fs_doc_is(e, "network"))
+            status = declare ? fs_network_declare(&b->r, e) : fs_network_add(&b->r, e);
+    return status;
 }
 
-/* No system: the only board, placed once under plain names. */
+static fs_status add_system(builder *b)
+{
+    const char *cross_rail = fs_doc_get(b->system, "cross-rail");
+    fs_spec_set_cross_rail(b->r.spec, cross_rail && strcmp(cross_rail, "network") == 0);
+    fs_status status = add_networks(b, true);
+    if (status == FS_OK)
+        status = add_system_devices(b);
+    if (status == FS_OK)
+        status = add_networks(b, false);
+    for (const xmlNode *e = fs_doc_child(b->system); status == FS_OK && e; e = fs_doc_next(e))
+        if (fs_doc_is(e, "place"))
+            status = add_place(b, e, "", 0, true);
+    return status == FS_OK ? add_board(b, b->system, "", FS_NONE, 0, true) : status;
+}
+
+static bool is_placed(const builder *b, const xmlNode *board)
+{
+    for (xmlNode *e = b->root; e; e = fs_doc_walk(e, b->root))
+        if (fs_doc_is(e, "place") && strcmp(fs_doc_get(e, "board"), fs_doc_get(board, "name")) == 0)
+            return true;
+    return false;
+}
+
+/* No system: the only board that no other places, placed once under plain names. */
 static fs_status add_single_board(builder *b)
 {
-    uint32_t node;
-    if (b->boards.count != 1)
-        return fs_doc_fail(b->doc, b->root, NULL, b->err, "expected a <system> or exactly one <board>, found %u boards",
-                           b->boards.count);
-    const xmlNode *board = b->boards.data[0];
-    fs_status status = blame(b, board, fs_spec_node(b->spec, fs_doc_get(board, "name"), &node, nowhere, b->err));
+    const xmlNode *board = NULL;
+    uint32_t node = FS_NONE, found = 0;
+    for (uint32_t i = 0; i < b->boards.count; i++)
+        if (!is_placed(b, b->boards.data[i])) {
+            board = b->boards.data[i];
+            found++;
+        }
+    if (found != 1)
+        return fs_doc_fail(b->r.doc, b->root, NULL, b->r.err,
+                           "expected a <system> or exactly one <board>, found %u boards", b->boards.count);
+    fs_status status = FS_OK;
+    if (find_place(board) == NULL)
+        status =
+            fs_read_blame(&b->r, board, fs_spec_node(b->r.spec, fs_doc_get(board, "name"), &node, nowhere, b->r.err));
     if (status == FS_OK)
-        status = add_board(b, board, "", node, false);
-    return status == FS_OK ? add_board(b, board, "", node, true) : status;
+        status = add_board(b, board, "", node, 1, false);
+    return status == FS_OK ? add_board(b, board, "", node, 1, true) : status;
 }
 
 fs_status fs_topo_build(fs_doc *doc, fs_spec *spec, fs_err *err)
 {
-    builder b = {.doc = doc, .spec = spec, .err = err, .root = xmlDocGetRootElement(doc->tree)};
+    builder b = {.r = {doc, spec, err}, .root = xmlDocGetRootElement(doc->tree)};
     fs_status status = read_parts(&b);
     if (status == FS_OK)
         status = read_boards(&b);
     if (status == FS_OK)
         status = b.system ? add_system(&b) : add_single_board(&b);
     bool own = b.system && fs_doc_get(b.system, "gpu-forwarding");
-    fs_spec_set_forwarding(spec, is_yes(own ? b.system : b.root, "gpu-forwarding"));
+    fs_spec_set_forwarding(spec, fs_read_yes(own ? b.system : b.root, "gpu-forwarding"));
     fs_names_free(&b.board_names);
     fs_free(b.boards.data);
     return status;

@@ -26,12 +26,29 @@
     {                                                                                                                  \
         "latency", FS_WORD_QUANTITY, required, FS_UNIT_SECONDS, NULL                                                   \
     }
+#define PORTS                                                                                                          \
+    {                                                                                                                  \
+        "ports", FS_WORD_COUNT, false, 0, NULL                                                                         \
+    }
+#define LABEL                                                                                                          \
+    {                                                                                                                  \
+        "label", FS_WORD_NAME, false, 0, NULL                                                                          \
+    }
+#define LINK_TYPE                                                                                                      \
+    {                                                                                                                  \
+        "type", FS_WORD_NAME, true, 0, NULL                                                                            \
+    }
+#define PLACE                                                                                                          \
+    {"board", FS_WORD_NAME, true, 0, NULL}, NAME,                                                                      \
+    {                                                                                                                  \
+        "count", FS_WORD_COUNT, false, 0, NULL                                                                         \
+    }
 #define FORWARDING                                                                                                     \
     {                                                                                                                  \
         "gpu-forwarding", FS_WORD_CHOICE, false, 0, "yes no"                                                           \
     }
-#define LINK(kind)                                                                                                     \
-    {"from", kind, true, 0, NULL}, {"to", kind, true, 0, NULL}, {"type", FS_WORD_NAME, true, 0, NULL},                 \
+#define LINK                                                                                                           \
+    {"from", FS_WORD_PATTERN_PATH, true, 0, NULL}, {"to", FS_WORD_PATTERN_PATH, true, 0, NULL}, LINK_TYPE,             \
         {"lanes", FS_WORD_COUNT, false, 0, NULL}, {"pair", FS_WORD_CHOICE, false, 0, "all each"}, OPTIONAL_SOURCE
 
 static const fs_word words[] = {
@@ -57,11 +74,14 @@ static const fs_word words[] = {
      "",
      {{"dtype", FS_WORD_CHOICE, true, 0, "fp64 fp32 tf32 fp16 bf16 fp8 fp4 int8"},
       {"flops", FS_WORD_QUANTITY, true, FS_UNIT_FLOPS, NULL}}},
-    {"nvswitch", "parts", "", {NAME, LATENCY(true), POWER, {"multicast", FS_WORD_CHOICE, false, 0, "yes no"}, SOURCE}},
+    {"nvswitch",
+     "parts",
+     "",
+     {NAME, LATENCY(true), POWER, PORTS, {"multicast", FS_WORD_CHOICE, false, 0, "yes no"}, SOURCE}},
     {"nic", "parts", "", {NAME, LATENCY(false), POWER, SOURCE}},
     {"cpu", "parts", "", {NAME, LATENCY(false), POWER, SOURCE}},
     {"pcie-switch", "parts", "", {NAME, LATENCY(true), POWER, SOURCE}},
-    {"net-switch", "parts", "", {NAME, LATENCY(true), POWER, SOURCE}},
+    {"net-switch", "parts", "", {NAME, LATENCY(true), POWER, PORTS, SOURCE}},
     {"link-type",
      "parts",
      "",
@@ -72,23 +92,63 @@ static const fs_word words[] = {
       {"effective", FS_WORD_QUANTITY, true, FS_UNIT_BPS, NULL},
       LATENCY(true),
       SOURCE}},
-    {"board", NULL, "device link", {NAME, OPTIONAL_SOURCE}},
+    {"board", NULL, "device link place", {NAME, OPTIONAL_SOURCE}},
+    {"place", "board", "", {PLACE}},
     {"device",
      "board",
      "",
      {{"name", FS_WORD_PATTERN, true, 0, NULL}, {"part", FS_WORD_NAME, true, 0, NULL}, OPTIONAL_SOURCE}},
-    {"link", "board", "", {LINK(FS_WORD_PATTERN)}},
-    {"system", "fabsim", "place node device link", {FORWARDING}},
-    {"place", "system", "", {{"board", FS_WORD_NAME, true, 0, NULL}, NAME, {"count", FS_WORD_COUNT, false, 0, NULL}}},
-    {"node", "system", "", {NAME}},
+    {"link", "board", "", {LINK}},
+    {"system",
+     "fabsim",
+     "place node device network link",
+     {FORWARDING, {"cross-rail", FS_WORD_CHOICE, false, 0, "pxn network"}}},
+    {"place", "system", "", {PLACE}},
+    {"node", "system", "", {{"name", FS_WORD_PATH, true, 0, NULL}}},
     {"device",
      "system",
      "",
      {{"name", FS_WORD_PATTERN_PATH, true, 0, NULL},
       {"part", FS_WORD_NAME, true, 0, NULL},
-      {"node", FS_WORD_NAME, false, 0, NULL},
+      {"node", FS_WORD_PATH, false, 0, NULL},
+      {"network", FS_WORD_NAME, false, 0, NULL},
       OPTIONAL_SOURCE}},
-    {"link", "system", "", {LINK(FS_WORD_PATTERN_PATH)}},
+    {"link", "system", "", {LINK}},
+    {"network",
+     "system",
+     "tier torus dragonfly",
+     {NAME,
+      {"nodes", FS_WORD_NAME, false, 0, NULL},
+      {"ports", FS_WORD_PATTERN_PATH, false, 0, NULL},
+      {"nic-ports", FS_WORD_COUNT, false, 0, NULL},
+      {"rails", FS_WORD_COUNT, false, 0, NULL},
+      {"planes", FS_WORD_COUNT, false, 0, NULL},
+      {"routing", FS_WORD_CHOICE, false, 0, "adaptive spray ecmp static"},
+      OPTIONAL_SOURCE}},
+    {"tier",
+     "network",
+     "",
+     {NAME,
+      {"part", FS_WORD_NAME, true, 0, NULL},
+      LINK_TYPE,
+      {"by", FS_WORD_CHOICE, false, 0, "node rail all"},
+      {"group", FS_WORD_COUNT, false, 0, NULL},
+      {"switches", FS_WORD_COUNT, false, 0, NULL},
+      {"planes", FS_WORD_COUNT, false, 0, NULL},
+      {"lanes", FS_WORD_COUNT, false, 0, NULL},
+      {"uplinks", FS_WORD_COUNT, false, 0, NULL},
+      {"oversubscription", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
+      LABEL,
+      OPTIONAL_SOURCE}},
+    {"torus",
+     "network",
+     "",
+     {{"dims", FS_WORD_DIMS, true, 0, NULL},
+      LINK_TYPE,
+      {"lanes", FS_WORD_COUNT, false, 0, NULL},
+      LABEL,
+      OPTIONAL_SOURCE}},
+    {"dragonfly", "network", "", {{"cables", FS_WORD_COUNT, true, 0, NULL}, LINK_TYPE, LABEL, OPTIONAL_SOURCE}},
 };
 
 enum { N_WORDS = sizeof words / sizeof *words, LIST_MAX = 16 };
@@ -190,7 +250,8 @@ FS_PRINTF(2, 3) static bool refuse(const char **why, const char *format, ...)
 static bool check_letters(const fs_word_attr *a, const char *value, const char **why)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
-    bool slash = a->kind == FS_WORD_PATTERN_PATH, brackets = slash || a->kind == FS_WORD_PATTERN;
+    bool brackets = a->kind == FS_WORD_PATTERN || a->kind == FS_WORD_PATTERN_PATH;
+    bool slash = a->kind == FS_WORD_PATH || a->kind == FS_WORD_PATTERN_PATH;
     size_t most = brackets ? 1024 : 255, length = strlen(value), good = 0;
     while (value[good] &&
            (strchr(letters, value[good]) || (slash && value[good] == '/') || (brackets && strchr("[],", value[good]))))
@@ -218,6 +279,20 @@ static bool check_count(const char *value, const char **why)
            refuse(why, "expected a whole number of at most 10 digits, found '%.60s'", value);
 }
 
+static bool check_dims(const char *value, const char **why)
+{
+    size_t n = 0;
+    for (const char *at = value; n <= 6; at++) {
+        size_t digits = strspn(at, "0123456789");
+        at += digits;
+        if (digits < 1 || digits > 7 || ++n > 6 || (*at != 'x' && *at != '\0'))
+            break;
+        if (*at == '\0')
+            return true;
+    }
+    return refuse(why, "expected 1 to 6 whole numbers with 'x' between them, as in 8x8x4, found '%.60s'", value);
+}
+
 static bool check_quantity(const fs_word_attr *a, const char *value, const char **why)
 {
     double number;
@@ -242,9 +317,11 @@ bool fs_word_check(const fs_word_attr *a, const char *value, const char **why)
     case FS_WORD_TEXT: return value[0] != '\0' || refuse(why, "must not be empty");
     case FS_WORD_TITLE: return check_title(value, why);
     case FS_WORD_COUNT: return check_count(value, why);
+    case FS_WORD_DIMS: return check_dims(value, why);
     case FS_WORD_QUANTITY: return check_quantity(a, value, why);
     case FS_WORD_CHOICE: return check_choice(a, value, why);
     case FS_WORD_NAME:
+    case FS_WORD_PATH:
     case FS_WORD_PATTERN:
     case FS_WORD_PATTERN_PATH: return check_letters(a, value, why);
     }

@@ -12,8 +12,10 @@ typedef enum fs_word_kind {
     FS_WORD_TITLE,        /* printable ASCII, no blanks at its ends */
     FS_WORD_NAME,         /* letters, digits, _ - . */
     FS_WORD_PATTERN,      /* a name with brackets */
-    FS_WORD_PATTERN_PATH, /* and with / */
+    FS_WORD_PATH,         /* a name with / */
+    FS_WORD_PATTERN_PATH, /* a name with both */
     FS_WORD_COUNT,
+    FS_WORD_DIMS,     /* counts with x between them */
     FS_WORD_QUANTITY, /* .unit; FS_UNIT_NONE is a bare number */
     FS_WORD_CHOICE    /* .choices */
 } fs_word_kind;
@@ -29,7 +31,7 @@ typedef struct fs_word_attr {
 typedef struct fs_word {
     const char *element, *parent; /* parent NULL: wherever another word lists it as a child */
     const char *children;         /* "device link" */
-    fs_word_attr attributes[12];  /* up to the first without a name */
+    fs_word_attr attributes[16];  /* up to the first without a name */
 } fs_word;
 
 const fs_word *fs_word_of(const xmlNode *element); /* NULL: not a word of the format, or not there */

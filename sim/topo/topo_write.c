@@ -45,6 +45,8 @@ static void write_part(const fs_part *p, fs_out *out)
         figure(out, "latency", p->latency_s, "s");
     }
     figure(out, "power", p->power_W, "W");
+    if (p->ports != 0)
+        fs_out_printf(out, " ports=\"%u\"", p->ports);
     if (p->kind == FS_DEVICE_NVSWITCH)
         fs_out_printf(out, " multicast=\"%s\"", p->multicast ? "yes" : "no");
     fs_out_puts(out, " source=\"expanded by fabsim\"");
@@ -81,7 +83,11 @@ void fs_topo_write_xml(const fs_topo *topo, fs_out *out)
         write_part(&topo->parts[i], out);
     for (uint32_t i = 0; i < topo->n_link_types; i++)
         write_link_type(topo, &topo->link_types[i], out);
-    fs_out_printf(out, "  </parts>\n  <system gpu-forwarding=\"%s\">\n", topo->gpu_forwarding ? "yes" : "no");
+    fs_out_printf(out, "  </parts>\n  <system gpu-forwarding=\"%s\" cross-rail=\"%s\">\n",
+                  topo->gpu_forwarding ? "yes" : "no", topo->cross_rail ? "network" : "pxn");
+    for (uint32_t i = 0; i < topo->n_networks; i++)
+        fs_out_printf(out, "    <network name=\"%s\" routing=\"%s\"/>\n", topo->networks[i].name,
+                      fs_routing_names[topo->networks[i].routing]);
     for (uint32_t i = 0; i < topo->n_nodes; i++)
         fs_out_printf(out, "    <node name=\"%s\"/>\n", FS_NODE_NAME(topo, i));
     for (uint32_t i = 0; i < topo->n_devices; i++) {
@@ -89,6 +95,8 @@ void fs_topo_write_xml(const fs_topo *topo, fs_out *out)
         fs_out_printf(out, "    <device name=\"%s\" part=\"%s\"", FS_DEVICE_NAME(topo, i), topo->parts[d.part].name);
         if (d.node != FS_NONE)
             fs_out_printf(out, " node=\"%s\"", FS_NODE_NAME(topo, d.node));
+        if (d.network != FS_NONE)
+            fs_out_printf(out, " network=\"%s\"", topo->networks[d.network].name);
         fs_out_puts(out, "/>\n");
     }
     for (uint32_t i = 0; i < topo->n_links; i += 2) {
