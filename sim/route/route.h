@@ -11,6 +11,7 @@
 #ifndef FS_ROUTE_H
 #define FS_ROUTE_H
 
+#include "base/mem.h"
 #include "base/pattern.h"
 #include "topo/topo.h"
 
@@ -28,7 +29,7 @@ typedef struct fs_router fs_router;
 
 typedef struct fs_router_options {
     bool single_path; /* take the first minimal path (lowest link ids) instead of all: for backends without fractions */
-    uint32_t epoch;   /* of the topology: links that are down in it do not exist */
+    uint32_t epoch;   /* of the topology: links that are down in it do not exist; FS_NONE: the healthy machine */
     uint64_t seed;    /* of the hashes of networks with ECMP */
 } fs_router_options;
 
@@ -40,5 +41,18 @@ void fs_router_free(fs_router *router);
  */
 FS_MUST_CHECK fs_status fs_router_find(fs_router *router, uint32_t src_device, uint32_t dst_device, uint64_t flow,
                                        const fs_route **route, fs_err *err);
+
+/* A route that the caller owns; all zero bits is an empty one. */
+typedef struct fs_route_buffer {
+    fs_route route; /* its shares are those below; good until the buffer is used again */
+    FS_VEC(fs_share) shares;
+} fs_route_buffer;
+
+void fs_route_buffer_free(fs_route_buffer *buffer);
+
+/* The same route as fs_router_find's, into the buffer: nothing is kept for the pair, so this is the way to ask for
+ * millions. */
+FS_MUST_CHECK fs_status fs_router_compose(fs_router *router, uint32_t src_device, uint32_t dst_device, uint64_t flow,
+                                          fs_route_buffer *buffer, fs_err *err);
 
 #endif

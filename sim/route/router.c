@@ -442,3 +442,25 @@ fs_status fs_router_find(fs_router *router, uint32_t src, uint32_t dst, uint64_t
     }
     return unreachable(router, src, dst, err);
 }
+
+void fs_route_buffer_free(fs_route_buffer *buffer)
+{
+    fs_free(buffer->shares.data);
+    *buffer = (fs_route_buffer){0};
+}
+
+fs_status fs_router_compose(fs_router *router, uint32_t src, uint32_t dst, uint64_t flow, fs_route_buffer *buffer,
+                            fs_err *err)
+{
+    const fs_route *route = NULL;
+    fs_status status = fs_router_find(router, src, dst, flow, &route, err);
+    buffer->shares.count = 0;
+    for (uint32_t i = 0; status == FS_OK && i < route->n_shares; i++)
+        if (FS_PUSH(&buffer->shares, route->shares[i]) == NULL)
+            status = fs_fail_nomem(err);
+    if (status != FS_OK)
+        return status;
+    buffer->route = *route;
+    buffer->route.shares = buffer->shares.data;
+    return FS_OK;
+}
