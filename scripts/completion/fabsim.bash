@@ -13,8 +13,8 @@ _fabsim()
     --csv) COMPREPLY=($(compgen -d -- "$current")); return ;;
     esac
     case $command in
-    run) options="--json --csv --timeline --quiet --set --cost --lowering --network --seed --top --stable --max-events --dump-ops --help --version" ;;
-    coll) options="--op --gpus --min --max --factor --algo --proto --root --cost --lowering --network --set --json --csv --help" ;;
+    run) options="--json --csv --timeline --quiet --set --fault --cost --lowering --network --seed --top --stable --max-events --dump-ops --help --version" ;;
+    coll) options="--op --gpus --min --max --factor --algo --proto --root --cost --lowering --network --set --fault --json --csv --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
     import) options="--output --gpu-part --nic-part --this-machine --help" ;;
     esac

@@ -46,4 +46,12 @@ FS_MUST_CHECK fs_status fs_cli_overrides(const fs_option_list *sets, fs_override
 /* The same for commands without a trace: an override of one is FS_E_USAGE. */
 FS_MUST_CHECK fs_status fs_cli_topo_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);
 
+/* `--fault` values, read. The storage is the caller's and lives as long as the faults are used. */
+typedef struct fs_cli_fault_list {
+    char text[FS_OPTION_LIST_MAX][256], origin[FS_OPTION_LIST_MAX][264];
+    fs_fault faults[FS_OPTION_LIST_MAX];
+    uint32_t count;
+} fs_cli_fault_list;
+FS_MUST_CHECK fs_status fs_cli_faults(const fs_option_list *options, fs_cli_fault_list *list, fs_err *err);
+
 #endif

@@ -17,7 +17,7 @@ typedef struct arguments {
     double min, max;
     uint64_t factor;
     uint32_t kind, algo, proto, cost, network, lowering;
-    fs_option_list sets;
+    fs_option_list sets, faults;
 } arguments;
 
 enum { ROWS_MAX = 1024 };
@@ -44,6 +44,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
          fs_lowering_names, 3},
         {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL", "fabric (default), cm02 or ns3.", fs_network_names, 3},
         {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE", "Override a figure: topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
+        {"fault", 0, FS_OPTION_LIST, &a->faults, "FAULT", "link:A-B=down, switch:NAME=0.5, ...: what fails.", NULL, 0},
         {"json", 0, FS_OPTION_FLAG, &a->json, NULL, "Print JSON instead of a table.", NULL, 0},
         {"csv", 0, FS_OPTION_FLAG, &a->csv, NULL, "Print CSV instead of a table.", NULL, 0},
     };
@@ -252,13 +253,18 @@ fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *
     if (status != FS_OK || help)
         return status;
     fs_overrides overrides;
+    fs_cli_fault_list faults;
     status = fs_cli_prepare_network((fs_backend)a.network, call, err);
     if (status == FS_OK)
         status = fs_cli_topo_overrides(&a.sets, &overrides, err);
+    if (status == FS_OK)
+        status = fs_cli_faults(&a.faults, &faults, err);
     fs_topo *topo = NULL;
     uint32_t n = 0;
     if (status == FS_OK)
         status = fs_topo_load(values[0], overrides.topo, overrides.n_topo, &topo, err);
+    if (status == FS_OK)
+        status = fs_topo_apply_faults(topo, faults.faults, faults.count, err);
     if (status == FS_OK)
         status = check(&a, topo, &n, err);
     if (status == FS_OK)

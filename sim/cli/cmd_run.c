@@ -11,7 +11,7 @@ typedef struct arguments {
     bool quiet, stable;
     uint64_t seed, top, max_events;
     uint32_t network, lowering, cost;
-    fs_option_list sets;
+    fs_option_list sets, faults;
 } arguments;
 
 static fs_status parse(arguments *a, int argc, char *const *argv, const char *values[FS_ARGUMENTS_MAX], bool *help,
@@ -27,6 +27,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         {"quiet", 'q', FS_OPTION_FLAG, &a->quiet, NULL, "No summary on stdout.", NULL, 0},
         {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE",
          "Override a scalar: model.seq=2048, or topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
+        {"fault", 0, FS_OPTION_LIST, &a->faults, "FAULT",
+         "link:A-B=down, switch:NAME=0.5@1s..2s, nic:..., gpu:NAME=0.8: what fails, how far, when.", NULL, 0},
         {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal",
          "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
         {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE",
@@ -151,6 +153,21 @@ static fs_status simulate(const fs_topo *topo, const fs_work *work, const argume
     return status;
 }
 
+/* The command line's and the trace's together. */
+static fs_status apply_faults(fs_topo *topo, const fs_cli_fault_list *list, const fs_work *work, fs_err *err)
+{
+    uint32_t n = list->count + work->n_faults;
+    fs_fault *all = fs_alloc(n, sizeof *all);
+    if (all == NULL)
+        return fs_fail_nomem(err);
+    memcpy(all, list->faults, list->count * sizeof *all);
+    if (work->n_faults > 0)
+        memcpy(all + list->count, work->faults, work->n_faults * sizeof *all);
+    fs_status status = fs_topo_apply_faults(topo, all, n, err);
+    fs_free(all);
+    return status;
+}
+
 fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *err)
 {
     arguments a = {.top = 20};
@@ -160,17 +177,22 @@ fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *e
     if (status != FS_OK || help)
         return status;
     fs_overrides overrides;
+    fs_cli_fault_list faults;
     status = check(&a, values, err);
     if (status == FS_OK)
         status = fs_cli_prepare_network((fs_backend)a.network, call, err);
     if (status == FS_OK)
         status = fs_cli_overrides(&a.sets, &overrides, err);
+    if (status == FS_OK)
+        status = fs_cli_faults(&a.faults, &faults, err);
     fs_topo *topo = NULL;
     fs_work *work = NULL;
     if (status == FS_OK)
         status = fs_topo_load(values[0], overrides.topo, overrides.n_topo, &topo, err);
     if (status == FS_OK)
         status = fs_work_load(values[1], overrides.trace, overrides.n_trace, &work, err);
+    if (status == FS_OK)
+        status = apply_faults(topo, &faults, work, err);
     if (status == FS_OK && a.dump_ops)
         status = dump_ops(work, a.dump_ops, err);
     else if (status == FS_OK)

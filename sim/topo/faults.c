@@ -383,7 +383,7 @@ static bool make_factors(fs_arena *arena, hits *list, const fs_fault *faults, co
     return true;
 }
 
-static const fs_fault *copy_faults(fs_arena *arena, const fs_fault *faults, uint32_t n_faults)
+const fs_fault *fs_faults_copy(fs_arena *arena, const fs_fault *faults, uint32_t n_faults)
 {
     fs_fault *copies = fs_arena_alloc(arena, n_faults, sizeof *copies);
     for (uint32_t i = 0; copies && i < n_faults; i++) {
@@ -404,7 +404,7 @@ static fs_status install(applying *a, const double *times, uint32_t n_epochs, co
 {
     fs_factors links = {0}, gpus = {0};
     double *start_s = fs_arena_alloc(topo->arena, n_epochs, sizeof *start_s);
-    const fs_fault *copies = copy_faults(topo->arena, faults, n_faults);
+    const fs_fault *copies = fs_faults_copy(topo->arena, faults, n_faults);
     if (!start_s || !copies)
         return fs_fail_nomem(a->err);
     memcpy(start_s, times, n_epochs * sizeof *start_s);

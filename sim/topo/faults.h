@@ -40,6 +40,9 @@ FS_PRINTF(3, 4) fs_status fs_fault_fail(const fs_fault *fault, fs_err *err, cons
  * Cost: O(names x log + links of the devices named). */
 FS_MUST_CHECK fs_status fs_topo_apply_faults(fs_topo *topo, const fs_fault *faults, uint32_t n_faults, fs_err *err);
 
+/* A deep copy, owned by the arena. NULL when out of memory. */
+const fs_fault *fs_faults_copy(struct fs_arena *arena, const fs_fault *faults, uint32_t n_faults);
+
 /* "switch:spine2=0.5@0.1s..2s", as on the command line. Returns the buffer. */
 char *fs_fault_text(const fs_fault *fault, char *buffer, size_t size);
 

@@ -65,6 +65,8 @@ static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, 
     fs_work_set_hash(b, hash);
     status = kind == 0 ? fs_trace_read_ops(doc, b, err) : fs_trace_read_training(doc, b, err);
     if (status == FS_OK)
+        status = fs_trace_read_faults(doc, path, b, err);
+    if (status == FS_OK)
         status = fs_work_freeze(b, work, err);
     fs_work_builder_free(b);
     return status;

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "coll/coll.h"
+#include "topo/faults.h"
 
 typedef enum fs_op_kind { FS_OP_COMPUTE, FS_OP_DELAY, FS_OP_COLLECTIVE, FS_OP_SEND, FS_OP_RECV } fs_op_kind;
 
@@ -126,6 +127,8 @@ typedef struct fs_work {
     const fs_kernel_list *kernel_lists; /* (n_kernel_lists) */
     const fs_load *loads;               /* (n_loads) */
     fs_totals totals;
+    uint32_t n_faults;
+    const fs_fault *faults; /* (n_faults) a scenario: for fs_topo_apply_faults */
     struct fs_arena *arena; /* owns everything above */
 } fs_work;
 

@@ -296,6 +296,13 @@ void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals)
     b->totals = *totals;
 }
 
+fs_status fs_work_set_faults(fs_work_builder *b, const fs_fault *faults, uint32_t n, fs_err *err)
+{
+    b->faults = fs_faults_copy(b->arena, faults, n);
+    b->n_faults = b->faults ? n : 0;
+    return b->faults ? FS_OK : fs_fail_nomem(err);
+}
+
 fs_status fs_work_set_note(fs_work_builder *b, const char *note, fs_err *err)
 {
     const char *copy = fs_arena_strdup(b->arena, note);
@@ -371,6 +378,8 @@ fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
                    .gpu_of = b->gpu_of,
                    .program_of = b->program_of,
                    .totals = b->totals,
+                   .n_faults = b->n_faults,
+                   .faults = b->faults,
                    .arena = b->arena};
     w->programs = freeze_programs(b);
     w->families = copy_array(b->arena, b->families.data, w->n_families, sizeof *w->families);

@@ -25,6 +25,8 @@ struct fs_work_builder {
     const char *name, *kind, *path, *note;
     uint64_t hash;
     fs_totals totals;
+    const fs_fault *faults;
+    uint32_t n_faults;
     uint32_t n_ranks;
     uint32_t explicit_ranks;       /* n_ranks for each explicit family */
     uint32_t *gpu_of, *program_of; /* (n_ranks) */

@@ -8,6 +8,7 @@
 #include "base/jsonw.h"
 #include "work/work_build.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -221,6 +222,38 @@ static void write_op(fs_jsonw *w, const fs_work *work, const fs_program *p, uint
     fs_jsonw_end(w);
 }
 
+static void write_fault(fs_jsonw *w, const fs_fault *f)
+{
+    const char *kind = fs_fault_kind_names[f->kind];
+    fs_jsonw_object_inline(w, NULL);
+    if (f->other) {
+        fs_jsonw_array_inline(w, kind);
+        fs_jsonw_string(w, NULL, f->name);
+        fs_jsonw_string(w, NULL, f->other);
+        fs_jsonw_end(w);
+    } else {
+        fs_jsonw_string(w, kind, f->name);
+    }
+    if (f->speed > 0)
+        fs_jsonw_number(w, "speed", f->speed);
+    else
+        fs_jsonw_bool(w, "down", true);
+    fs_jsonw_number(w, "from_s", f->from_s);
+    if (!isinf(f->to_s))
+        fs_jsonw_number(w, "to_s", f->to_s);
+    fs_jsonw_end(w);
+}
+
+static void write_faults(fs_jsonw *w, const fs_work *work)
+{
+    if (work->n_faults == 0)
+        return;
+    fs_jsonw_array(w, "faults");
+    for (uint32_t i = 0; i < work->n_faults; i++)
+        write_fault(w, &work->faults[i]);
+    fs_jsonw_end(w);
+}
+
 void fs_work_write_ops(const fs_work *work, fs_out *out)
 {
     fs_jsonw w = fs_jsonw_start(out);
@@ -237,6 +270,7 @@ void fs_work_write_ops(const fs_work *work, fs_out *out)
         write_family(&w, &work->families[i]);
     fs_jsonw_end(&w);
     write_totals(&w, &work->totals);
+    write_faults(&w, work);
     write_kernel_lists(&w, work);
     write_loads(&w, work);
     fs_jsonw_array(&w, "programs");
