@@ -113,6 +113,23 @@ fs_status fs_spec_run(fs_spec *spec, const char *name, bool numbered, uint32_t c
     return FS_OK;
 }
 
+/* Suggest by the name within the board: what all copies begin with would make everything alike. */
+static fs_status unknown_device(fs_spec *spec, const fs_spec_run_row *row, const char *name, size_t prefix,
+                                const char *place_name, fs_place place, fs_err *err)
+{
+    const char **inner = fs_alloc(row->size, sizeof *inner);
+    if (inner == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t i = 0; i < row->size; i++)
+        inner[i] = spec->device_names.names[row->first + i] + prefix;
+    const char *near = fs_suggest(name, inner, row->size);
+    fs_free(inner);
+    if (near)
+        return FS_SPEC_FAIL(spec, "ports", place, err, "unknown device '%.255s' in '%s' (did you mean '%s'?)", name,
+                            place_name, near);
+    return FS_SPEC_FAIL(spec, "ports", place, err, "unknown device '%.255s' in '%s'", name, place_name);
+}
+
 fs_status fs_spec_run_device(fs_spec *spec, uint32_t run, const char *name, uint32_t *device, uint32_t *stride,
                              fs_place place, fs_err *err)
 {
@@ -127,9 +144,5 @@ fs_status fs_spec_run_device(fs_spec *spec, uint32_t run, const char *name, uint
         *stride = row->size;
         return FS_OK;
     }
-    const char *near = fs_suggest(full, spec->device_names.names + row->first, row->size);
-    if (near)
-        return FS_SPEC_FAIL(spec, "ports", place, err, "unknown device '%.255s' in '%s' (did you mean '%s'?)", name,
-                            place_name, near + prefix);
-    return FS_SPEC_FAIL(spec, "ports", place, err, "unknown device '%.255s' in '%s'", name, place_name);
+    return unknown_device(spec, row, name, prefix, place_name, place, err);
 }
