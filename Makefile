@@ -169,9 +169,15 @@ determinism:
 validate: all
 	scripts/validate.py
 
-.PHONY: bench
+.PHONY: bench bench-programs
 bench: all
 	bench/run.py
+
+# The engine by itself: build/bench/engine flows 96
+bench-programs: $(BUILD)/bench/engine
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
+	@echo "  LINK  $@"
+	$(Q)$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- install --------------------------------------------------------------------------------------------------------
 SHARE := $(DESTDIR)$(PREFIX)/share

@@ -61,8 +61,8 @@ typedef struct fs_resource_use {
 typedef struct fs_engine_counters {
     uint64_t events; /* ends of transfers and timers */
     uint64_t transfers;
-    uint64_t solves;       /* calls of the max-min solver */
-    uint64_t solve_visits; /* transfers + resources visited in them */
+    uint64_t solves;       /* times at which rates were solved for */
+    uint64_t solve_visits; /* shares (of a transfer in a resource) looked at or changed in them */
     uint64_t peak_active;  /* transfers moving at once */
 } fs_engine_counters;
 

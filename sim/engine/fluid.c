@@ -18,8 +18,7 @@
 
 enum {
     FIRST_SLOTS = 64,
-    SLOTS_MAX = 1 << 28, /* timers and transfers at once: 2^28, some 40 GB, so sizes never overflow */
-    USES_MAX = 1 << 30
+    SLOTS_MAX = 1 << 28 /* timers and transfers at once: 2^28, some 40 GB, so sizes never overflow */
 };
 
 /* Ends that are equal on paper may come out some ulps apart. Events this near (relative to the time) are one time:
@@ -39,17 +38,24 @@ fs_status fs_fluid_new(const fs_engine_def *def, const fs_carrier *carrier, fs_f
     if (carrier)
         f->carrier = *carrier;
     f->free_slot = FS_NONE;
-    f->free_use = FS_NONE;
+    for (uint32_t i = 0; i < USE_SIZES; i++)
+        f->free_uses[i] = FS_NONE;
     f->resources = fs_zalloc(def->n_resources, sizeof *f->resources);
-    f->dirty = fs_alloc(def->n_resources, sizeof *f->dirty);
-    f->part_resources = fs_alloc(def->n_resources, sizeof *f->part_resources);
-    f->levels = fs_alloc(def->n_resources, sizeof *f->levels);
-    if (!f->resources || !f->dirty || !f->part_resources || !f->levels) {
+    f->logs = fs_zalloc(def->n_resources, sizeof *f->logs);
+    f->stale = fs_alloc(def->n_resources, sizeof *f->stale);
+    f->touched = fs_alloc(def->n_resources, sizeof *f->touched);
+    fs_status status = FS_OK;
+    if (!f->resources || !f->logs || !f->stale || !f->touched)
+        status = fs_fail_nomem(err);
+    if (status == FS_OK)
+        status = fs_heap_reserve(&f->queue, def->n_resources, err);
+    if (status != FS_OK) {
         fs_fluid_free(f);
-        return fs_fail_nomem(err);
+        return status;
     }
     for (uint32_t i = 0; i < def->n_resources; i++) {
         f->resources[i].capacity = def->capacity[i];
+        f->resources[i].level = INFINITY;
         f->resources[i].first_use = FS_NONE;
     }
     *fluid = f;
@@ -61,147 +67,80 @@ void fs_fluid_free(fs_fluid *fluid)
     if (fluid == NULL)
         return;
     fs_heap_release(&fluid->heap);
+    fs_heap_release(&fluid->queue);
     fs_free(fluid->resources);
-    fs_free(fluid->dirty);
+    fs_free(fluid->logs);
     fs_free(fluid->slots);
     fs_free(fluid->uses);
-    fs_free(fluid->part_resources);
-    fs_free(fluid->part_slots);
-    fs_free(fluid->levels);
+    fs_free(fluid->fresh);
+    fs_free(fluid->changed);
+    fs_free(fluid->stale);
+    fs_free(fluid->touched);
     fs_free(fluid);
 }
 
 /* ---- pools ---- */
 
+static fs_status grow_ids(uint32_t **ids, uint32_t wanted, fs_err *err)
+{
+    uint32_t *grown = fs_realloc(*ids, wanted, sizeof **ids);
+    if (grown == NULL)
+        return fs_fail_nomem(err);
+    *ids = grown;
+    return FS_OK;
+}
+
 static fs_status grow_slots(fs_fluid *fluid, fs_err *err)
 {
-    uint32_t old = fluid->slot_capacity, wanted = old ? old * 2 : FIRST_SLOTS;
+    uint32_t wanted = fluid->slot_capacity ? fluid->slot_capacity * 2 : FIRST_SLOTS;
     if (wanted > SLOTS_MAX)
         return fs_fail(err, FS_E_SIM, "more than %d transfers and timers at once", SLOTS_MAX);
     fs_status status = fs_heap_reserve(&fluid->heap, wanted, err);
+    if (status == FS_OK)
+        status = grow_ids(&fluid->fresh, wanted, err);
+    if (status == FS_OK)
+        status = grow_ids(&fluid->changed, wanted, err);
     if (status != FS_OK)
         return status;
-    uint32_t *part_slots = fs_realloc(fluid->part_slots, wanted, sizeof *part_slots);
-    if (part_slots == NULL)
-        return fs_fail_nomem(err);
-    fluid->part_slots = part_slots;
     fs_slot *slots = fs_realloc(fluid->slots, wanted, sizeof *slots);
     if (slots == NULL)
         return fs_fail_nomem(err);
     fluid->slots = slots;
-    for (uint32_t id = wanted; id-- > old;) {
-        slots[id] = (fs_slot){.kind = SLOT_FREE, .first_use = fluid->free_slot};
-        fluid->free_slot = id;
-    }
     fluid->slot_capacity = wanted;
     return FS_OK;
 }
 
-/* At least `count` free uses. */
-static fs_status reserve_uses(fs_fluid *fluid, uint32_t count, fs_err *err)
+/* A slot of a kind, with its number in the order of starts. */
+static fs_status take_slot(fs_fluid *fluid, fs_slot slot, uint32_t *id, fs_err *err)
 {
-    if (fluid->n_free_uses >= count)
-        return FS_OK;
-    uint32_t old = fluid->use_capacity, wanted = old ? old : FIRST_SLOTS;
-    while (wanted - old + fluid->n_free_uses < count || wanted == old) {
-        if (wanted >= USES_MAX)
-            return fs_fail(err, FS_E_SIM, "transfers cross more than %d resources at once", USES_MAX);
-        wanted *= 2;
+    if (fluid->free_slot != FS_NONE) {
+        *id = fluid->free_slot;
+        fluid->free_slot = fluid->slots[*id].first_use;
+        slot.listed = fluid->slots[*id].listed;
+    } else {
+        if (fluid->slots_made == fluid->slot_capacity) {
+            fs_status status = grow_slots(fluid, err);
+            if (status != FS_OK)
+                return status;
+        }
+        *id = fluid->slots_made++;
     }
-    fs_use *uses = fs_realloc(fluid->uses, wanted, sizeof *uses);
-    if (uses == NULL)
-        return fs_fail_nomem(err);
-    fluid->uses = uses;
-    for (uint32_t id = wanted; id-- > old;) {
-        uses[id].sibling = fluid->free_use;
-        fluid->free_use = id;
-    }
-    fluid->n_free_uses += wanted - old;
-    fluid->use_capacity = wanted;
-    return FS_OK;
-}
-
-static fs_status take_slot(fs_fluid *fluid, fs_slot slot, double time_s, uint32_t *id, fs_err *err)
-{
-    if (fluid->free_slot == FS_NONE) {
-        fs_status status = grow_slots(fluid, err);
-        if (status != FS_OK)
-            return status;
-    }
-    *id = fluid->free_slot;
-    fluid->free_slot = fluid->slots[*id].first_use;
-    slot.first_use = FS_NONE;
     slot.sequence = fluid->next_sequence++;
     fluid->slots[*id] = slot;
-    fs_heap_put(&fluid->heap, *id, time_s, slot.sequence);
     return FS_OK;
 }
 
 static void give_slot(fs_fluid *fluid, uint32_t id)
 {
-    fs_heap_drop(&fluid->heap, id);
     fluid->slots[id].kind = SLOT_FREE;
     fluid->slots[id].first_use = fluid->free_slot;
     fluid->free_slot = id;
 }
 
-/* ---- resources ---- */
-
-static void mark_dirty(fs_fluid *fluid, uint32_t resource)
-{
-    if (!fluid->resources[resource].dirty) {
-        fluid->resources[resource].dirty = true;
-        fluid->dirty[fluid->n_dirty++] = resource;
-    }
-}
-
-static void link_use(fs_fluid *fluid, uint32_t slot, fs_share share)
-{
-    uint32_t id = fluid->free_use;
-    fs_use *u = &fluid->uses[id];
-    fs_resource *r = &fluid->resources[share.resource];
-    fluid->free_use = u->sibling;
-    fluid->n_free_uses--;
-    *u = (fs_use){.coefficient = share.coefficient,
-                  .slot = slot,
-                  .resource = share.resource,
-                  .next = r->first_use,
-                  .prev = FS_NONE,
-                  .sibling = fluid->slots[slot].first_use};
-    if (r->first_use != FS_NONE)
-        fluid->uses[r->first_use].prev = id;
-    r->first_use = id;
-    fluid->slots[slot].first_use = id;
-    mark_dirty(fluid, share.resource);
-}
-
-static void unlink_use(fs_fluid *fluid, uint32_t id)
-{
-    fs_use *u = &fluid->uses[id];
-    fs_resource *r = &fluid->resources[u->resource];
-    if (u->prev == FS_NONE)
-        r->first_use = u->next;
-    else
-        fluid->uses[u->prev].next = u->next;
-    if (u->next != FS_NONE)
-        fluid->uses[u->next].prev = u->prev;
-    mark_dirty(fluid, u->resource);
-    u->sibling = fluid->free_use;
-    fluid->free_use = id;
-    fluid->n_free_uses++;
-}
-
 /* The bytes of an ended transfer, exactly: coefficient x amount. */
 static void end_moving(fs_fluid *fluid, uint32_t slot)
 {
-    fs_slot *s = &fluid->slots[slot];
-    for (uint32_t u = s->first_use; u != FS_NONE;) {
-        uint32_t sibling = fluid->uses[u].sibling;
-        fluid->resources[fluid->uses[u].resource].use.amount += fluid->uses[u].coefficient * s->amount;
-        unlink_use(fluid, u);
-        u = sibling;
-    }
-    s->first_use = FS_NONE;
+    fs_uses_unlink(fluid, slot, fluid->slots[slot].amount);
     fluid->n_moving--;
 }
 
@@ -211,14 +150,14 @@ static void count_carried(fs_fluid *fluid, const fs_slot *s, bool starts)
     uint32_t count;
     const fs_share *row = fs_pattern_row(fluid->patterns, s->pattern, &count);
     for (uint32_t i = 0; i < count; i++) {
-        fs_resource *r = &fluid->resources[row[i].resource];
+        fs_resource_log *log = &fluid->logs[row[i].resource];
         if (starts) {
-            if (r->carried++ == 0)
-                r->busy_since_s = fluid->now_s;
+            if (log->carried++ == 0)
+                log->busy_since_s = fluid->now_s;
         } else {
-            r->use.amount += row[i].coefficient * s->amount;
-            if (--r->carried == 0)
-                r->use.busy_s += fluid->now_s - r->busy_since_s;
+            log->use.amount += row[i].coefficient * s->amount;
+            if (--log->carried == 0)
+                log->use.busy_s += fluid->now_s - log->busy_since_s;
         }
     }
 }
@@ -244,39 +183,38 @@ static fs_status check_pattern(const fs_fluid *fluid, uint32_t pattern, fs_err *
     return FS_OK;
 }
 
-/* The latency is paid. *over: there is nothing to move. */
-static fs_status begin_moving(fs_fluid *fluid, uint32_t slot, bool *over, fs_err *err)
+/* The latency is paid, and there is something to move. */
+static fs_status begin_moving(fs_fluid *fluid, uint32_t slot, fs_err *err)
 {
     uint32_t pattern = fluid->slots[slot].pattern, count;
     const fs_share *row = fs_pattern_row(fluid->patterns, pattern, &count);
-    double amount = fluid->slots[slot].amount;
-    *over = amount == 0 || count == 0;
-    if (*over)
-        return FS_OK;
     int carried = 0;
     fs_status status = FS_OK;
     if (fluid->carrier.carry)
         status = fluid->carrier.takes(fluid->carrier.context, pattern, &carried, err);
     if (status == FS_OK && !carried)
-        status = reserve_uses(fluid, count, err);
+        status = fs_uses_reserve(fluid, count, err);
     if (status != FS_OK)
         return status;
     fs_slot *s = &fluid->slots[slot];
-    fs_heap_drop(&fluid->heap, slot);
-    if (++fluid->n_moving > fluid->count.peak_active)
-        fluid->count.peak_active = fluid->n_moving;
+    fluid->n_moving++;
     if (carried) {
         s->kind = SLOT_CARRIED;
         count_carried(fluid, s, true);
-        return fluid->carrier.carry(fluid->carrier.context, slot, pattern, amount, err);
+        return fluid->carrier.carry(fluid->carrier.context, slot, pattern, s->amount, err);
     }
     s->kind = SLOT_MOVING;
-    s->remaining = amount;
+    s->remaining = s->amount;
     s->since_s = fluid->now_s;
-    s->rate = 0;
-    for (uint32_t i = 0; i < count; i++)
-        link_use(fluid, slot, row[i]);
+    fs_uses_link(fluid, slot, row, count);
     return FS_OK;
+}
+
+static bool has_something_to_move(const fs_fluid *fluid, const fs_slot *s)
+{
+    uint32_t count;
+    fs_pattern_row(fluid->patterns, s->pattern, &count);
+    return s->amount > 0 && count > 0;
 }
 
 fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, double latency_s, uint64_t tag,
@@ -290,10 +228,15 @@ fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, do
     uint32_t slot;
     fs_slot s = {.kind = SLOT_WAITING, .amount = amount, .pattern = pattern, .tag = tag};
     if (status == FS_OK)
-        status = take_slot(fluid, s, fluid->now_s + latency_s, &slot, err);
-    if (status == FS_OK)
-        fluid->count.transfers++;
-    return status;
+        status = take_slot(fluid, s, &slot, err);
+    if (status != FS_OK)
+        return status;
+    fluid->count.transfers++;
+    /* A carrier starts flows in its own time only. */
+    if (latency_s == 0 && !fluid->carrier.carry && has_something_to_move(fluid, &s))
+        return begin_moving(fluid, slot, err);
+    fs_heap_put(&fluid->heap, slot, fluid->now_s + latency_s, fluid->slots[slot].sequence);
+    return FS_OK;
 }
 
 fs_status fs_fluid_timer(fs_fluid *fluid, double delay_s, uint64_t tag, fs_err *err)
@@ -301,21 +244,27 @@ fs_status fs_fluid_timer(fs_fluid *fluid, double delay_s, uint64_t tag, fs_err *
     if (!(delay_s >= 0 && delay_s < INFINITY))
         return fs_fail(err, FS_E_SIM, "timer of %g s, expected 0 or more", delay_s);
     uint32_t slot;
-    return take_slot(fluid, (fs_slot){.kind = SLOT_TIMER, .tag = tag}, fluid->now_s + delay_s, &slot, err);
+    fs_status status = take_slot(fluid, (fs_slot){.kind = SLOT_TIMER, .tag = tag}, &slot, err);
+    if (status == FS_OK)
+        fs_heap_put(&fluid->heap, slot, fluid->now_s + delay_s, fluid->slots[slot].sequence);
+    return status;
 }
 
 void fs_fluid_set_capacity(fs_fluid *fluid, uint32_t resource, double capacity)
 {
+    if (fluid->resources[resource].capacity == capacity)
+        return;
     fluid->resources[resource].capacity = capacity;
-    if (fluid->resources[resource].first_use != FS_NONE)
-        mark_dirty(fluid, resource);
+    fs_mark_stale(fluid, resource, STALE_RAISED);
 }
 
 /* ---- events ---- */
 
 void fs_fluid_settle(fs_fluid *fluid, const fs_engine_calls *calls)
 {
-    if (fluid->n_dirty > 0)
+    if (fluid->n_moving > fluid->count.peak_active)
+        fluid->count.peak_active = fluid->n_moving;
+    if (fluid->n_fresh + fluid->n_stale + fluid->n_touched > 0)
         fs_fill(fluid, calls);
 }
 
@@ -342,14 +291,16 @@ fs_status fs_fluid_deliver(fs_fluid *fluid, double now_s, const fs_engine_calls 
     fluid->now_s = now_s;
     while (fluid->heap.count > 0 && fluid->heap.events[0].time_s <= until_s) {
         uint32_t slot = fluid->heap.events[0].slot;
-        bool over = true;
-        fs_status status = FS_OK;
-        if (fluid->slots[slot].kind == SLOT_WAITING)
-            status = begin_moving(fluid, slot, &over, err);
-        else if (fluid->slots[slot].kind == SLOT_MOVING)
-            end_moving(fluid, slot);
-        if (status == FS_OK && over)
+        const fs_slot *s = &fluid->slots[slot];
+        fs_status status;
+        fs_heap_drop(&fluid->heap, slot);
+        if (s->kind == SLOT_WAITING && has_something_to_move(fluid, s)) {
+            status = begin_moving(fluid, slot, err);
+        } else {
+            if (s->kind == SLOT_MOVING)
+                end_moving(fluid, slot);
             status = end_slot(fluid, slot, calls, err);
+        }
         if (status != FS_OK)
             return status;
     }
@@ -365,11 +316,11 @@ fs_status fs_fluid_landed(fs_fluid *fluid, uint32_t slot, const fs_engine_calls 
 
 void fs_fluid_observe(fs_fluid *fluid, uint32_t resource, double load, const fs_engine_calls *calls)
 {
-    fs_resource *r = &fluid->resources[resource];
-    if (load == r->load)
+    fs_resource_log *log = &fluid->logs[resource];
+    if (load == log->load)
         return;
-    r->load = load;
-    r->use.peak = fmax(r->use.peak, load);
+    log->load = load;
+    log->use.peak = fmax(log->use.peak, load);
     if (calls->load)
         calls->load(calls->context, resource, load, fluid->now_s);
 }
@@ -378,7 +329,7 @@ fs_status fs_fluid_at_rest(const fs_fluid *fluid, fs_err *err)
 {
     if (fluid->n_moving == 0)
         return FS_OK;
-    for (uint32_t slot = 0; slot < fluid->slot_capacity; slot++) {
+    for (uint32_t slot = 0; slot < fluid->slots_made; slot++) {
         const fs_slot *s = &fluid->slots[slot];
         if (s->kind != SLOT_MOVING && s->kind != SLOT_CARRIED)
             continue;
@@ -405,7 +356,7 @@ double fs_fluid_now(const fs_fluid *fluid)
 
 double fs_fluid_rate(const fs_fluid *fluid, uint64_t tag)
 {
-    for (uint32_t slot = 0; slot < fluid->slot_capacity; slot++)
+    for (uint32_t slot = 0; slot < fluid->slots_made; slot++)
         if (fluid->slots[slot].kind == SLOT_MOVING && fluid->slots[slot].tag == tag)
             return fluid->slots[slot].rate;
     return 0;
@@ -413,15 +364,16 @@ double fs_fluid_rate(const fs_fluid *fluid, uint64_t tag)
 
 double fs_fluid_load(const fs_fluid *fluid, uint32_t resource)
 {
-    return fluid->resources[resource].load;
+    return fluid->logs[resource].load;
 }
 
 fs_resource_use fs_fluid_use(const fs_fluid *fluid, uint32_t resource)
 {
     const fs_resource *r = &fluid->resources[resource];
-    fs_resource_use use = r->use;
-    if ((r->first_use != FS_NONE && r->load > 0) || r->carried > 0)
-        use.busy_s += fluid->now_s - r->busy_since_s;
+    const fs_resource_log *log = &fluid->logs[resource];
+    fs_resource_use use = log->use;
+    if ((r->n_uses > 0 && log->load > 0) || log->carried > 0)
+        use.busy_s += fluid->now_s - log->busy_since_s;
     for (uint32_t u = r->first_use; u != FS_NONE; u = fluid->uses[u].next) {
         const fs_slot *s = &fluid->slots[fluid->uses[u].slot];
         double left = fmax(0, s->remaining - s->rate * (fluid->now_s - s->since_s));
