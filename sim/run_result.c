@@ -113,6 +113,7 @@ static void fill_link_rows(const fs_watch *w, const fs_engine *engine, fs_result
             continue;
         double bytes = job->capacity[l] * r->step_time_s;
         r->links[r->n_links++] = (fs_link_row){.link = job->link_of[l],
+                                               .count = job->link_count[l],
                                                .bytes = use.amount,
                                                .busy_s = use.busy_s,
                                                .mean_utilization = bytes > 0 ? use.amount / bytes : 0,
@@ -326,6 +327,14 @@ static void fill_rates(const fs_job *job, fs_result *r)
     r->tokens_per_s_per_gpu = r->tokens_per_s / (double)r->ranks;
 }
 
+static uint64_t count_transfers(const fs_job *job)
+{
+    uint64_t transfers = 0;
+    for (uint32_t plan = 0; plan < job->plan_begin[job->n_signatures]; plan++)
+        transfers += job->plans[plan] ? job->plans[plan]->n_moves : 0;
+    return transfers;
+}
+
 static uint64_t count_ops(const fs_job *job)
 {
     uint64_t ops = 0;
@@ -348,6 +357,7 @@ fs_status fs_watch_result(fs_watch *watch, const fs_engine *engine, double step_
     if (!r.arena)
         return fs_fail_nomem(err);
     r.ops = count_ops(job);
+    r.transfers = r.transfer_classes = count_transfers(job);
     r.counters = fs_engine_count(engine);
     fs_metric_finish(watch->metric, step_s);
     fill_rates(job, &r);

@@ -5,6 +5,7 @@ _fabsim()
     case ${COMP_WORDS[1]:-} in coll | topo | import) command=${COMP_WORDS[1]} ;; esac
     case $previous in
     --cost) COMPREPLY=($(compgen -W "nccl ideal" -- "$current")); return ;;
+    --scaling) COMPREPLY=($(compgen -W "weak strong" -- "$current")); return ;;
     --lowering) COMPREPLY=($(compgen -W "coupled flows messages" -- "$current")); return ;;
     --network) COMPREPLY=($(compgen -W "fabric cm02 ns3" -- "$current")); return ;;
     --algo) COMPREPLY=($(compgen -W "auto ring tree nvls direct chain" -- "$current")); return ;;
@@ -13,7 +14,7 @@ _fabsim()
     --csv) COMPREPLY=($(compgen -d -- "$current")); return ;;
     esac
     case $command in
-    run) options="--json --csv --timeline --quiet --set --fault --cost --lowering --network --seed --top --stable --max-events --dump-ops --help --version" ;;
+    run) options="--json --csv --timeline --quiet --set --fault --scale --scaling --cost --lowering --network --seed --top --stable --max-events --dump-ops --help --version" ;;
     coll) options="--op --gpus --min --max --factor --algo --proto --root --cost --lowering --network --set --fault --json --csv --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
     import) options="--output --gpu-part --nic-part --this-machine --help" ;;

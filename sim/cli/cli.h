@@ -53,5 +53,8 @@ typedef struct fs_cli_fault_list {
     uint32_t count;
 } fs_cli_fault_list;
 FS_MUST_CHECK fs_status fs_cli_faults(const fs_option_list *options, fs_cli_fault_list *list, fs_err *err);
+/* The command line's and, where there is a work, the trace's. */
+FS_MUST_CHECK fs_status fs_cli_apply_faults(fs_topo *topo, const fs_cli_fault_list *list, const fs_work *work,
+                                            fs_err *err);
 
 #endif

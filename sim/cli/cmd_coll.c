@@ -264,7 +264,7 @@ fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *
     if (status == FS_OK)
         status = fs_topo_load(values[0], overrides.topo, overrides.n_topo, &topo, err);
     if (status == FS_OK)
-        status = fs_topo_apply_faults(topo, faults.faults, faults.count, err);
+        status = fs_cli_apply_faults(topo, &faults, NULL, err);
     if (status == FS_OK)
         status = check(&a, topo, &n, err);
     if (status == FS_OK)

@@ -1,16 +1,14 @@
 /* cmd_run.c - `fabsim TOPOLOGY.xml TRACE.json`: simulate and report. */
-#include "base/mem.h"
-#include "base/num.h"
-#include "cli/cli.h"
+#include "cli/scale.h"
 #include "report/report.h"
 
 #include <string.h>
 
 typedef struct arguments {
-    const char *json, *csv, *timeline, *dump_ops;
+    const char *json, *csv, *timeline, *dump_ops, *scale;
     bool quiet, stable;
     uint64_t seed, top, max_events;
-    uint32_t network, lowering, cost;
+    uint32_t network, lowering, cost, scaling;
     fs_option_list sets, faults;
 } arguments;
 
@@ -29,6 +27,11 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
          "Override a scalar: model.seq=2048, or topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
         {"fault", 0, FS_OPTION_LIST, &a->faults, "FAULT",
          "link:A-B=down, switch:NAME=0.5@1s..2s, nic:..., gpu:NAME=0.8: what fails, how far, when.", NULL, 0},
+        {"scale", 0, FS_OPTION_TEXT, &a->scale, "N,N,...",
+         "Run the training job on N GPUs, for each N, and print a scaling table.", NULL, 0},
+        {"scaling", 0, FS_OPTION_CHOICE, &a->scaling, "weak|strong",
+         "With --scale: the batch grows with the GPUs, or stays (default: what the trace says, else weak).",
+         fs_scaling_names, FS_SCALINGS},
         {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal",
          "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
         {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE",
@@ -84,7 +87,8 @@ static fs_status write_text(const fs_result *result, fs_err *err)
     fs_status status = fs_out_open("-", &out, err);
     if (status != FS_OK)
         return status;
-    status = fs_report_text(result, fs_cli_style(), out, err);
+    status = result->n_scaling ? fs_report_scaling(result, fs_cli_style(), out, err)
+                               : fs_report_text(result, fs_cli_style(), out, err);
     if (status != FS_OK) {
         fs_out_discard(out);
         return status;
@@ -92,7 +96,7 @@ static fs_status write_text(const fs_result *result, fs_err *err)
     return fs_out_close(out, err);
 }
 
-static fs_status dump_ops(const fs_work *work, const char *path, fs_err *err)
+static fs_status write_ops(const fs_work *work, const char *path, fs_err *err)
 {
     fs_out *out = NULL;
     fs_status status = fs_out_open(path, &out, err);
@@ -108,12 +112,18 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static fs_status check(const arguments *a, const char *const *values, fs_err *err)
+static fs_status check(const arguments *a, const char *const *values, const fs_scale_list *list, fs_err *err)
 {
     if (ends_with(values[1], ".xml") && !ends_with(values[0], ".xml"))
         return fs_fail(err, FS_E_USAGE, "the topology comes first: fabsim %s %s", values[1], values[0]);
     if (a->json && a->timeline && strcmp(a->json, a->timeline) == 0)
         return fs_fail(err, FS_E_USAGE, "--json and --timeline cannot both go to '%s'", a->json);
+    if (a->scale && a->dump_ops)
+        return fs_fail(err, FS_E_USAGE, "--scale and --dump-ops exclude each other");
+    if (a->scaling != FS_SCALING_AUTO && !a->scale)
+        return fs_fail(err, FS_E_USAGE, "--scaling means nothing without --scale");
+    if (list->count > 1 && a->network == FS_BACKEND_NS3)
+        return fs_fail(err, FS_E_USAGE, "--network ns3 runs once in a process: one number for --scale");
     return FS_OK;
 }
 
@@ -134,8 +144,7 @@ static fs_status report(const fs_result *result, const arguments *a, const char 
     return status;
 }
 
-static fs_status simulate(const fs_topo *topo, const fs_work *work, const arguments *a, const char *command_line,
-                          fs_err *err)
+static fs_run_options run_options(const arguments *a)
 {
     fs_run_options options = fs_run_default();
     options.network = (fs_backend)a->network;
@@ -144,27 +153,71 @@ static fs_status simulate(const fs_topo *topo, const fs_work *work, const argume
     options.seed = a->seed;
     options.max_events = a->max_events;
     options.timeline = a->timeline;
+    return options;
+}
+
+/* What to simulate. */
+typedef struct job {
+    const arguments *arguments;
+    const char *topology, *trace, *command_line;
+    fs_scale_list scale;
+    fs_overrides overrides;
+    fs_cli_fault_list faults;
+} job;
+
+static fs_status simulate_one(const job *j, fs_topo *topo, fs_work **work, fs_result *result, fs_err *err)
+{
+    const fs_run_options options = run_options(j->arguments);
+    fs_status status = fs_work_load(j->trace, j->overrides.trace, j->overrides.n_trace, work, err);
+    if (status == FS_OK)
+        status = fs_cli_apply_faults(topo, &j->faults, *work, err);
+    return status == FS_OK ? fs_run(topo, *work, &options, result, err) : status;
+}
+
+static fs_status simulate_scaled(const job *j, fs_topo *topo, fs_scaling_row *rows, fs_work **work, fs_result *result,
+                                 fs_err *err)
+{
+    const fs_run_options options = run_options(j->arguments);
+    const fs_scale_job scaled = {.topo = topo,
+                                 .path = j->trace,
+                                 .overrides = &j->overrides,
+                                 .faults = &j->faults,
+                                 .mode = (fs_scaling)j->arguments->scaling,
+                                 .options = &options};
+    return fs_scale_run(&scaled, &j->scale, rows, work, result, err);
+}
+
+static fs_status simulate(const job *j, fs_err *err)
+{
+    fs_topo *topo = NULL;
+    fs_work *work = NULL;
     fs_result result = {0};
-    fs_status status = fs_run(topo, work, &options, &result, err);
-    if (status == FS_OK) {
-        status = report(&result, a, command_line, err);
-        fs_result_free(&result);
-    }
+    fs_scaling_row rows[FS_SCALE_MAX];
+    fs_status status = fs_topo_load(j->topology, j->overrides.topo, j->overrides.n_topo, &topo, err);
+    if (status == FS_OK && j->scale.count > 0)
+        status = simulate_scaled(j, topo, rows, &work, &result, err);
+    else if (status == FS_OK)
+        status = simulate_one(j, topo, &work, &result, err);
+    if (status == FS_OK)
+        status = report(&result, j->arguments, j->command_line, err);
+    fs_result_free(&result);
+    fs_work_free(work);
+    fs_topo_free(topo);
     return status;
 }
 
-/* The command line's and the trace's together. */
-static fs_status apply_faults(fs_topo *topo, const fs_cli_fault_list *list, const fs_work *work, fs_err *err)
+/* Needs no topology, but checks that it is one. */
+static fs_status dump_ops(const job *j, fs_err *err)
 {
-    uint32_t n = list->count + work->n_faults;
-    fs_fault *all = fs_alloc(n, sizeof *all);
-    if (all == NULL)
-        return fs_fail_nomem(err);
-    memcpy(all, list->faults, list->count * sizeof *all);
-    if (work->n_faults > 0)
-        memcpy(all + list->count, work->faults, work->n_faults * sizeof *all);
-    fs_status status = fs_topo_apply_faults(topo, all, n, err);
-    fs_free(all);
+    fs_topo *topo = NULL;
+    fs_work *work = NULL;
+    fs_status status = fs_topo_load(j->topology, j->overrides.topo, j->overrides.n_topo, &topo, err);
+    if (status == FS_OK)
+        status = fs_work_load(j->trace, j->overrides.trace, j->overrides.n_trace, &work, err);
+    if (status == FS_OK)
+        status = write_ops(work, j->arguments->dump_ops, err);
+    fs_work_free(work);
+    fs_topo_free(topo);
     return status;
 }
 
@@ -176,28 +229,17 @@ fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *e
     fs_status status = parse(&a, argc, argv, values, &help, err);
     if (status != FS_OK || help)
         return status;
-    fs_overrides overrides;
-    fs_cli_fault_list faults;
-    status = check(&a, values, err);
+    job j = {.arguments = &a, .topology = values[0], .trace = values[1], .command_line = call->text};
+    status = fs_scale_parse(a.scale, &j.scale, err);
+    if (status == FS_OK)
+        status = check(&a, values, &j.scale, err);
     if (status == FS_OK)
         status = fs_cli_prepare_network((fs_backend)a.network, call, err);
     if (status == FS_OK)
-        status = fs_cli_overrides(&a.sets, &overrides, err);
+        status = fs_cli_overrides(&a.sets, &j.overrides, err);
     if (status == FS_OK)
-        status = fs_cli_faults(&a.faults, &faults, err);
-    fs_topo *topo = NULL;
-    fs_work *work = NULL;
-    if (status == FS_OK)
-        status = fs_topo_load(values[0], overrides.topo, overrides.n_topo, &topo, err);
-    if (status == FS_OK)
-        status = fs_work_load(values[1], overrides.trace, overrides.n_trace, &work, err);
-    if (status == FS_OK)
-        status = apply_faults(topo, &faults, work, err);
-    if (status == FS_OK && a.dump_ops)
-        status = dump_ops(work, a.dump_ops, err);
-    else if (status == FS_OK)
-        status = simulate(topo, work, &a, call->text, err);
-    fs_work_free(work);
-    fs_topo_free(topo);
-    return status;
+        status = fs_cli_faults(&a.faults, &j.faults, err);
+    if (status != FS_OK)
+        return status;
+    return a.dump_ops ? dump_ops(&j, err) : simulate(&j, err);
 }

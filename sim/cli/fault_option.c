@@ -6,6 +6,7 @@
  *   gpu:node3/gpu1=0.8              a straggler */
 #include "cli/cli.h"
 
+#include "base/mem.h"
 #include "base/num.h"
 
 #include <math.h>
@@ -92,4 +93,18 @@ fs_status fs_cli_faults(const fs_option_list *options, fs_cli_fault_list *list, 
             return status;
     }
     return FS_OK;
+}
+
+fs_status fs_cli_apply_faults(fs_topo *topo, const fs_cli_fault_list *list, const fs_work *work, fs_err *err)
+{
+    uint32_t n_trace = work ? work->n_faults : 0, n = list->count + n_trace;
+    fs_fault *all = fs_alloc(n, sizeof *all);
+    if (all == NULL)
+        return fs_fail_nomem(err);
+    memcpy(all, list->faults, list->count * sizeof *all);
+    if (n_trace > 0)
+        memcpy(all + list->count, work->faults, n_trace * sizeof *all);
+    fs_status status = fs_topo_apply_faults(topo, all, n, err);
+    fs_free(all);
+    return status;
 }

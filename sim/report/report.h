@@ -8,6 +8,9 @@
 /* The summary for a person: step time, where it went, communication, tiers, busiest links. */
 FS_MUST_CHECK fs_status fs_report_text(const fs_result *result, fs_style style, fs_out *out, fs_err *err);
 
+/* Instead of it for a scaling study: a row for each run. */
+FS_MUST_CHECK fs_status fs_report_scaling(const fs_result *result, fs_style style, fs_out *out, fs_err *err);
+
 /* Result JSON (docs/FORMATS.md, "Result"). No clock, address or environment goes into it but for the two members wall_s
  * and peak_memory_bytes, which `stable` leaves out. */
 typedef struct fs_report_meta {
@@ -18,7 +21,7 @@ typedef struct fs_report_meta {
 } fs_report_meta;
 void fs_report_json(const fs_result *result, const fs_report_meta *meta, fs_out *out);
 
-/* breakdown.csv, tiers.csv, links.csv, comms.csv in an existing or creatable directory. */
+/* breakdown.csv, tiers.csv, links.csv, comms.csv, and scaling.csv of a scaling study, in an existing or creatable directory. */
 FS_MUST_CHECK fs_status fs_report_csv(const fs_result *result, const char *directory, fs_err *err);
 
 #endif

@@ -54,7 +54,7 @@ static void write_tiers(const fs_result *r, fs_out *out)
 
 static void write_links(const fs_result *r, fs_out *out)
 {
-    fs_out_puts(out, "link,source,destination,tier,bytes,mean_utilization,peak_utilization,busy_s\n");
+    fs_out_puts(out, "link,source,destination,tier,bytes,mean_utilization,peak_utilization,busy_s,count\n");
     for (uint32_t i = 0; i < r->n_links; i++) {
         const fs_link_row *row = &r->links[i];
         const fs_link link = fs_topo_link(r->topo, row->link);
@@ -64,7 +64,9 @@ static void write_links(const fs_result *r, fs_out *out)
         write_quoted(out, FS_DEVICE_NAME(r->topo, link.dst));
         fs_out_puts(out, ",");
         write_quoted(out, r->topo->tiers[r->topo->link_types[link.type].tier].name);
-        write_numbers(out, (double[]){row->bytes, row->mean_utilization, row->peak_utilization, row->busy_s}, 4);
+        write_numbers(
+            out, (double[]){row->bytes, row->mean_utilization, row->peak_utilization, row->busy_s, (double)row->count},
+            5);
     }
 }
 
@@ -77,6 +79,21 @@ static void write_comms(const fs_result *r, fs_out *out)
         fs_out_printf(out, ",%s,%s,%s,%u,%u,%" PRIu64, row->what, fs_algo_names[row->algo], fs_proto_names[row->proto],
                       row->channels, row->ranks, row->count);
         write_numbers(out, (double[]){row->size_bytes, row->mean_s, row->algbw_Bps, row->busbw_Bps}, 4);
+    }
+}
+
+static void write_scaling(const fs_result *r, fs_out *out)
+{
+    fs_out_puts(out, "gpus,busiest_tier,step_time_s,tokens_per_s,tflops_per_gpu,mfu,efficiency,exposed,bubble,"
+                     "busiest_utilization\n");
+    for (uint32_t i = 0; i < r->n_scaling; i++) {
+        const fs_scaling_row *row = &r->scaling[i];
+        fs_out_printf(out, "%u,", row->gpus);
+        write_quoted(out, row->busiest_tier ? row->busiest_tier : "");
+        write_numbers(out,
+                      (double[]){row->step_time_s, row->tokens_per_s, row->tflops_per_gpu, row->mfu, row->efficiency,
+                                 row->exposed, row->bubble, row->busiest_utilization},
+                      8);
     }
 }
 
@@ -106,10 +123,12 @@ fs_status fs_report_csv(const fs_result *result, const char *directory, fs_err *
     } files[] = {{"breakdown.csv", write_breakdown},
                  {"tiers.csv", write_tiers},
                  {"links.csv", write_links},
-                 {"comms.csv", write_comms}};
+                 {"comms.csv", write_comms},
+                 {"scaling.csv", write_scaling}};
+    size_t n = sizeof files / sizeof *files - (result->n_scaling == 0); /* the last is for scaling studies */
     if (mkdir(directory, 0777) != 0 && errno != EEXIST)
         return fs_fail(err, FS_E_IO, "cannot make directory '%s': %s", directory, strerror(errno));
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    for (size_t i = 0; i < n; i++) {
         fs_status status = write_file(result, directory, files[i].name, files[i].write, err);
         if (status != FS_OK)
             return status;

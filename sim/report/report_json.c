@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
 static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 {
@@ -37,6 +37,15 @@ static void write_inputs(const fs_result *r, const fs_report_meta *meta, fs_json
     fs_jsonw_string(w, "cost", r->cost);
     fs_jsonw_string(w, "fold", r->fold);
     fs_jsonw_uint(w, "seed", r->seed);
+    if (r->scaling_mode)
+        fs_jsonw_string(w, "scaling", r->scaling_mode);
+    else
+        fs_jsonw_null(w, "scaling");
+    fs_jsonw_end(w);
+    char text[256];
+    fs_jsonw_array(w, "faults");
+    for (uint32_t i = 0; i < r->topo->n_faults; i++)
+        fs_jsonw_string(w, NULL, fs_fault_text(&r->topo->faults[i], text, sizeof text));
     fs_jsonw_end(w);
 }
 
@@ -144,6 +153,7 @@ static void write_links(const fs_result *r, uint32_t top, fs_jsonw *w)
         fs_jsonw_object_inline(w, NULL);
         fs_jsonw_string(w, "link", fs_link_name(r->topo, row->link, name, sizeof name));
         fs_jsonw_string(w, "tier", r->topo->tiers[r->topo->link_types[link.type].tier].name);
+        fs_jsonw_uint(w, "count", row->count);
         fs_jsonw_number(w, "bytes", row->bytes);
         fs_jsonw_number(w, "mean_utilization", row->mean_utilization);
         fs_jsonw_number(w, "peak_utilization", row->peak_utilization);
@@ -153,13 +163,41 @@ static void write_links(const fs_result *r, uint32_t top, fs_jsonw *w)
     fs_jsonw_end(w);
 }
 
+static void write_scaling(const fs_result *r, bool stable, fs_jsonw *w)
+{
+    fs_jsonw_array(w, "scaling");
+    for (uint32_t i = 0; i < r->n_scaling; i++) {
+        const fs_scaling_row *row = &r->scaling[i];
+        fs_jsonw_object_inline(w, NULL);
+        fs_jsonw_uint(w, "gpus", row->gpus);
+        fs_jsonw_number(w, "step_time_s", row->step_time_s);
+        known_number(w, "tokens_per_s", row->tokens_per_s);
+        known_number(w, "tflops_per_gpu", row->tflops_per_gpu);
+        known_number(w, "mfu", row->mfu);
+        known_number(w, "efficiency", row->efficiency);
+        fs_jsonw_number(w, "exposed", row->exposed);
+        fs_jsonw_number(w, "bubble", row->bubble);
+        if (row->busiest_tier)
+            fs_jsonw_string(w, "busiest_tier", row->busiest_tier);
+        else
+            fs_jsonw_null(w, "busiest_tier");
+        fs_jsonw_number(w, "busiest_utilization", row->busiest_utilization);
+        if (!stable)
+            fs_jsonw_number(w, "wall_s", row->wall_s);
+        fs_jsonw_end(w);
+    }
+    fs_jsonw_end(w);
+}
+
 static void write_counters(const fs_result *r, bool stable, fs_jsonw *w)
 {
-    fs_jsonw_object_inline(w, "classes");
+    fs_jsonw_object_inline(w, "fold");
     fs_jsonw_uint(w, "ranks", r->ranks);
     fs_jsonw_uint(w, "rank_classes", r->rank_classes);
     fs_jsonw_uint(w, "links", r->topo->n_links);
     fs_jsonw_uint(w, "link_classes", r->link_classes);
+    fs_jsonw_uint(w, "transfers", r->transfers);
+    fs_jsonw_uint(w, "transfer_classes", r->transfer_classes);
     fs_jsonw_end(w);
     fs_jsonw_object_inline(w, "counters");
     fs_jsonw_uint(w, "ops", r->ops);
@@ -185,6 +223,7 @@ void fs_report_json(const fs_result *r, const fs_report_meta *meta, fs_out *out)
     write_comms(r, &w);
     write_tiers(r, &w);
     write_links(r, meta->top_links, &w);
+    write_scaling(r, meta->stable, &w);
     write_counters(r, meta->stable, &w);
     fs_jsonw_end(&w);
 }

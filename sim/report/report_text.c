@@ -8,6 +8,21 @@
 
 enum { TEXT = 64, TOP_LINKS = 8, BAR = 30 }; /* bytes of a formatted number; links listed; columns of a full bar */
 
+/* As on the command line, the first few. */
+static void print_faults(const fs_topo *topo, fs_out *out)
+{
+    enum { FAULTS_MAX = 4 };
+    char text[256];
+    for (uint32_t i = 0; i < topo->n_faults && i < FAULTS_MAX; i++) {
+        fs_out_puts(out, i == 0 ? "  faults: " : ", ");
+        fs_print_name(out, fs_fault_text(&topo->faults[i], text, sizeof text));
+    }
+    if (topo->n_faults > FAULTS_MAX)
+        fs_out_printf(out, " and %u more", topo->n_faults - FAULTS_MAX);
+    if (topo->n_faults > 0)
+        fs_out_puts(out, "\n");
+}
+
 static void print_head(const fs_result *r, fs_style style, fs_out *out)
 {
     const fs_topo *topo = r->topo;
@@ -23,8 +38,12 @@ static void print_head(const fs_result *r, fs_style style, fs_out *out)
         fs_out_puts(out, "\n  ");
         fs_print_name(out, work->note);
     }
-    fs_out_printf(out, "\n  %u rank%s on %u GPUs; costs %s, network %s, lowering %s\n\n", work->n_ranks,
-                  work->n_ranks == 1 ? "" : "s", topo->n_gpus, r->cost, r->network, r->lowering);
+    char ranks[TEXT], gpus[TEXT];
+    fs_out_printf(out, "\n  %s rank%s on %s GPUs; costs %s, network %s, lowering %s\n",
+                  fs_format_count(work->n_ranks, ranks, sizeof ranks), work->n_ranks == 1 ? "" : "s",
+                  fs_format_count(topo->n_gpus, gpus, sizeof gpus), r->cost, r->network, r->lowering);
+    print_faults(topo, out);
+    fs_out_puts(out, "\n");
 }
 
 static void print_line(fs_out *out, const char *what, const char *value, const char *note)
@@ -72,10 +91,12 @@ static void print_memory(const fs_result *r, fs_out *out)
     double total = m.weights + m.gradients + m.optimizer + m.activations;
     if (total <= 0 || r->gpu_mem_bytes <= 0)
         return;
-    char need[TEXT], have[TEXT], value[3 * TEXT];
-    snprintf(value, sizeof value, "%s of %s per GPU", fs_format_bytes(total, need, sizeof need),
-             fs_format_bytes(r->gpu_mem_bytes, have, sizeof have));
-    print_line(out, "Memory", value, total <= r->gpu_mem_bytes ? "(fits)" : "(DOES NOT FIT)");
+    const double GB = 1e9; /* as GPUs are sold */
+    char value[TEXT], note[TEXT] = "(fits)";
+    fs_snprintf(value, sizeof value, "%.1f of %.1f GB per GPU", total / GB, r->gpu_mem_bytes / GB);
+    if (total > r->gpu_mem_bytes)
+        fs_snprintf(note, sizeof note, "(DOES NOT FIT: %.1f GB too much)", (total - r->gpu_mem_bytes) / GB);
+    print_line(out, "Memory", value, note);
 }
 
 static fs_status print_breakdown(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
@@ -147,9 +168,9 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
 
 static void tier_cells(const fs_result *r, const fs_tier_row *row, fs_table *table)
 {
-    char bytes[TEXT], capacity[TEXT], name[FS_LINK_NAME_SIZE];
+    char links[TEXT], bytes[TEXT], capacity[TEXT], name[FS_LINK_NAME_SIZE];
     fs_table_cell(table, "%s", row->name);
-    fs_table_cell(table, "%u", row->links);
+    fs_table_cell(table, "%s", fs_format_count(row->links, links, sizeof links));
     fs_table_cell(table, "%s", fs_format_bps(row->capacity_Bps, capacity, sizeof capacity));
     fs_table_cell(table, "%s", fs_format_bytes(row->bytes, bytes, sizeof bytes));
     fs_table_cell(table, "%.1f %%", 100 * row->mean_utilization);
@@ -189,13 +210,13 @@ static bool alike(const fs_result *r, const fs_link_row *a, const fs_link_row *b
            fabs(a->busy_s - b->busy_s) <= slack * a->busy_s;
 }
 
-static void link_cells(const fs_result *r, const fs_link_row *row, uint32_t others, fs_table *table)
+static void link_cells(const fs_result *r, const fs_link_row *row, uint64_t others, fs_table *table)
 {
-    char bytes[TEXT], busy[TEXT], name[FS_LINK_NAME_SIZE];
+    char bytes[TEXT], busy[TEXT], count[TEXT], name[FS_LINK_NAME_SIZE];
     const fs_link_type *type = &r->topo->link_types[fs_topo_link(r->topo, row->link).type];
     fs_table_cell(table, "%s", fs_link_name(r->topo, row->link, name, sizeof name));
     if (others)
-        fs_table_cell(table, "and %u alike", others);
+        fs_table_cell(table, "and %s alike", fs_format_count(others, count, sizeof count));
     else
         fs_table_cell(table, " ");
     fs_table_cell(table, "%s", r->topo->tiers[type->tier].name);
@@ -220,15 +241,40 @@ static fs_status print_links(const fs_result *r, fs_style style, fs_out *out, fs
         fs_table_cell(table, "%s", heading[i]);
     uint32_t listed = 0, next = 0;
     for (uint32_t i = 0; i < r->n_links && listed < TOP_LINKS; i = next, listed++) {
-        for (next = i + 1; next < r->n_links && alike(r, &r->links[i], &r->links[next]);)
-            next++;
-        link_cells(r, &r->links[i], next - i - 1, table);
+        uint64_t count = r->links[i].count;
+        for (next = i + 1; next < r->n_links && alike(r, &r->links[i], &r->links[next]); next++)
+            count += r->links[next].count;
+        link_cells(r, &r->links[i], count - 1, table);
     }
     fs_status status = fs_table_print(table, true, style, out, err);
     fs_table_free(table);
-    if (next < r->n_links)
-        fs_out_printf(out, "  ... and %u less loaded links (--csv DIR writes them all)\n", r->n_links - next);
+    uint64_t rest = 0;
+    for (; next < r->n_links; next++)
+        rest += r->links[next].count;
+    char text[TEXT];
+    if (rest > 0)
+        fs_out_printf(out, "  ... and %s less loaded links (--csv DIR writes them all)\n",
+                      fs_format_count(rest, text, sizeof text));
     return status;
+}
+
+/* How much of the system had to be simulated, where that is not all of it. */
+static void print_classes(const fs_result *r, fs_out *out)
+{
+    char all[TEXT], classes[TEXT];
+    if (r->rank_classes == r->ranks && r->link_classes == r->topo->n_links)
+        return;
+    const struct {
+        const char *what;
+        uint64_t all, classes;
+    } rows[] = {{"ranks", r->ranks, r->rank_classes},
+                {"links", r->topo->n_links, r->link_classes},
+                {"transfers", r->transfers, r->transfer_classes}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        fs_out_printf(out, "%s%s %s as %s", i == 0 ? "\nFolded, exactly: " : ", ",
+                      fs_format_count(rows[i].all, all, sizeof all), rows[i].what,
+                      fs_format_count(rows[i].classes, classes, sizeof classes));
+    fs_out_puts(out, "\n");
 }
 
 static void print_foot(const fs_result *r, fs_out *out)
@@ -256,7 +302,74 @@ fs_status fs_report_text(const fs_result *r, fs_style style, fs_out *out, fs_err
         status = print_tiers(r, style, out, err);
     if (status == FS_OK)
         status = print_links(r, style, out, err);
-    if (status == FS_OK)
+    if (status == FS_OK) {
+        print_classes(r, out);
         print_foot(r, out);
+    }
+    return status;
+}
+
+/* ---- scaling ----------------------------------------------------------------------------------------------------- */
+
+/* A cell for what may not be known. */
+static void known_cell(fs_table *table, bool known, const char *text)
+{
+    fs_table_cell(table, "%s", known ? text : "-");
+}
+
+static const char *percent(double part, char text[TEXT])
+{
+    fs_snprintf(text, TEXT, "%.1f %%", 100 * part);
+    return text;
+}
+
+static void scaling_cells(const fs_scaling_row *row, fs_table *table)
+{
+    char text[TEXT];
+    fs_table_cell(table, "%s", fs_format_count(row->gpus, text, sizeof text));
+    fs_table_cell(table, "%s", fs_format_seconds(row->step_time_s, text, sizeof text));
+    fs_snprintf(text, sizeof text, "%.4g", row->tokens_per_s);
+    known_cell(table, row->tokens_per_s > 0, text);
+    fs_snprintf(text, sizeof text, "%.1f", row->tflops_per_gpu);
+    known_cell(table, row->tflops_per_gpu > 0, text);
+    known_cell(table, row->mfu > 0, percent(row->mfu, text));
+    known_cell(table, row->efficiency > 0, percent(row->efficiency, text));
+    fs_table_cell(table, "%s", percent(row->exposed, text));
+    fs_table_cell(table, "%s", percent(row->bubble, text));
+    if (row->busiest_tier)
+        fs_table_cell(table, "%s %s", row->busiest_tier, percent(row->busiest_utilization, text));
+    else
+        fs_table_cell(table, "-");
+}
+
+fs_status fs_report_scaling(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
+{
+    static const char *const heading[] = {"GPUs",       "step",    "tokens/s", "TFLOP/s",     "MFU",
+                                          "efficiency", "exposed", "bubble",   "busiest tier"};
+    fs_table *table = fs_table_new("rrrrrrrrl");
+    if (table == NULL)
+        return fs_fail_nomem(err);
+    print_head(r, style, out);
+    fs_print_bold(out, style, "Scaling");
+    fs_out_printf(out, ", %s\n", r->scaling_mode);
+    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
+        fs_table_cell(table, "%s", heading[i]);
+    double wall_s = 0;
+    for (uint32_t i = 0; i < r->n_scaling; i++) {
+        scaling_cells(&r->scaling[i], table);
+        wall_s += r->scaling[i].wall_s;
+    }
+    fs_status status = fs_table_print(table, true, style, out, err);
+    fs_table_free(table);
+    char wall[TEXT], memory[TEXT];
+    if (status == FS_OK)
+        fs_out_printf(out,
+                      "\nThe job above is the largest. TFLOP/s: of hardware FLOPs, per GPU. efficiency: throughput per GPU "
+                      "against the first row.\n"
+                      "exposed, bubble: communication and pipeline bubbles waited for, mean over ranks. busiest tier: of the "
+                      "most loaded link.\n\n"
+                      "simulated in %s of wall time, peak memory %s\n",
+                      fs_format_seconds(wall_s, wall, sizeof wall),
+                      fs_format_bytes((double)r->peak_memory_bytes, memory, sizeof memory));
     return status;
 }

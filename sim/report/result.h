@@ -25,9 +25,11 @@ typedef struct fs_tier_row {
     uint32_t busiest_link;   /* the first of links[] in the tier, FS_NONE if the tier was idle */
 } fs_tier_row;
 
+/* A class of links that carried the same. */
 typedef struct fs_link_row {
-    uint32_t link; /* topology link id */
-    double bytes, mean_utilization, peak_utilization, busy_s;
+    uint32_t link;                                            /* topology link id of one of them */
+    uint64_t count;                                           /* how many there are */
+    double bytes, mean_utilization, peak_utilization, busy_s; /* of each */
 } fs_link_row;
 
 /* One row per distinct communication: how often, how long, at what busbw. */
@@ -44,6 +46,17 @@ typedef struct fs_comm_row {
     double algbw_Bps, busbw_Bps;
 } fs_comm_row;
 
+/* One run of a scaling study. */
+typedef struct fs_scaling_row {
+    uint32_t gpus;                                         /* ranks */
+    double step_time_s, tokens_per_s, tflops_per_gpu, mfu; /* 0 = not known, but for the step */
+    double efficiency;          /* throughput per GPU relative to the run on the fewest GPUs; 0 = not known */
+    double exposed, bubble;     /* parts of the step, mean over ranks: communication waited for; pipeline bubbles */
+    const char *busiest_tier;  /* of the most loaded link; NULL where none carried anything */
+    double busiest_utilization; /* mean, of that link */
+    double wall_s;
+} fs_scaling_row;
+
 typedef struct fs_result {
     const fs_topo *topo; /* not owned */
     const fs_work *work; /* not owned */
@@ -57,10 +70,13 @@ typedef struct fs_result {
     uint32_t n_breakdown, n_tiers, n_links, n_comms;
     fs_breakdown_row *breakdown; /* sorted by precedence: compute first, idle last */
     fs_tier_row *tiers;          /* (topo->n_tiers) */
-    fs_link_row *links;          /* every link that carried bytes, highest mean utilization first, then id */
+    fs_link_row *links;          /* every class that carried bytes, highest mean utilization first, then id */
     fs_comm_row *comms;
-    uint32_t rank_classes, link_classes;
-    uint64_t ranks, ops;
+    uint32_t n_scaling;            /* 0: no scaling study */
+    const fs_scaling_row *scaling; /* (n_scaling) of ascending GPUs, this run the last; not owned */
+    const char *scaling_mode;      /* "weak", "strong" */
+    uint64_t rank_classes, link_classes, transfer_classes; /* what was simulated */
+    uint64_t ranks, transfers, ops;                        /* for how many; transfers: moves of all plans */
     fs_engine_counters counters;
     uint64_t peak_memory_bytes; /* of the process */
     double wall_s;
@@ -68,5 +84,10 @@ typedef struct fs_result {
 } fs_result;
 
 void fs_result_free(fs_result *result);
+
+/* The result as a row of a scaling study, but for its efficiency. The tier's name stays the topology's. */
+fs_scaling_row fs_result_scaling(const fs_result *result);
+/* Fill the efficiencies: rows (n) of ascending GPUs. Tokens/s count where they are known, else TFLOP/s. */
+void fs_scaling_finish(fs_scaling_row *rows, uint32_t n);
 
 #endif

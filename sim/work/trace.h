@@ -16,4 +16,7 @@ FS_MUST_CHECK fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_b
 /* "faults", which a trace of any kind may have. `path` goes into their origins. */
 FS_MUST_CHECK fs_status fs_trace_read_faults(const fs_json_doc *doc, const char *path, fs_work_builder *b, fs_err *err);
 
+/* Grow a document to another number of ranks; *mode: as in fs_work_load_scaled. */
+FS_MUST_CHECK fs_status fs_trace_scale(fs_json_doc *doc, uint32_t n_ranks, fs_scaling *mode, fs_err *err);
+
 #endif

@@ -201,7 +201,7 @@ fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_
 {
     static const char *const keys[] = {"fabsim",    "kind",      "name",       "model",     "parallel",
                                        "batch",     "precision", "grad_dtype", "recompute", "kernels",
-                                       "optimizer", "overlap",   "faults"};
+                                       "optimizer", "overlap",   "faults",     "scale"};
     fs_training t = {0};
     reader r = {.doc = doc, .err = err};
     r.status = fs_json_only(doc, fs_json_root(doc), keys, COUNT(keys), err);

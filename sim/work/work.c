@@ -28,15 +28,24 @@ uint32_t fs_work_peer(const fs_work *work, uint32_t family, int32_t peer, uint32
     return fs_family_member(f, group, (uint32_t)(position < 0 ? position + size : position));
 }
 
+/* What happens to a trace between reading and building. */
+typedef struct changes {
+    const fs_trace_override *overrides;
+    uint32_t n_overrides;
+    uint32_t n_ranks; /* 0: as they are */
+    fs_scaling mode;
+} changes;
+
 /* The trace as read, and what was changed about it. */
-static uint64_t hash_inputs(const fs_json_doc *doc, const fs_trace_override *overrides, uint32_t n_overrides)
+static uint64_t hash_inputs(const fs_json_doc *doc, const changes *c)
 {
     uint64_t hash = fs_json_hash(doc);
-    for (uint32_t i = 0; i < n_overrides; i++) {
-        hash = fs_hash_bytes(hash, overrides[i].path, strlen(overrides[i].path) + 1);
-        hash = fs_hash_bytes(hash, overrides[i].value, strlen(overrides[i].value) + 1);
+    for (uint32_t i = 0; i < c->n_overrides; i++) {
+        hash = fs_hash_bytes(hash, c->overrides[i].path, strlen(c->overrides[i].path) + 1);
+        hash = fs_hash_bytes(hash, c->overrides[i].value, strlen(c->overrides[i].value) + 1);
     }
-    return hash;
+    const uint32_t scale[] = {c->n_ranks, c->mode};
+    return c->n_ranks ? fs_hash_bytes(hash, scale, sizeof scale) : hash;
 }
 
 static fs_status check_head(const fs_json_doc *doc, uint32_t *kind, fs_err *err)
@@ -73,30 +82,48 @@ static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, 
 }
 
 /* Takes the document. */
-static fs_status finish(const char *path, fs_json_doc *doc, const fs_trace_override *overrides, uint32_t n_overrides,
-                        fs_work **work, fs_err *err)
+static fs_status finish(const char *path, fs_json_doc *doc, changes *c, fs_work **work, fs_err *err)
 {
     fs_status status = FS_OK;
-    for (uint32_t i = 0; i < n_overrides && status == FS_OK; i++)
-        status = fs_json_set(doc, overrides[i].path, overrides[i].value, err);
+    for (uint32_t i = 0; i < c->n_overrides && status == FS_OK; i++)
+        status = fs_json_set(doc, c->overrides[i].path, c->overrides[i].value, err);
+    if (status == FS_OK && c->n_ranks > 0)
+        status = fs_trace_scale(doc, c->n_ranks, &c->mode, err);
     if (status == FS_OK)
-        status = build(path, doc, hash_inputs(doc, overrides, n_overrides), work, err);
+        status = build(path, doc, hash_inputs(doc, c), work, err);
     fs_json_free(doc);
     return status;
+}
+
+static fs_status load(const char *path, changes *c, fs_work **work, fs_err *err)
+{
+    fs_json_doc *doc = NULL;
+    fs_status status = fs_json_read(path, FS_E_TRACE, &doc, err);
+    return status == FS_OK ? finish(path, doc, c, work, err) : status;
 }
 
 fs_status fs_work_load(const char *path, const fs_trace_override *overrides, uint32_t n_overrides, fs_work **work,
                        fs_err *err)
 {
-    fs_json_doc *doc = NULL;
-    fs_status status = fs_json_read(path, FS_E_TRACE, &doc, err);
-    return status == FS_OK ? finish(path, doc, overrides, n_overrides, work, err) : status;
+    changes c = {.overrides = overrides, .n_overrides = n_overrides};
+    return load(path, &c, work, err);
+}
+
+fs_status fs_work_load_scaled(const char *path, const fs_trace_override *overrides, uint32_t n_overrides,
+                              uint32_t n_ranks, fs_scaling *mode, fs_work **work, fs_err *err)
+{
+    changes c = {.overrides = overrides, .n_overrides = n_overrides, .n_ranks = n_ranks, .mode = *mode};
+    fs_status status = load(path, &c, work, err);
+    if (status == FS_OK)
+        *mode = c.mode;
+    return status;
 }
 
 fs_status fs_work_parse(const char *path, const char *json, size_t length, const fs_trace_override *overrides,
                         uint32_t n_overrides, fs_work **work, fs_err *err)
 {
+    changes c = {.overrides = overrides, .n_overrides = n_overrides};
     fs_json_doc *doc = NULL;
     fs_status status = fs_json_parse(path, json, length, FS_E_TRACE, &doc, err);
-    return status == FS_OK ? finish(path, doc, overrides, n_overrides, work, err) : status;
+    return status == FS_OK ? finish(path, doc, &c, work, err) : status;
 }

@@ -139,6 +139,15 @@ typedef struct fs_trace_override {
 
 FS_MUST_CHECK fs_status fs_work_load(const char *path, const fs_trace_override *overrides, uint32_t n_overrides,
                                      fs_work **work, fs_err *err);
+/* How the batch goes with the number of GPUs: as the trace says (else weak), grows, or stays. */
+typedef enum fs_scaling { FS_SCALING_AUTO, FS_SCALING_WEAK, FS_SCALING_STRONG, FS_SCALINGS } fs_scaling;
+extern const char *const fs_scaling_names[FS_SCALINGS];
+
+/* The same job on n_ranks GPUs: data parallelism grows or shrinks, or what else the trace's "scale" names. *mode comes
+ * back as what auto meant. FS_E_USAGE where that is not possible: an ops trace, n_ranks no multiple of the other
+ * dimensions, a batch that does not divide. */
+FS_MUST_CHECK fs_status fs_work_load_scaled(const char *path, const fs_trace_override *overrides, uint32_t n_overrides,
+                                            uint32_t n_ranks, fs_scaling *mode, fs_work **work, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_parse(const char *path, const char *json, size_t length,
                                       const fs_trace_override *overrides, uint32_t n_overrides, fs_work **work,
                                       fs_err *err);

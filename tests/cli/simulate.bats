@@ -52,7 +52,7 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
 
 @test "result JSON: breakdown sums to the step, no link above its capacity" {
     ring --json r.json --quiet
-    [ "$(value r.json '["schema_version"]')" = 1 ]
+    [ "$(value r.json '["schema_version"]')" = 2 ]
     holds 'abs(sum(row["seconds"] for row in d["breakdown"]) - d["step_time_s"]) <= 1e-9 * d["step_time_s"]' r.json
     holds 'all(row["peak_utilization"] <= 1 + 1e-9 for row in d["links"] + d["tiers"])' r.json
     holds 'len(d["links"]) == 20' r.json
@@ -71,9 +71,27 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
 
 @test "--csv writes four tables" {
     ring --quiet --csv tables
-    [ "$(head -1 tables/links.csv)" = "link,source,destination,tier,bytes,mean_utilization,peak_utilization,busy_s" ]
+    [ "$(head -1 tables/links.csv)" = "link,source,destination,tier,bytes,mean_utilization,peak_utilization,busy_s,count" ]
     [ "$(wc -l <tables/links.csv)" -eq 33 ] # 32 NVLinks carry bytes: 16 connections, both ways
     for name in breakdown tiers comms; do [ "$(wc -l <tables/$name.csv)" -ge 2 ]; done
+}
+
+@test "--scale: weak scaling of two replicas, in a table, JSON and CSV" {
+    study() { fabsim "$root/topologies/dgx2h.xml" "$root/workloads/megatron-8.3b-tp8.json" --set batch.micro=1 --scale 16,8 "$@"; }
+    run study --json r.json --csv tables
+    [ "$status" -eq 0 ] # all went to files: the table is on stdout
+    [[ "$output" == *"Scaling, weak"* ]]
+    [[ "$output" == *"     8  "*" 100.0 %  "* ]]
+    holds '[row["gpus"] for row in d["scaling"]] == [8, 16] and d["options"]["scaling"] == "weak"' r.json
+    holds 'd["scaling"][0]["efficiency"] == 1 and 0.8 < d["scaling"][1]["efficiency"] < 1' r.json
+    holds 'd["scaling"][1]["step_time_s"] == d["step_time_s"] and d["trace"]["ranks"] == 16' r.json
+    holds 'abs(d["scaling"][1]["tokens_per_s"] - d["tokens_per_s"]) == 0 and d["scaling"][1]["exposed"] > 0' r.json
+    [ "$(wc -l <tables/scaling.csv)" -eq 3 ]
+    study --scaling strong --quiet --json s.json
+    holds 'd["scaling"][1]["step_time_s"] < 0.6 * d["scaling"][0]["step_time_s"]' s.json
+    fabsim "$root/topologies/dgx2h.xml" "$root/workloads/megatron-8.3b-tp8.json" --set batch.micro=1 --quiet --json one.json
+    [ "$(value one.json '["step_time_s"]')" = "$(value s.json '["scaling"][0]["step_time_s"]')" ]
+    holds 'd["scaling"] == [] and d["options"]["scaling"] is None' one.json
 }
 
 @test "--set overrides trace and topology" {
