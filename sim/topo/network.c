@@ -30,7 +30,7 @@ static fs_status add_port(const fs_reader *r, fs_net *net, uint32_t run, const c
         r, net->element, fs_spec_run_device(r->spec, run, name, &device, &net->stride, (fs_place){0}, r->err));
     if (status != FS_OK)
         return status;
-    fs_device_kind kind = r->spec->parts.data[r->spec->devices.data[device].part].kind;
+    fs_device_kind kind = r->spec->parts.data[fs_spec_device_at(r->spec, device)->part].kind;
     if (!can_attach(kind))
         return fs_doc_fail(r->doc, net->element, "ports", r->err,
                            "'%s' is a %s: a network attaches to NICs, GPUs or switches", name,
@@ -38,7 +38,7 @@ static fs_status add_port(const fs_reader *r, fs_net *net, uint32_t run, const c
     if (net->n_ports > 0 && kind != net->port_kind)
         return fs_doc_fail(r->doc, net->element, "ports", r->err, "'%s' is a %s, the ports before it are of kind %s",
                            name, fs_device_kind_name(kind), fs_device_kind_name(net->port_kind));
-    bool *mark = &taken[device - r->spec->runs.data[run].first];
+    bool *mark = &taken[device - r->spec->runs.data[run].first_device];
     if (*mark)
         return fs_doc_fail(r->doc, net->element, "ports", r->err,
                            "'%s' is named twice: nic-ports gives a device several ports", name);
@@ -54,7 +54,7 @@ static fs_status read_ports(const fs_reader *r, fs_net *net, uint32_t run)
     fs_status status = fs_read_names(r, net->element, "ports", &names);
     if (status != FS_OK)
         return status;
-    bool *taken = fs_zalloc(r->spec->runs.data[run].size, sizeof *taken);
+    bool *taken = fs_zalloc(fs_spec_unit_of(r->spec, &r->spec->runs.data[run])->devices.count, sizeof *taken);
     net->ports = fs_alloc(names.count, sizeof *net->ports);
     if (taken == NULL || net->ports == NULL)
         status = fs_fail_nomem(r->err);
@@ -72,12 +72,12 @@ static fs_status read_attachment(const fs_reader *r, fs_net *net)
     if (nodes == NULL || fs_doc_get(e, "ports") == NULL)
         return fs_doc_fail(r->doc, e, NULL, r->err,
                            "a <network> with tiers says which 'ports' of which 'nodes' it joins");
-    uint32_t run = fs_names_find(&r->spec->run_names, nodes);
-    if (run == FS_NONE)
-        return fs_read_unknown(r, e, "nodes", "place", nodes, &r->spec->run_names);
-    net->n_nodes = r->spec->runs.data[run].copies;
+    uint32_t run;
+    fs_status status =
+        fs_read_blame(r, e, fs_spec_find_place(r->spec, nodes, &run, &net->n_nodes, (fs_place){0}, r->err));
     net->nic_ports = net->planes = 1;
-    fs_status status = fs_read_count(r, e, "nic-ports", FS_NET_PORTS_MAX, &net->nic_ports);
+    if (status == FS_OK)
+        status = fs_read_count(r, e, "nic-ports", FS_NET_PORTS_MAX, &net->nic_ports);
     if (status == FS_OK)
         status = fs_read_count(r, e, "planes", FS_NET_PORTS_MAX, &net->planes);
     if (status == FS_OK)

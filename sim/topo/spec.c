@@ -1,4 +1,4 @@
-/* spec.c - collect parts, link types, nodes, devices and links; check each when it comes. See spec.h.
+/* spec.c - collect parts and link types; check each when it comes. See spec.h; spec_unit.c has devices and links.
  *
  * Invariant: whatever is in the spec is valid by itself (names unique, references resolved, figures in range), so
  * freezing has only the whole to look at: that there are GPUs, and that they are connected.
@@ -27,6 +27,7 @@ fs_spec *fs_spec_new(const char *name, const char *path)
     fs_spec *spec = fs_zalloc(1, sizeof *spec);
     if (spec == NULL)
         return NULL;
+    spec->open = FS_NONE;
     spec->arena = fs_arena_new();
     if (spec->arena) {
         spec->name = fs_arena_strdup(spec->arena, name);
@@ -39,6 +40,15 @@ fs_spec *fs_spec_new(const char *name, const char *path)
     return spec;
 }
 
+static void free_unit(fs_spec_unit *unit)
+{
+    fs_free(unit->devices.data);
+    fs_free(unit->links.data);
+    fs_free(unit->nodes.data);
+    fs_names_free(&unit->device_names);
+    fs_names_free(&unit->node_names);
+}
+
 void fs_spec_free(fs_spec *spec)
 {
     if (spec == NULL)
@@ -46,16 +56,22 @@ void fs_spec_free(fs_spec *spec)
     fs_names_free(&spec->part_names);
     fs_names_free(&spec->type_names);
     fs_names_free(&spec->tier_names);
-    fs_names_free(&spec->node_names);
-    fs_names_free(&spec->device_names);
     fs_free(spec->parts.data);
     fs_free(spec->types.data);
-    fs_free(spec->devices.data);
-    fs_free(spec->links.data);
     fs_names_free(&spec->network_names);
-    fs_names_free(&spec->run_names);
-    fs_free(spec->networks.data);
+    fs_names_free(&spec->loose_devices);
+    fs_names_free(&spec->loose_nodes);
+    fs_names_free(&spec->place_names);
+    for (uint32_t i = 0; i < spec->units.count; i++)
+        free_unit(&spec->units.data[i]);
+    fs_free(spec->units.data);
     fs_free(spec->runs.data);
+    fs_free(spec->cables.data);
+    fs_free(spec->networks.data);
+    fs_free(spec->loose_device_ids.data);
+    fs_free(spec->loose_node_ids.data);
+    fs_free(spec->place_runs.data);
+    fs_index_free(&spec->run_index);
     if (spec->arena)
         fs_arena_free(spec->arena);
     fs_free(spec);
@@ -234,61 +250,4 @@ fs_status fs_spec_link_type(fs_spec *spec, const fs_link_type *type, const char 
         return fs_fail_nomem(err);
     }
     return FS_OK;
-}
-
-/* ---- nodes, devices, links --------------------------------------------------------------------------------------- */
-
-fs_status fs_spec_node(fs_spec *spec, const char *name, uint32_t *node, fs_place place, fs_err *err)
-{
-    fs_status status = fs_spec_check_new(spec, &spec->node_names, "node", name, true, place, err);
-    if (status != FS_OK)
-        return status;
-    if (fs_spec_intern(spec, &spec->node_names, name) == NULL)
-        return fs_fail_nomem(err);
-    *node = spec->node_names.count - 1;
-    return FS_OK;
-}
-
-fs_status fs_spec_device(fs_spec *spec, const char *name, const char *part, uint32_t node, fs_place place, fs_err *err)
-{
-    uint32_t part_id = FS_NONE;
-    fs_status status = fs_spec_check_new(spec, &spec->device_names, "device", name, true, place, err);
-    if (status == FS_OK)
-        status = fs_spec_find(spec, &spec->part_names, "part", "part", part, &part_id, place, err);
-    if (status == FS_OK && node != FS_NONE && node >= spec->node_names.count)
-        status = FS_SPEC_FAIL(spec, "node", place, err, "device '%s' is on a node that does not exist", name);
-    if (status == FS_OK && spec->devices.count >= FS_DEVICES_MAX)
-        status = FS_SPEC_FAIL(spec, NULL, place, err, "more than %u devices", (unsigned)FS_DEVICES_MAX);
-    if (status != FS_OK)
-        return status;
-    fs_spec_device_row row = {.part = part_id, .node = node, .network = FS_NONE, .place = place};
-    fs_spec_device_row *copy = FS_PUSH(&spec->devices, row);
-    if (copy == NULL)
-        return fs_fail_nomem(err);
-    copy->name = fs_spec_intern(spec, &spec->device_names, name);
-    if (copy->name == NULL) {
-        spec->devices.count--;
-        return fs_fail_nomem(err);
-    }
-    return FS_OK;
-}
-
-fs_status fs_spec_link(fs_spec *spec, const char *from, const char *to, const char *type, uint32_t lanes,
-                       fs_place place, fs_err *err)
-{
-    fs_spec_link_row row = {.lanes = lanes};
-    fs_status status = fs_spec_find(spec, &spec->type_names, "type", "link type", type, &row.type, place, err);
-    if (status == FS_OK && (lanes < 1 || lanes > FS_LANES_MAX))
-        status = FS_SPEC_FAIL(spec, "lanes", place, err, "lanes must be from 1 to %d, found %u", FS_LANES_MAX, lanes);
-    if (status == FS_OK)
-        status = fs_spec_find(spec, &spec->device_names, "from", "device", from, &row.from, place, err);
-    if (status == FS_OK)
-        status = fs_spec_find(spec, &spec->device_names, "to", "device", to, &row.to, place, err);
-    if (status == FS_OK && row.from == row.to)
-        status = FS_SPEC_FAIL(spec, "to", place, err, "device '%s' is linked to itself", from);
-    if (status == FS_OK && spec->links.count >= FS_LINKS_MAX / 2)
-        status = FS_SPEC_FAIL(spec, NULL, place, err, "more than %u links", (unsigned)FS_LINKS_MAX);
-    if (status != FS_OK)
-        return status;
-    return FS_PUSH(&spec->links, row) ? FS_OK : fs_fail_nomem(err);
 }

@@ -31,6 +31,17 @@ FS_MUST_CHECK fs_status fs_spec_device(fs_spec *spec, const char *name, const ch
 FS_MUST_CHECK fs_status fs_spec_link(fs_spec *spec, const char *from, const char *to, const char *type, uint32_t lanes,
                                      fs_place place, fs_err *err);
 
+/* ---- boards: stored once, placed in copies ------------------------------------------------------------------------- */
+
+/* From here to fs_spec_unit_end nodes, devices, links and places go into a new unit, where names and ids are its own.
+ * node: all of it is one node, whose id is 0 and whose name is that of the copy. Units may be begun within units. */
+FS_MUST_CHECK fs_status fs_spec_unit_begin(fs_spec *spec, bool node, fs_err *err);
+uint32_t fs_spec_unit_end(fs_spec *spec); /* the id of the unit */
+/* Copies of a unit: "NAME0/...", "NAME1/...", or one "NAME/..." where they are not numbered; with NAME "" the only board
+ * of a system, under its own names. Within a unit the copies are written out, in the system they are stored once. */
+FS_MUST_CHECK fs_status fs_spec_place(fs_spec *spec, uint32_t unit, const char *name, bool numbered, uint32_t copies,
+                                      fs_place place, fs_err *err);
+
 /* ---- networks: many switches and cables, by id -------------------------------------------------------------------- */
 
 /* A network: its switches are those that are told so, by fs_spec_switches or fs_spec_join. */
@@ -47,10 +58,9 @@ FS_MUST_CHECK fs_status fs_spec_tier_type(fs_spec *spec, const char *type, const
 FS_MUST_CHECK fs_status fs_spec_cable(fs_spec *spec, uint32_t from, uint32_t to, uint32_t type, uint32_t lanes,
                                       fs_place place, fs_err *err);
 
-/* The devices from `first` to the last one added are `copies` copies of a board, all alike: "NAME0/...", "NAME1/...", or
- * one copy "NAME/..." where they are not numbered. */
-FS_MUST_CHECK fs_status fs_spec_run(fs_spec *spec, const char *name, bool numbered, uint32_t copies, uint32_t first,
-                                    fs_err *err);
+/* The first <place> of that name in the system: its run, and its copies. */
+FS_MUST_CHECK fs_status fs_spec_find_place(fs_spec *spec, const char *name, uint32_t *run, uint32_t *copies,
+                                           fs_place place, fs_err *err);
 /* A device of the first copy by its name within the board; it has *stride between its ids in one copy and the next. */
 FS_MUST_CHECK fs_status fs_spec_run_device(fs_spec *spec, uint32_t run, const char *name, uint32_t *device,
                                            uint32_t *stride, fs_place place, fs_err *err);

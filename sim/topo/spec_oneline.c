@@ -232,101 +232,107 @@ static fs_status add_types(line *l, fs_err *err)
     return status;
 }
 
-/* `prefix` + `kind` + number */
-static fs_status add_device(line *l, const char *prefix, const char *kind, uint32_t number, const char *part,
-                            uint32_t node, fs_err *err)
+/* `kind` + number */
+static fs_status add_device(line *l, const char *kind, uint32_t number, const char *part, uint32_t node, fs_err *err)
 {
     char name[64];
-    snprintf(name, sizeof name, "%s%s%u", prefix, kind, number);
+    snprintf(name, sizeof name, "%s%u", kind, number);
     return fs_spec_device(l->spec, name, part, node, nowhere, err);
 }
 
-static fs_status connect(line *l, const char *prefix, const char *kind_a, uint32_t a, const char *to_prefix,
-                         const char *kind_b, uint32_t b, const char *type, uint32_t lanes, fs_err *err)
+static fs_status connect(line *l, const char *kind_a, uint32_t a, const char *kind_b, uint32_t b, const char *type,
+                         uint32_t lanes, fs_err *err)
 {
     char from[64], to[64];
-    snprintf(from, sizeof from, "%s%s%u", prefix, kind_a, a);
-    snprintf(to, sizeof to, "%s%s%u", to_prefix, kind_b, b);
+    snprintf(from, sizeof from, "%s%u", kind_a, a);
+    snprintf(to, sizeof to, "%s%u", kind_b, b);
     return fs_spec_link(l->spec, from, to, type, lanes, nowhere, err);
 }
 
 /* GPUs and what joins them, within one node. */
-static fs_status add_gpus(line *l, const char *prefix, uint32_t node, fs_err *err)
+static fs_status add_gpus(line *l, uint32_t node, fs_err *err)
 {
     fs_status status = FS_OK;
     uint32_t n = l->gpus;
     for (uint32_t i = 0; status == FS_OK && i < n; i++)
-        status = add_device(l, prefix, "gpu", i, TEST_GPU.name, node, err);
+        status = add_device(l, "gpu", i, TEST_GPU.name, node, err);
     if (status == FS_OK && l->shape == PCIE)
-        status = add_device(l, prefix, "plx", 0, "test-pcie-switch", node, err);
+        status = add_device(l, "plx", 0, "test-pcie-switch", node, err);
     if (status == FS_OK && (l->shape == CROSSBAR || l->shape == NODES))
-        status = add_device(l, prefix, "nvsw", 0, "test-nvswitch", node, err);
+        status = add_device(l, "nvsw", 0, "test-nvswitch", node, err);
     for (uint32_t i = 0; status == FS_OK && i < n; i++) {
         if (l->shape == PCIE)
-            status = connect(l, prefix, "gpu", i, prefix, "plx", 0, "test-pcie", 1, err);
+            status = connect(l, "gpu", i, "plx", 0, "test-pcie", 1, err);
         else if (l->shape == CROSSBAR || l->shape == NODES)
-            status = connect(l, prefix, "gpu", i, prefix, "nvsw", 0, "test-nvlink", 1, err);
+            status = connect(l, "gpu", i, "nvsw", 0, "test-nvlink", 1, err);
         else if (l->shape == RING && (i + 1 < n || n > 2))
-            status = connect(l, prefix, "gpu", i, prefix, "gpu", (i + 1) % n, "test-nvlink", 1, err);
+            status = connect(l, "gpu", i, "gpu", (i + 1) % n, "test-nvlink", 1, err);
         for (uint32_t j = i + 1; status == FS_OK && l->shape == MESH && j < n; j++)
-            status = connect(l, prefix, "gpu", i, prefix, "gpu", j, "test-nvlink", 1, err);
+            status = connect(l, "gpu", i, "gpu", j, "test-nvlink", 1, err);
     }
     return status;
 }
 
-static fs_status add_nodes(line *l, fs_err *err)
+static fs_status add_nics(line *l, fs_err *err)
 {
     fs_status status = FS_OK;
-    for (uint32_t m = 0; status == FS_OK && m < l->nodes; m++) {
-        char prefix[32];
-        uint32_t node = FS_NONE;
-        int length = snprintf(prefix, sizeof prefix, "node%u", m);
-        status = fs_spec_node(l->spec, prefix, &node, nowhere, err);
-        snprintf(prefix + length, sizeof prefix - (size_t)length, "/");
+    for (uint32_t i = 0; status == FS_OK && i < l->gpus; i++) {
+        status = add_device(l, "nic", i, "test-nic", 0, err);
         if (status == FS_OK)
-            status = add_gpus(l, prefix, node, err);
-        for (uint32_t i = 0; status == FS_OK && i < l->gpus; i++) {
-            status = add_device(l, prefix, "nic", i, "test-nic", node, err);
-            if (status == FS_OK)
-                status = connect(l, prefix, "gpu", i, prefix, "nic", i, "test-pcie", 1, err);
-        }
+            status = connect(l, "gpu", i, "nic", i, "test-pcie", 1, err);
     }
     return status;
+}
+
+/* The node, as a unit that is placed once or l->nodes times. */
+static fs_status add_board(line *l, fs_err *err)
+{
+    uint32_t node = 0;
+    bool many = l->shape == NODES;
+    fs_status status = fs_spec_unit_begin(l->spec, many, err);
+    if (status == FS_OK && !many)
+        status = fs_spec_node(l->spec, "node0", &node, nowhere, err);
+    if (status == FS_OK)
+        status = add_gpus(l, node, err);
+    if (status == FS_OK && many)
+        status = add_nics(l, err);
+    if (status != FS_OK)
+        return status;
+    return fs_spec_place(l->spec, fs_spec_unit_end(l->spec), many ? "node" : "", many, many ? l->nodes : 1, nowhere,
+                         err);
 }
 
 static fs_status add_rails(line *l, fs_err *err)
 {
     fs_status status = FS_OK;
+    uint32_t first = 0, stride = 0, nic = fs_names_find(&l->spec->type_names, "test-nic");
     for (uint32_t r = 0; status == FS_OK && r < l->gpus; r++) {
-        status = add_device(l, "", "leaf", r, "test-net-switch", FS_NONE, err);
-        for (uint32_t m = 0; status == FS_OK && m < l->nodes; m++) {
-            char prefix[32];
-            snprintf(prefix, sizeof prefix, "node%u/", m);
-            status = connect(l, prefix, "nic", r, "", "leaf", r, "test-nic", 1, err);
-        }
+        char name[64];
+        uint32_t leaf = l->spec->n_devices;
+        snprintf(name, sizeof name, "nic%u", r);
+        status = add_device(l, "leaf", r, "test-net-switch", FS_NONE, err);
+        if (status == FS_OK)
+            status = fs_spec_run_device(l->spec, 0, name, &first, &stride, nowhere, err);
+        for (uint32_t m = 0; status == FS_OK && m < l->nodes; m++)
+            status = fs_spec_cable(l->spec, first + m * stride, leaf, nic, 1, nowhere, err);
     }
     if (status == FS_OK && l->spine)
-        status = add_device(l, "", "spine", 0, "test-net-switch", FS_NONE, err);
+        status = add_device(l, "spine", 0, "test-net-switch", FS_NONE, err);
     for (uint32_t r = 0; status == FS_OK && l->spine && r < l->gpus; r++)
-        status = connect(l, "", "leaf", r, "", "spine", 0, "test-spine", l->nodes, err);
+        status = connect(l, "leaf", r, "spine", 0, "test-spine", l->nodes, err);
     return status;
 }
 
 static fs_status build(line *l, fs_err *err)
 {
-    uint32_t node = FS_NONE;
     fs_status status = add_parts(l, err);
     if (status == FS_OK)
         status = add_types(l, err);
     if (status != FS_OK)
         return status;
     fs_spec_set_forwarding(l->spec, l->forwarding);
-    if (l->shape != NODES) {
-        status = fs_spec_node(l->spec, "node0", &node, nowhere, err);
-        return status == FS_OK ? add_gpus(l, "", node, err) : status;
-    }
-    status = add_nodes(l, err);
-    return status == FS_OK ? add_rails(l, err) : status;
+    status = add_board(l, err);
+    return status == FS_OK && l->shape == NODES ? add_rails(l, err) : status;
 }
 
 fs_status fs_spec_oneline(const char *text, fs_topo **topo, fs_err *err)

@@ -1,15 +1,17 @@
 /* topo.h - the machine: parts, devices, links, frozen and constant.
  *
- * Life: fs_topo_load reads XML (topo_xml.c), expands boards and systems (topo_build.c) into a spec that checks every
- * addition (spec.c), and freezes that into flat arrays (spec_freeze.c). After that nothing changes.
- * Ids are dense and stable: they follow document order, and an expanded topology written back reads the same. Parts,
- * link types and tiers that nothing uses are left out.
- * A physical connection is two links, one per direction: ids 2k (from -> to) and 2k + 1 (to -> from). */
+ * Life: fs_topo_load reads XML (topo_xml.c), collects boards and systems (topo_build.c) in a spec that checks every
+ * addition (spec.c), and freezes that (spec_freeze.c). After that nothing changes.
+ * Ids are dense and stable: those of devices follow document order, and an expanded topology written back reads the same.
+ * Parts, link types and tiers that nothing uses are left out.
+ * A physical connection is two links, one per direction: ids 2k (from -> to) and 2k + 1 (to -> from).
+ * Boards are stored once (unit.h): functions answer for their copies, and nothing is stored per copy but its cables. */
 #ifndef FS_TOPO_H
 #define FS_TOPO_H
 
 #include "base/err.h"
 #include "base/file.h"
+#include "topo/unit.h"
 
 #include <stdbool.h>
 
@@ -17,88 +19,6 @@ enum {
     FS_NAME_MAX = 255,                      /* bytes of the name of a device, part, node, ... */
     FS_LINK_NAME_SIZE = 2 * FS_NAME_MAX + 5 /* two names, an arrow, the NUL */
 };
-
-typedef enum fs_device_kind {
-    FS_DEVICE_GPU,
-    FS_DEVICE_NVSWITCH,
-    FS_DEVICE_NIC,
-    FS_DEVICE_CPU,
-    FS_DEVICE_PCIE_SWITCH,
-    FS_DEVICE_NET_SWITCH, /* leaf, spine, core */
-    FS_DEVICE_KINDS
-} fs_device_kind;
-
-typedef enum fs_dtype { FS_FP64, FS_FP32, FS_TF32, FS_FP16, FS_BF16, FS_FP8, FS_FP4, FS_INT8, FS_DTYPES } fs_dtype;
-
-/* What a link is made of decides routing preference and protocol constants. */
-typedef enum fs_link_class {
-    FS_CLASS_NVLINK,
-    FS_CLASS_C2C,
-    FS_CLASS_PCIE,
-    FS_CLASS_CPU /* QPI, UPI, xGMI */,
-    FS_CLASS_NET,
-    FS_LINK_CLASSES
-} fs_link_class;
-
-typedef enum fs_arch {
-    FS_ARCH_NONE,
-    FS_PASCAL,
-    FS_VOLTA,
-    FS_TURING,
-    FS_AMPERE,
-    FS_HOPPER,
-    FS_BLACKWELL,
-    FS_RUBIN,
-    FS_ARCHS
-} fs_arch;
-
-/* A part: what a device is. One struct for all kinds; fields that a kind lacks are 0. */
-typedef struct fs_part {
-    const char *name;
-    fs_device_kind kind;
-    fs_arch arch;                 /* GPUs */
-    double peak_flops[FS_DTYPES]; /* FLOP/s, dense; 0 = not supported (GPUs) */
-    double mem_bytes;             /* B (GPUs) */
-    double mem_Bps;               /* B/s (GPUs) */
-    double gemm_efficiency;       /* fraction of peak a large GEMM reaches, (0, 1] (GPUs) */
-    double mem_efficiency;        /* fraction of mem_Bps a streaming kernel reaches, (0, 1] (GPUs) */
-    double launch_s;              /* time between dependent kernels (GPUs) */
-    double power_W;
-    double latency_s; /* time through a switch chip, added to each link that leaves it */
-    bool multicast;   /* NVLS: reduces and multicasts in the switch (NVSwitches) */
-    uint32_t ports;   /* how many links a chip or box has room for; 0 = not said (NVSwitches, network switches) */
-} fs_part;
-
-typedef struct fs_link_type {
-    const char *name;
-    fs_link_class class_;
-    uint32_t tier;
-    double bandwidth_Bps; /* one lane, one direction: payload rate of the wire; --cost ideal uses it */
-    double effective_Bps; /* what a bulk transfer by NCCL gets of it; --cost nccl uses it; <= bandwidth_Bps */
-    double latency_s;     /* one traversal */
-} fs_link_type;
-
-typedef struct fs_device {
-    fs_device_kind kind;
-    uint32_t part;    /* id in parts[] */
-    uint32_t node;    /* which placed board, or FS_NONE for switches of the system */
-    uint32_t index;   /* among the devices of its kind, in id order: the GPU number for GPUs */
-    uint32_t rail;    /* NICs: index among the NICs of its board; else FS_NONE */
-    uint32_t network; /* switches of a network: id in networks[]; else FS_NONE */
-} fs_device;
-
-typedef struct fs_link {
-    uint32_t src, dst; /* device ids */
-    uint32_t type;     /* id in link_types[] */
-    uint32_t lanes;    /* equal members; the capacities below are of all lanes together */
-    double bandwidth_Bps;
-    double effective_Bps;
-    double latency_s; /* of the link, and of the switch it leaves */
-} fs_link;
-
-typedef struct fs_tier {
-    const char *name;
-} fs_tier;
 
 /* How a network spreads traffic over equal paths. */
 typedef enum fs_routing {
@@ -141,13 +61,14 @@ typedef struct fs_topo {
     uint32_t n_faults;
     const struct fs_fault *faults; /* (n_faults) what made these (faults.h) */
     /* Storage: read it through the functions below. */
-    const fs_device *devices;        /* (n_devices) */
-    const char *const *device_names; /* (n_devices) unique, full: "node0/gpu3" in a system, "gpu3" on a bare board */
-    const fs_link *links;            /* (n_links), even: see above */
-    const char *const *nodes;        /* (n_nodes) names of placed boards */
-    const uint32_t *out_begin;       /* (n_devices + 1) */
-    const uint32_t *out_links;       /* (n_links) links by source device, ascending */
-    struct fs_arena *arena;          /* owns everything above */
+    uint32_t n_units, n_runs, first_cable; /* first_cable: links below belong to units */
+    const fs_topo_unit *units;             /* (n_units) */
+    const fs_topo_run *runs;               /* (n_runs), in the order of their devices */
+    const fs_connection *cables;           /* ((n_links - first_cable) / 2) sorted */
+    const uint32_t *cable_begin;           /* (n_devices + 1) */
+    const uint32_t *cable_links;           /* (n_links - first_cable) link ids by source, ascending */
+    const fs_link_shape *shapes;           /* what the connections refer to */
+    struct fs_arena *arena;                /* owns everything above */
 } fs_topo;
 
 /* One `--set topo:NAME.ATTRIBUTE=VALUE`: the element with that name attribute gets the value before validation. */
@@ -167,15 +88,70 @@ void fs_topo_free(fs_topo *topo);
 void fs_topo_write_xml(const fs_topo *topo, fs_out *out);
 void fs_topo_write_dot(const fs_topo *topo, fs_out *out); /* Graphviz */
 
+/* Which copy of which unit a device belongs to. Cost: O(log runs), and there are mostly two. */
+static inline fs_where fs_topo_where(const fs_topo *topo, uint32_t device)
+{
+    uint32_t low = 0, high = topo->n_runs;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (topo->runs[middle].first_device <= device)
+            low = middle;
+        else
+            high = middle;
+    }
+    const fs_topo_run *run = &topo->runs[low];
+    uint32_t offset = device - run->first_device, n = run->unit->n_devices;
+    uint32_t copy = offset < n ? 0 : offset / n;
+    return (fs_where){run, copy, offset - copy * n};
+}
+
 /* By value: nothing is stored per copy of a board. */
 static inline fs_device fs_topo_device(const fs_topo *topo, uint32_t device)
 {
-    return topo->devices[device];
+    fs_where at = fs_topo_where(topo, device);
+    const fs_topo_unit *unit = at.run->unit;
+    fs_device d = unit->devices[at.local];
+    d.index += at.run->first_index[d.kind] + at.copy * unit->of_kind[d.kind];
+    if (d.node != FS_NONE)
+        d.node += at.run->node_base + at.copy * unit->n_nodes;
+    return d;
+}
+
+/* Connection k of the topology as `base` and the connection that it is within a copy that begins at device `base`. */
+static inline const fs_connection *fs_topo_connection(const fs_topo *topo, uint32_t link, uint32_t *base)
+{
+    *base = 0;
+    if (link >= topo->first_cable)
+        return &topo->cables[(link - topo->first_cable) / 2];
+    uint32_t low = 0, high = topo->n_runs;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (topo->runs[middle].first_link <= link)
+            low = middle;
+        else
+            high = middle;
+    }
+    const fs_topo_run *run = &topo->runs[low];
+    uint32_t offset = link - run->first_link, n = run->unit->n_links;
+    uint32_t copy = offset < n ? 0 : offset / n;
+    *base = run->first_device + copy * run->unit->n_devices;
+    return &run->unit->connections[(offset - copy * n) / 2];
 }
 
 static inline fs_link fs_topo_link(const fs_topo *topo, uint32_t link)
 {
-    return topo->links[link];
+    uint32_t base, back = link & 1u;
+    const fs_connection *c = fs_topo_connection(topo, link, &base);
+    const fs_link_shape *s = &topo->shapes[c->shape[back]];
+    return (fs_link){
+        .src = base + (back ? c->high : c->low),
+        .dst = base + (back ? c->low : c->high),
+        .type = s->type,
+        .lanes = s->lanes,
+        .bandwidth_Bps = s->bandwidth_Bps,
+        .effective_Bps = s->effective_Bps,
+        .latency_s = s->latency_s,
+    };
 }
 
 static inline double fs_factor_at(const fs_factors *f, uint32_t id, uint32_t n_epochs, uint32_t epoch)
@@ -203,15 +179,36 @@ static inline double fs_topo_gpu_factor(const fs_topo *topo, uint32_t gpu, uint3
     return fs_factor_at(&topo->gpu_faults, gpu, topo->n_epochs, epoch);
 }
 
-/* The links that leave a device, ascending. */
+/* The links that leave a device, ascending: those within its copy, then its cables. Ask once, then index. */
+typedef struct fs_links {
+    uint32_t count, n_unit, first;
+    const uint32_t *unit, *cables;
+} fs_links;
+
+static inline fs_links fs_topo_out(const fs_topo *topo, uint32_t device)
+{
+    fs_where at = fs_topo_where(topo, device);
+    const fs_topo_unit *unit = at.run->unit;
+    uint32_t begin = unit->out_begin[at.local], n_unit = unit->out_begin[at.local + 1] - begin;
+    uint32_t cables = topo->cable_begin[device], n_cables = topo->cable_begin[device + 1] - cables;
+    return (fs_links){n_unit + n_cables, n_unit, at.run->first_link + at.copy * unit->n_links, unit->out_links + begin,
+                      topo->cable_links + cables};
+}
+
+static inline uint32_t fs_links_at(const fs_links *links, uint32_t i)
+{
+    return i < links->n_unit ? links->first + links->unit[i] : links->cables[i - links->n_unit];
+}
+
 static inline uint32_t fs_topo_out_count(const fs_topo *topo, uint32_t device)
 {
-    return topo->out_begin[device + 1] - topo->out_begin[device];
+    return fs_topo_out(topo, device).count;
 }
 
 static inline uint32_t fs_topo_out_link(const fs_topo *topo, uint32_t device, uint32_t i)
 {
-    return topo->out_links[topo->out_begin[device] + i];
+    fs_links links = fs_topo_out(topo, device);
+    return fs_links_at(&links, i);
 }
 
 /* Names, into the caller's buffer, which is returned; FS_NAME_MAX + 1 bytes hold every one. */
@@ -221,10 +218,6 @@ const char *fs_node_name(const fs_topo *topo, uint32_t node, char *buffer, size_
 #define FS_DEVICE_NAME(topo, device) fs_device_name(topo, device, (char[FS_NAME_MAX + 1]){0}, FS_NAME_MAX + 1)
 #define FS_NODE_NAME(topo, node) fs_node_name(topo, node, (char[FS_NAME_MAX + 1]){0}, FS_NAME_MAX + 1)
 
-const char *fs_device_kind_name(fs_device_kind kind);
-extern const char *const fs_dtype_names[FS_DTYPES]; /* "fp16" */
-const char *fs_link_class_name(fs_link_class class_);
-const char *fs_arch_name(fs_arch arch);
 extern const char *const fs_routing_names[FS_ROUTINGS]; /* "adaptive" */
 /* "node0/gpu3 -> node0/nvsw1", into the caller's buffer; FS_LINK_NAME_SIZE bytes hold every one. */
 char *fs_link_name(const fs_topo *topo, uint32_t link, char *buffer, size_t size);

@@ -19,6 +19,7 @@ typedef struct builder {
     xmlNode *root, *system;
     fs_names board_names;
     FS_VEC(xmlNode *) boards;
+    uint32_t *units; /* (boards.count) of each board in the spec; FS_NONE = not yet, as nothing has placed it */
 } builder;
 
 static const fs_place nowhere;
@@ -131,35 +132,16 @@ static fs_status read_boards(builder *b)
     return FS_OK;
 }
 
-static fs_status find_board(builder *b, const xmlNode *place, xmlNode **board)
-{
-    const char *name = fs_doc_get(place, "board");
-    uint32_t id = fs_names_find(&b->board_names, name);
-    if (id == FS_NONE)
-        return fs_read_unknown(&b->r, place, "board", "board", name, &b->board_names);
-    *board = b->boards.data[id];
-    return FS_OK;
-}
-
-/* `prefix` is "" or "node0/". */
-static const char *full_name(char *buffer, const char *prefix, const char *name)
-{
-    snprintf(buffer, FS_PATH_SIZE, "%s%s", prefix, name);
-    return buffer;
-}
-
-static fs_status add_devices(builder *b, const xmlNode *e, const char *prefix, uint32_t node)
+static fs_status add_devices(builder *b, const xmlNode *e, uint32_t node)
 {
     fs_name_list names;
-    char name[FS_PATH_SIZE];
     fs_status status = fs_read_names(&b->r, e, "name", &names);
     if (status != FS_OK)
         return status;
     fs_place place = fs_doc_place(b->r.doc, e, NULL);
     const char *part = fs_doc_get(e, "part");
     for (uint32_t i = 0; status == FS_OK && i < names.count; i++)
-        status = fs_read_blame(
-            &b->r, e, fs_spec_device(b->r.spec, full_name(name, prefix, names.names[i]), part, node, place, b->r.err));
+        status = fs_read_blame(&b->r, e, fs_spec_device(b->r.spec, names.names[i], part, node, place, b->r.err));
     fs_name_list_free(&names);
     return status;
 }
@@ -177,41 +159,46 @@ static fs_status pairing(builder *b, const xmlNode *e, uint32_t n_from, uint32_t
         return fs_doc_fail(b->r.doc, e, "pair", b->r.err,
                            "pair=\"each\" needs as many names on both sides, found %u and %u", n_from, n_to);
     uint64_t more = *all ? (uint64_t)n_from * n_to : n_from;
-    if (more + b->r.spec->links.count > FS_LINKS_MAX / 2)
+    if (more + fs_spec_connections(b->r.spec) > FS_LINKS_MAX / 2)
         return fs_doc_fail(b->r.doc, e, NULL, b->r.err, "more than %u links", (unsigned)FS_LINKS_MAX);
     return FS_OK;
 }
 
-static fs_status connect(builder *b, const xmlNode *e, const char *prefix, const fs_name_list *from,
-                         const fs_name_list *to)
+static fs_status connect(builder *b, const xmlNode *e, const fs_name_list *from, const fs_name_list *to)
 {
     uint32_t lanes = 1;
     bool all;
-    char src[FS_PATH_SIZE], dst[FS_PATH_SIZE];
     const char *type = fs_doc_get(e, "type");
     fs_status status = fs_read_count(&b->r, e, "lanes", FS_LANES_MAX, &lanes);
     if (status == FS_OK)
         status = pairing(b, e, from->count, to->count, &all);
-    for (uint32_t i = 0; status == FS_OK && i < from->count; i++) {
-        full_name(src, prefix, from->names[i]);
+    for (uint32_t i = 0; status == FS_OK && i < from->count; i++)
         for (uint32_t j = all ? 0 : i; status == FS_OK && j < (all ? to->count : i + 1); j++)
             status = fs_read_blame(
-                &b->r, e,
-                fs_spec_link(b->r.spec, src, full_name(dst, prefix, to->names[j]), type, lanes, nowhere, b->r.err));
-    }
+                &b->r, e, fs_spec_link(b->r.spec, from->names[i], to->names[j], type, lanes, nowhere, b->r.err));
     return status;
 }
 
-static fs_status add_links(builder *b, const xmlNode *e, const char *prefix)
+static fs_status add_links(builder *b, const xmlNode *e)
 {
     fs_name_list from = {0}, to = {0};
     fs_status status = fs_read_names(&b->r, e, "from", &from);
     if (status == FS_OK)
         status = fs_read_names(&b->r, e, "to", &to);
     if (status == FS_OK)
-        status = connect(b, e, prefix, &from, &to);
+        status = connect(b, e, &from, &to);
     fs_name_list_free(&from);
     fs_name_list_free(&to);
+    return status;
+}
+
+/* The links of a board, or of the system itself. */
+static fs_status add_all_links(builder *b, const xmlNode *board)
+{
+    fs_status status = FS_OK;
+    for (const xmlNode *e = fs_doc_child(board); status == FS_OK && e; e = fs_doc_next(e))
+        if (fs_doc_is(e, "link"))
+            status = add_links(b, e);
     return status;
 }
 
@@ -236,78 +223,75 @@ static fs_status check_rack_device(builder *b, const xmlNode *e)
                        fs_device_kind_name(kind));
 }
 
-static fs_status add_place(builder *b, const xmlNode *place, const char *outer, uint32_t depth, bool links);
+static fs_status add_place(builder *b, const xmlNode *place, uint32_t depth);
 
-/* The devices or the links of a board, or of the system itself; of the boards placed in it first.
- * Recursion: one level per board in a board, limited by add_place. */
-static fs_status add_board(builder *b, const xmlNode *board, const char *prefix, uint32_t node, uint32_t depth,
-                           bool links)
+/* What a board consists of, into the unit that is open. Recursion: one level per board in a board, limited by
+ * add_place. */
+static fs_status fill_unit(builder *b, const xmlNode *board, uint32_t node, uint32_t depth)
 {
     fs_status status = FS_OK;
-    bool rack = depth > 0 && find_place(board);
+    bool rack = find_place(board) != NULL;
     for (const xmlNode *e = fs_doc_child(board); status == FS_OK && e; e = fs_doc_next(e)) {
-        if (rack && fs_doc_is(e, "place")) {
-            status = add_place(b, e, prefix, depth, links);
-        } else if (!links && fs_doc_is(e, "device")) {
+        if (fs_doc_is(e, "place")) {
+            status = add_place(b, e, depth);
+        } else if (fs_doc_is(e, "device")) {
             status = rack ? check_rack_device(b, e) : FS_OK;
             if (status == FS_OK)
-                status = add_devices(b, e, prefix, node);
-        } else if (links && fs_doc_is(e, "link")) {
-            status = add_links(b, e, prefix);
+                status = add_devices(b, e, node);
         }
     }
-    return status;
+    return status == FS_OK ? add_all_links(b, board) : status;
 }
 
-/* The copies of a board: their nodes and devices, or their links. `outer` is what their names begin with. */
-static fs_status add_place(builder *b, const xmlNode *place, const char *outer, uint32_t depth, bool links)
+/* The unit of the board that a place names: made when it is first placed. */
+static fs_status find_unit(builder *b, const xmlNode *place, uint32_t depth, uint32_t *unit)
 {
-    xmlNode *board = NULL;
-    uint32_t copies = 1, node = FS_NONE;
-    const char *name = fs_doc_get(place, "name");
+    const char *name = fs_doc_get(place, "board");
+    uint32_t id = fs_names_find(&b->board_names, name);
+    if (id == FS_NONE)
+        return fs_read_unknown(&b->r, place, "board", "board", name, &b->board_names);
+    if (b->units[id] == FS_NONE) {
+        const xmlNode *board = b->boards.data[id];
+        bool node = find_place(board) == NULL;
+        fs_status status = fs_spec_unit_begin(b->r.spec, node, b->r.err);
+        if (status == FS_OK)
+            status = fill_unit(b, board, node ? 0 : FS_NONE, depth);
+        if (status != FS_OK)
+            return status;
+        b->units[id] = fs_spec_unit_end(b->r.spec);
+    }
+    *unit = b->units[id];
+    return FS_OK;
+}
+
+/* The copies of a board. `depth`: how many boards are around it. */
+static fs_status add_place(builder *b, const xmlNode *place, uint32_t depth)
+{
+    uint32_t copies = 1, unit = FS_NONE;
     bool numbered = fs_doc_get(place, "count") != NULL;
     if (depth == DEPTH_MAX)
         return fs_doc_fail(b->r.doc, place, "board", b->r.err, "boards nest deeper than %d", DEPTH_MAX);
     fs_status status = fs_read_count(&b->r, place, "count", FS_COUNT_MAX, &copies);
     if (status == FS_OK)
-        status = find_board(b, place, &board);
-    for (uint32_t i = 0; status == FS_OK && i < copies; i++) {
-        char prefix[FS_PATH_SIZE], number[16] = "";
-        if (numbered)
-            snprintf(number, sizeof number, "%u", i);
-        snprintf(prefix, sizeof prefix, "%s%s%s", outer, name, number);
-        if (!links && find_place(board) == NULL)
-            status = fs_read_blame(&b->r, place, fs_spec_node(b->r.spec, prefix, &node, nowhere, b->r.err));
-        snprintf(prefix, sizeof prefix, "%s%s%s/", outer, name, number);
-        if (status == FS_OK)
-            status = add_board(b, board, prefix, node, depth + 1, links);
-    }
-    return status;
-}
-
-/* A place of the system itself, which networks may attach to. */
-static fs_status add_run(builder *b, const xmlNode *place)
-{
-    uint32_t first = b->r.spec->devices.count, copies = 1;
-    fs_status status = add_place(b, place, "", 0, false);
-    if (status == FS_OK)
-        status = fs_read_count(&b->r, place, "count", FS_COUNT_MAX, &copies);
+        status = find_unit(b, place, depth + 1, &unit);
     if (status != FS_OK)
         return status;
     const char *name = fs_doc_get(place, "name");
-    return fs_spec_run(b->r.spec, name, fs_doc_get(place, "count") != NULL, copies, first, b->r.err);
+    fs_place at = fs_doc_place(b->r.doc, place, NULL);
+    return fs_read_blame(&b->r, place, fs_spec_place(b->r.spec, unit, name, numbered, copies, at, b->r.err));
 }
 
 static fs_status find_node(builder *b, const xmlNode *device, uint32_t *node)
 {
     const char *name = fs_doc_get(device, "node");
     *node = FS_NONE;
-    if (name == NULL || (*node = fs_names_find(&b->r.spec->node_names, name)) != FS_NONE)
+    if (name == NULL || (*node = fs_spec_find_node(b->r.spec, name)) != FS_NONE)
         return FS_OK;
-    const char *near = fs_suggest(name, b->r.spec->node_names.names, b->r.spec->node_names.count);
-    return near ? fs_read_unknown(&b->r, device, "node", "node", name, &b->r.spec->node_names)
-                : fs_doc_fail(b->r.doc, device, "node", b->r.err,
-                              "unknown node '%s': nodes are declared before their devices", name);
+    const fs_names *known = &b->r.spec->loose_nodes;
+    return fs_suggest(name, known->names, known->count)
+               ? fs_read_unknown(&b->r, device, "node", "node", name, known)
+               : fs_doc_fail(b->r.doc, device, "node", b->r.err,
+                             "unknown node '%s': nodes are declared before their devices", name);
 }
 
 /* An explicit device of the system may belong to a network: <network> without tiers, <device network=...>. */
@@ -321,7 +305,7 @@ static fs_status join_network(builder *b, const xmlNode *device, uint32_t first)
     if (network == FS_NONE)
         return fs_read_unknown(&b->r, device, "network", "network", name, &spec->network_names);
     fs_status status = FS_OK;
-    for (uint32_t d = first; status == FS_OK && d < spec->devices.count; d++)
+    for (uint32_t d = first; status == FS_OK && d < spec->n_devices; d++)
         status = fs_read_blame(&b->r, device, fs_spec_join(spec, d, network, nowhere, b->r.err));
     return status;
 }
@@ -330,15 +314,15 @@ static fs_status add_system_devices(builder *b)
 {
     fs_status status = FS_OK;
     for (const xmlNode *e = fs_doc_child(b->system); status == FS_OK && e; e = fs_doc_next(e)) {
-        uint32_t node = FS_NONE, first = b->r.spec->devices.count;
+        uint32_t node = FS_NONE, first = b->r.spec->n_devices;
         if (fs_doc_is(e, "place")) {
-            status = add_run(b, e);
+            status = add_place(b, e, 0);
         } else if (fs_doc_is(e, "node")) {
             status = fs_read_blame(&b->r, e, fs_spec_node(b->r.spec, fs_doc_get(e, "name"), &node, nowhere, b->r.err));
         } else if (fs_doc_is(e, "device")) {
             status = find_node(b, e, &node);
             if (status == FS_OK)
-                status = add_devices(b, e, "", node);
+                status = add_devices(b, e, node);
             if (status == FS_OK)
                 status = join_network(b, e, first);
         }
@@ -365,10 +349,7 @@ static fs_status add_system(builder *b)
         status = add_system_devices(b);
     if (status == FS_OK)
         status = add_networks(b, false);
-    for (const xmlNode *e = fs_doc_child(b->system); status == FS_OK && e; e = fs_doc_next(e))
-        if (fs_doc_is(e, "place"))
-            status = add_place(b, e, "", 0, true);
-    return status == FS_OK ? add_board(b, b->system, "", FS_NONE, 0, true) : status;
+    return status == FS_OK ? add_all_links(b, b->system) : status;
 }
 
 static bool is_placed(const builder *b, const xmlNode *board)
@@ -392,13 +373,13 @@ static fs_status add_single_board(builder *b)
     if (found != 1)
         return fs_doc_fail(b->r.doc, b->root, NULL, b->r.err,
                            "expected a <system> or exactly one <board>, found %u boards", b->boards.count);
-    fs_status status = FS_OK;
-    if (find_place(board) == NULL)
-        status =
-            fs_read_blame(&b->r, board, fs_spec_node(b->r.spec, fs_doc_get(board, "name"), &node, nowhere, b->r.err));
+    fs_spec *spec = b->r.spec;
+    fs_status status = fs_spec_unit_begin(spec, false, b->r.err);
+    if (status == FS_OK && find_place(board) == NULL)
+        status = fs_read_blame(&b->r, board, fs_spec_node(spec, fs_doc_get(board, "name"), &node, nowhere, b->r.err));
     if (status == FS_OK)
-        status = add_board(b, board, "", node, 1, false);
-    return status == FS_OK ? add_board(b, board, "", node, 1, true) : status;
+        status = fill_unit(b, board, node, 1);
+    return status == FS_OK ? fs_spec_place(spec, fs_spec_unit_end(spec), "", false, 1, nowhere, b->r.err) : status;
 }
 
 fs_status fs_topo_build(fs_doc *doc, fs_spec *spec, fs_err *err)
@@ -407,11 +388,16 @@ fs_status fs_topo_build(fs_doc *doc, fs_spec *spec, fs_err *err)
     fs_status status = read_parts(&b);
     if (status == FS_OK)
         status = read_boards(&b);
+    if (status == FS_OK && !(b.units = fs_alloc(b.boards.count, sizeof *b.units)))
+        status = fs_fail_nomem(err);
+    for (uint32_t i = 0; status == FS_OK && i < b.boards.count; i++)
+        b.units[i] = FS_NONE;
     if (status == FS_OK)
         status = b.system ? add_system(&b) : add_single_board(&b);
     bool own = b.system && fs_doc_get(b.system, "gpu-forwarding");
     fs_spec_set_forwarding(spec, fs_read_yes(own ? b.system : b.root, "gpu-forwarding"));
     fs_names_free(&b.board_names);
     fs_free(b.boards.data);
+    fs_free(b.units);
     return status;
 }

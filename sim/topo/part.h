@@ -1,0 +1,77 @@
+/* part.h - what devices and links are made of: the library of a topology. */
+#ifndef FS_PART_H
+#define FS_PART_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum fs_device_kind {
+    FS_DEVICE_GPU,
+    FS_DEVICE_NVSWITCH,
+    FS_DEVICE_NIC,
+    FS_DEVICE_CPU,
+    FS_DEVICE_PCIE_SWITCH,
+    FS_DEVICE_NET_SWITCH, /* leaf, spine, core */
+    FS_DEVICE_KINDS
+} fs_device_kind;
+
+typedef enum fs_dtype { FS_FP64, FS_FP32, FS_TF32, FS_FP16, FS_BF16, FS_FP8, FS_FP4, FS_INT8, FS_DTYPES } fs_dtype;
+
+/* What a link is made of decides routing preference and protocol constants. */
+typedef enum fs_link_class {
+    FS_CLASS_NVLINK,
+    FS_CLASS_C2C,
+    FS_CLASS_PCIE,
+    FS_CLASS_CPU /* QPI, UPI, xGMI */,
+    FS_CLASS_NET,
+    FS_LINK_CLASSES
+} fs_link_class;
+
+typedef enum fs_arch {
+    FS_ARCH_NONE,
+    FS_PASCAL,
+    FS_VOLTA,
+    FS_TURING,
+    FS_AMPERE,
+    FS_HOPPER,
+    FS_BLACKWELL,
+    FS_RUBIN,
+    FS_ARCHS
+} fs_arch;
+
+/* A part: what a device is. One struct for all kinds; fields that a kind lacks are 0. */
+typedef struct fs_part {
+    const char *name;
+    fs_device_kind kind;
+    fs_arch arch;                 /* GPUs */
+    double peak_flops[FS_DTYPES]; /* FLOP/s, dense; 0 = not supported (GPUs) */
+    double mem_bytes;             /* B (GPUs) */
+    double mem_Bps;               /* B/s (GPUs) */
+    double gemm_efficiency;       /* fraction of peak a large GEMM reaches, (0, 1] (GPUs) */
+    double mem_efficiency;        /* fraction of mem_Bps a streaming kernel reaches, (0, 1] (GPUs) */
+    double launch_s;              /* time between dependent kernels (GPUs) */
+    double power_W;
+    double latency_s; /* time through a switch chip, added to each link that leaves it */
+    bool multicast;   /* NVLS: reduces and multicasts in the switch (NVSwitches) */
+    uint32_t ports;   /* how many links a chip or box has room for; 0 = not said (NVSwitches, network switches) */
+} fs_part;
+
+typedef struct fs_link_type {
+    const char *name;
+    fs_link_class class_;
+    uint32_t tier;
+    double bandwidth_Bps; /* one lane, one direction: payload rate of the wire; --cost ideal uses it */
+    double effective_Bps; /* what a bulk transfer by NCCL gets of it; --cost nccl uses it; <= bandwidth_Bps */
+    double latency_s;     /* one traversal */
+} fs_link_type;
+
+typedef struct fs_tier {
+    const char *name;
+} fs_tier;
+
+const char *fs_device_kind_name(fs_device_kind kind);
+extern const char *const fs_dtype_names[FS_DTYPES]; /* "fp16" */
+const char *fs_link_class_name(fs_link_class class_);
+const char *fs_arch_name(fs_arch arch);
+
+#endif
