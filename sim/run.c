@@ -114,7 +114,8 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
         chosen.lowering = FS_LOWER_FLOWS;
     fs_status status = prepare(topo, work, &chosen, &s, err);
     if (status == FS_OK && options->timeline)
-        status = fs_timeline_open(options->timeline, work, topo, &timeline, err);
+        status = fs_timeline_open(options->timeline, work, topo,
+                                  (fs_tracks){s.job->n_actors, s.job->actor_rank, s.job->actor_count}, &timeline, err);
     if (status == FS_OK)
         status = simulate(&s, timeline, &made, err);
     discard(&s);

@@ -32,7 +32,7 @@ static void on_issue(void *context, uint32_t actor, uint32_t op_index, double no
     const fs_op *op = op_of(w, actor, op_index);
     fs_metric_begin(w->metric, actor, is_transfer(op) ? w->bubble : category_of(w, op), now_s);
     if (w->timeline)
-        fs_timeline_issue(w->timeline, w->job->actor_rank[actor], op_index, now_s);
+        fs_timeline_issue(w->timeline, actor, op_index, now_s);
 }
 
 static void on_move(void *context, uint32_t actor, uint32_t op_index, double now_s)
@@ -45,7 +45,7 @@ static void on_move(void *context, uint32_t actor, uint32_t op_index, double now
         fs_metric_begin(w->metric, actor, w->p2p, now_s);
     }
     if (w->timeline)
-        fs_timeline_move(w->timeline, w->job->actor_rank[actor], op_index, now_s);
+        fs_timeline_move(w->timeline, actor, op_index, now_s);
 }
 
 /* A collective counts once, with its first member; a transfer with its sender. */
@@ -75,7 +75,7 @@ static void on_end(void *context, uint32_t actor, uint32_t op_index, double now_
     fs_metric_end(w->metric, actor, category_of(w, op), now_s);
     count_plan(w, actor, op_index, op, now_s);
     if (w->timeline)
-        fs_timeline_end(w->timeline, w->job->actor_rank[actor], op_index, now_s);
+        fs_timeline_end(w->timeline, actor, op_index, now_s);
 }
 
 static void on_load(void *context, uint32_t resource, double load, double now_s)

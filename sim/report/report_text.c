@@ -363,13 +363,14 @@ fs_status fs_report_scaling(const fs_result *r, fs_style style, fs_out *out, fs_
     fs_table_free(table);
     char wall[TEXT], memory[TEXT];
     if (status == FS_OK)
-        fs_out_printf(out,
-                      "\nThe job above is the largest. TFLOP/s: of hardware FLOPs, per GPU. efficiency: throughput per GPU "
-                      "against the first row.\n"
-                      "exposed, bubble: communication and pipeline bubbles waited for, mean over ranks. busiest tier: of the "
-                      "most loaded link.\n\n"
-                      "simulated in %s of wall time, peak memory %s\n",
-                      fs_format_seconds(wall_s, wall, sizeof wall),
-                      fs_format_bytes((double)r->peak_memory_bytes, memory, sizeof memory));
+        fs_out_printf(
+            out,
+            "\nThe job above is the largest. TFLOP/s: of hardware FLOPs, per GPU. efficiency: throughput per GPU "
+            "against the first row.\n"
+            "exposed, bubble: communication and pipeline bubbles waited for, mean over ranks. busiest tier: of the "
+            "most loaded link.\n\n"
+            "simulated in %s of wall time, peak memory %s\n",
+            fs_format_seconds(wall_s, wall, sizeof wall),
+            fs_format_bytes((double)r->peak_memory_bytes, memory, sizeof memory));
     return status;
 }

@@ -52,7 +52,7 @@ typedef struct fs_scaling_row {
     double step_time_s, tokens_per_s, tflops_per_gpu, mfu; /* 0 = not known, but for the step */
     double efficiency;          /* throughput per GPU relative to the run on the fewest GPUs; 0 = not known */
     double exposed, bubble;     /* parts of the step, mean over ranks: communication waited for; pipeline bubbles */
-    const char *busiest_tier;  /* of the most loaded link; NULL where none carried anything */
+    const char *busiest_tier;   /* of the most loaded link; NULL where none carried anything */
     double busiest_utilization; /* mean, of that link */
     double wall_s;
 } fs_scaling_row;

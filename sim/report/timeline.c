@@ -16,7 +16,7 @@
 /* Counter points over all tiers: some 6 MB of JSON. */
 enum { COUNTER_POINTS = 100000 };
 
-/* A stream of a rank. */
+/* A stream of a track. */
 typedef struct thread {
     uint64_t issue_ns, move_ns;
     uint64_t arrow; /* of the transfer under way; 0 = none */
@@ -27,9 +27,10 @@ struct fs_timeline {
     fs_out *out;
     const fs_work *work;
     const fs_topo *topo;
+    fs_tracks tracks;
     fs_arena *arena;
     const char **names; /* (n_names) op labels, escaped */
-    thread *threads;    /* (n_ranks x n_streams) */
+    thread *threads;    /* (tracks.n x n_streams) */
     double *tier_load;  /* (n_tiers) fraction of capacity */
     fs_load_series *tiers;
     uint64_t arrows;
@@ -94,45 +95,48 @@ static void write_sort_index(fs_timeline *t, uint32_t pid, uint64_t tid, const c
 
 /* ---- processes and threads: from 1, since 0 means the idle task to some viewers ---------------------------------- */
 
-static uint32_t process_of(uint32_t rank)
+static uint32_t process_of(uint32_t track)
 {
-    return rank + 1;
+    return track + 1;
 }
 
 /* Different from every process's number, or a viewer would call it that process's main thread. */
-static uint64_t thread_of(const fs_timeline *t, uint32_t rank, uint32_t stream)
+static uint64_t thread_of(const fs_timeline *t, uint32_t track, uint32_t stream)
 {
-    return (uint64_t)t->work->n_ranks + t->topo->n_tiers + 1 + (uint64_t)rank * t->work->n_streams + stream;
+    return (uint64_t)t->tracks.n + t->topo->n_tiers + 1 + (uint64_t)track * t->work->n_streams + stream;
 }
 
-static thread *thread_at(const fs_timeline *t, uint32_t rank, uint32_t stream)
+static thread *thread_at(const fs_timeline *t, uint32_t track, uint32_t stream)
 {
-    return &t->threads[(size_t)rank * t->work->n_streams + stream];
+    return &t->threads[(size_t)track * t->work->n_streams + stream];
 }
 
-static const fs_op *op_at(const fs_timeline *t, uint32_t rank, uint32_t op)
+static const fs_op *op_at(const fs_timeline *t, uint32_t track, uint32_t op)
 {
-    return &t->work->programs[t->work->program_of[rank]].ops[op];
+    return &t->work->programs[t->work->program_of[t->tracks.rank[track]]].ops[op];
 }
 
-static fs_status write_gpu(fs_timeline *t, uint32_t rank, const char *const *streams, fs_err *err)
+static fs_status write_track(fs_timeline *t, uint32_t track, const char *const *streams, fs_err *err)
 {
-    uint32_t gpu = t->work->gpu_of[rank];
+    uint32_t rank = t->tracks.rank[track], gpu = t->work->gpu_of[rank];
     const char *device = escape(t->arena, FS_DEVICE_NAME(t->topo, t->topo->gpus[gpu]));
     if (!device)
         return fs_fail_nomem(err);
-    begin_event(t, 'M', process_of(rank), 0);
-    fs_out_printf(t->out, ",\"name\":\"process_name\",\"args\":{\"name\":\"gpu%u (%s)\"}}", gpu, device);
-    write_sort_index(t, process_of(rank), 0, "process_sort_index", rank);
+    begin_event(t, 'M', process_of(track), 0);
+    fs_out_printf(t->out, ",\"name\":\"process_name\",\"args\":{\"name\":\"gpu%u (%s)", gpu, device);
+    if (t->tracks.count[track] > 1)
+        fs_out_printf(t->out, " and %u alike", t->tracks.count[track] - 1);
+    fs_out_puts(t->out, "\"}}");
+    write_sort_index(t, process_of(track), 0, "process_sort_index", rank);
     const fs_program *program = &t->work->programs[t->work->program_of[rank]];
     for (uint32_t i = 0; i < program->n_ops; i++)
-        thread_at(t, rank, program->ops[i].stream)->moved = true; /* here: the stream is in use */
+        thread_at(t, track, program->ops[i].stream)->moved = true; /* here: the stream is in use */
     for (uint32_t s = 0; s < t->work->n_streams; s++) {
-        if (!thread_at(t, rank, s)->moved)
+        if (!thread_at(t, track, s)->moved)
             continue;
-        thread_at(t, rank, s)->moved = false;
-        write_name(t, process_of(rank), thread_of(t, rank, s), "thread_name", streams[s]);
-        write_sort_index(t, process_of(rank), thread_of(t, rank, s), "thread_sort_index", s);
+        thread_at(t, track, s)->moved = false;
+        write_name(t, process_of(track), thread_of(t, track, s), "thread_name", streams[s]);
+        write_sort_index(t, process_of(track), thread_of(t, track, s), "thread_sort_index", s);
     }
     return FS_OK;
 }
@@ -146,8 +150,8 @@ static fs_status write_head(fs_timeline *t, fs_err *err)
         if (!(streams[s] = escape(t->arena, t->work->streams[s])))
             return fs_fail_nomem(err);
     fs_out_puts(t->out, "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n");
-    for (uint32_t rank = 0; rank < t->work->n_ranks; rank++) {
-        fs_status status = write_gpu(t, rank, streams, err);
+    for (uint32_t track = 0; track < t->tracks.n; track++) {
+        fs_status status = write_track(t, track, streams, err);
         if (status != FS_OK)
             return status;
     }
@@ -164,7 +168,7 @@ static fs_status prepare(fs_timeline *t, fs_err *err)
     if (points < FS_LOAD_POINTS_MIN)
         points = FS_LOAD_POINTS_MIN;
     t->names = fs_arena_alloc(t->arena, work->n_names, sizeof *t->names);
-    t->threads = fs_arena_alloc(t->arena, (size_t)work->n_ranks * work->n_streams, sizeof *t->threads);
+    t->threads = fs_arena_alloc(t->arena, (size_t)t->tracks.n * work->n_streams, sizeof *t->threads);
     t->tier_load = fs_arena_alloc(t->arena, n_tiers, sizeof *t->tier_load);
     t->tiers = fs_arena_alloc(t->arena, n_tiers, sizeof *t->tiers);
     fs_load_point *room = fs_arena_alloc(t->arena, (size_t)n_tiers * points, sizeof *room);
@@ -178,14 +182,15 @@ static fs_status prepare(fs_timeline *t, fs_err *err)
     return FS_OK;
 }
 
-fs_status fs_timeline_open(const char *path, const fs_work *work, const fs_topo *topo, fs_timeline **timeline,
-                           fs_err *err)
+fs_status fs_timeline_open(const char *path, const fs_work *work, const fs_topo *topo, fs_tracks tracks,
+                           fs_timeline **timeline, fs_err *err)
 {
     fs_timeline *t = fs_zalloc(1, sizeof *t);
     if (!t)
         return fs_fail_nomem(err);
     t->work = work;
     t->topo = topo;
+    t->tracks = tracks;
     t->arena = fs_arena_new();
     fs_status status = t->arena ? prepare(t, err) : fs_fail_nomem(err);
     if (status == FS_OK)
@@ -211,16 +216,16 @@ void fs_timeline_discard(fs_timeline *timeline)
 
 /* ---- ops --------------------------------------------------------------------------------------------------------- */
 
-void fs_timeline_issue(fs_timeline *t, uint32_t rank, uint32_t op, double now_s)
+void fs_timeline_issue(fs_timeline *t, uint32_t track, uint32_t op, double now_s)
 {
-    thread *stream = thread_at(t, rank, op_at(t, rank, op)->stream);
+    thread *stream = thread_at(t, track, op_at(t, track, op)->stream);
     *stream = (thread){.issue_ns = nanoseconds(now_s)};
 }
 
-void fs_timeline_move(fs_timeline *t, uint32_t rank, uint32_t op_index, double now_s)
+void fs_timeline_move(fs_timeline *t, uint32_t track, uint32_t op_index, double now_s)
 {
-    const fs_op *op = op_at(t, rank, op_index);
-    thread *stream = thread_at(t, rank, op->stream);
+    const fs_op *op = op_at(t, track, op_index);
+    thread *stream = thread_at(t, track, op->stream);
     stream->move_ns = nanoseconds(now_s);
     stream->moved = true;
     if (op->kind == FS_OP_SEND)
@@ -241,31 +246,31 @@ static const char *category_of(const fs_op *op)
 }
 
 /* "X": a slice. The caller closes the event. */
-static void begin_slice(fs_timeline *t, uint32_t rank, const fs_op *op, const char *name, uint64_t from_ns,
+static void begin_slice(fs_timeline *t, uint32_t track, const fs_op *op, const char *name, uint64_t from_ns,
                         uint64_t to_ns)
 {
-    begin_event(t, 'X', process_of(rank), thread_of(t, rank, op->stream));
+    begin_event(t, 'X', process_of(track), thread_of(t, track, op->stream));
     add_time(t, "ts", from_ns);
     add_time(t, "dur", to_ns - from_ns);
     fs_out_printf(t->out, ",\"name\":\"%s\",\"cat\":\"%s\"", name, category_of(op));
 }
 
-static void write_arrow(fs_timeline *t, uint32_t rank, const fs_op *op, const thread *stream, uint64_t end_ns)
+static void write_arrow(fs_timeline *t, uint32_t track, const fs_op *op, const thread *stream, uint64_t end_ns)
 {
     uint64_t quarter = (end_ns - stream->move_ns) / 4;
     bool leaves = op->kind == FS_OP_SEND;
-    begin_event(t, leaves ? 's' : 'f', process_of(rank), thread_of(t, rank, op->stream));
+    begin_event(t, leaves ? 's' : 'f', process_of(track), thread_of(t, track, op->stream));
     add_time(t, "ts", leaves ? stream->move_ns + quarter : end_ns - quarter);
     fs_out_printf(t->out, ",\"id\":%llu,\"name\":\"transfer\",\"cat\":\"transfer\"%s}",
                   (unsigned long long)stream->arrow, leaves ? "" : ",\"bp\":\"e\"");
 }
 
-void fs_timeline_end(fs_timeline *t, uint32_t rank, uint32_t op_index, double now_s)
+void fs_timeline_end(fs_timeline *t, uint32_t track, uint32_t op_index, double now_s)
 {
-    const fs_op *op = op_at(t, rank, op_index);
-    const thread *stream = thread_at(t, rank, op->stream);
+    const fs_op *op = op_at(t, track, op_index);
+    const thread *stream = thread_at(t, track, op->stream);
     uint64_t end_ns = nanoseconds(now_s);
-    begin_slice(t, rank, op, t->names[op->name], stream->issue_ns, end_ns);
+    begin_slice(t, track, op, t->names[op->name], stream->issue_ns, end_ns);
     if (stream->moved)
         fs_out_printf(t->out, ",\"args\":{\"op\":%u,\"size_bytes\":%.0f}}", op_index, op->size_bytes);
     else
@@ -273,13 +278,13 @@ void fs_timeline_end(fs_timeline *t, uint32_t rank, uint32_t op_index, double no
     if (!stream->moved)
         return;
     if (stream->move_ns > stream->issue_ns) {
-        begin_slice(t, rank, op, "wait", stream->issue_ns, stream->move_ns);
+        begin_slice(t, track, op, "wait", stream->issue_ns, stream->move_ns);
         fs_out_puts(t->out, "}");
-        begin_slice(t, rank, op, "move", stream->move_ns, end_ns);
+        begin_slice(t, track, op, "move", stream->move_ns, end_ns);
         fs_out_puts(t->out, "}");
     }
     if (stream->arrow)
-        write_arrow(t, rank, op, stream, end_ns);
+        write_arrow(t, track, op, stream, end_ns);
 }
 
 /* ---- tiers ------------------------------------------------------------------------------------------------------- */
@@ -292,14 +297,14 @@ void fs_timeline_load(fs_timeline *t, uint32_t tier, double delta, double now_s)
 
 static fs_status write_counters(fs_timeline *t, uint32_t tier, double end_s, fs_err *err)
 {
-    uint32_t pid = t->work->n_ranks + 1 + tier;
+    uint32_t pid = t->tracks.n + 1 + tier;
     fs_load_series *series = &t->tiers[tier];
     const char *name = escape(t->arena, t->topo->tiers[tier].name);
     if (!name)
         return fs_fail_nomem(err);
     begin_event(t, 'M', pid, 0);
     fs_out_printf(t->out, ",\"name\":\"process_name\",\"args\":{\"name\":\"tier %s\"}}", name);
-    write_sort_index(t, pid, 0, "process_sort_index", pid - 1);
+    write_sort_index(t, pid, 0, "process_sort_index", (uint64_t)t->work->n_ranks + tier);
     fs_load_series_finish(series, end_s);
     for (uint32_t i = 0; i < series->count; i++) {
         uint64_t now_ns = nanoseconds(series->points[i].time_s);
