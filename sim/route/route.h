@@ -3,11 +3,13 @@
  * Rules, in order:
  * 1. GPU to GPU over NVLink (and NVSwitches) where a path exists; GPUs do not forward for others unless the topology
  *    says gpu-forwarding="yes".
- * 2. Else over PCIe, C2C, CPU links, NICs and network switches: fewest hops by class cost (see router.c), GPUs as
- *    endpoints only. Inside a node the network is not used, unless nothing else joins the two devices.
- * 3. All minimal paths are used at once, in fractions by lanes at each branching (adaptive routing, NVSwitch
+ * 2. Else over PCIe, C2C, CPU links, NICs and network switches: fewest hops by class cost (box_leg.c), GPUs as endpoints
+ *    only. Inside a node the network is not used, unless nothing else joins the two devices; and a route crosses the
+ *    network once: it does not pass through a third node.
+ * 3. All minimal paths are used at once, in fractions (leg.h) by what each can carry (adaptive routing, NVSwitch
  *    spraying). A route is a set of links with fractions that say which part of the bytes crosses each.
- * Constant once made, but for a cache; single-threaded. */
+ * Links that are down in the router's epoch do not exist for it; others have what is left of their capacity.
+ * Constant once made, but for caches; single-threaded. */
 #ifndef FS_ROUTE_H
 #define FS_ROUTE_H
 

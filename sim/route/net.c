@@ -1,0 +1,125 @@
+/* net.c - the graph of the network; see net.h. */
+#include "route/net.h"
+
+#include <string.h>
+
+enum { LEGS_MAX_BYTES = 64 << 20 };
+
+static bool is_network(const fs_topo *topo, const fs_link *link)
+{
+    return topo->link_types[link->type].class_ == FS_CLASS_NET;
+}
+
+/* Number the vertices in the order of their devices. */
+static fs_status number_vertices(fs_net *net, fs_err *err)
+{
+    const fs_topo *topo = net->view->topo;
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        net->vertex_of[d] = FS_NONE;
+    for (uint32_t l = 0; l < topo->n_links; l++) {
+        const fs_link link = fs_topo_link(topo, l);
+        if (!is_network(topo, &link))
+            continue;
+        fs_device_kind kind = fs_topo_device(topo, link.src).kind;
+        if (kind != FS_DEVICE_GPU && kind != FS_DEVICE_NIC)
+            net->vertex_of[link.src] = 0;
+    }
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        if (net->vertex_of[d] != FS_NONE)
+            net->vertex_of[d] = net->n++;
+    net->devices = fs_alloc(net->n, sizeof *net->devices);
+    if (net->devices == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        if (net->vertex_of[d] != FS_NONE)
+            net->devices[net->vertex_of[d]] = d;
+    return FS_OK;
+}
+
+/* The edges out of every vertex, or into it. */
+static fs_status list_edges(fs_net *net, bool out, fs_net_edges *list, fs_err *err)
+{
+    const fs_topo *topo = net->view->topo;
+    FS_VEC(fs_net_edge) edges = {0};
+    list->begin = fs_alloc((size_t)net->n + 1, sizeof *list->begin);
+    if (list->begin == NULL)
+        return fs_fail_nomem(err);
+    list->begin[0] = 0;
+    for (uint32_t v = 0; v < net->n; v++) {
+        uint32_t n = fs_topo_out_count(topo, net->devices[v]);
+        for (uint32_t k = 0; k < n; k++) {
+            uint32_t id = fs_topo_out_link(topo, net->devices[v], k);
+            const fs_link link = fs_topo_link(topo, id);
+            uint32_t used = out ? id : id ^ 1u, to = net->vertex_of[link.dst];
+            if (to == FS_NONE || !is_network(topo, &link) || !fs_view_alive(net->view, used))
+                continue;
+            if (FS_PUSH(&edges, ((fs_net_edge){to, used})) == NULL) {
+                fs_free(edges.data);
+                return fs_fail_nomem(err);
+            }
+        }
+        list->begin[v + 1] = edges.count;
+    }
+    list->edges = edges.data;
+    return FS_OK;
+}
+
+static bool side_init(fs_net_side *side, uint32_t n)
+{
+    side->stamp = fs_zalloc(n, sizeof *side->stamp);
+    side->distance = fs_alloc(n, sizeof *side->distance);
+    return side->stamp != NULL && side->distance != NULL;
+}
+
+static void side_clear(fs_net_side *side)
+{
+    fs_free(side->stamp);
+    fs_free(side->distance);
+    fs_free(side->queue.data);
+    fs_free(side->level.data);
+}
+
+fs_status fs_net_init(fs_net *net, const fs_view *view, bool single_path, fs_err *err)
+{
+    net->view = view;
+    net->single_path = single_path;
+    net->vertex_of = fs_alloc(view->topo->n_devices, sizeof *net->vertex_of);
+    if (net->vertex_of == NULL)
+        return fs_fail_nomem(err);
+    fs_status status = number_vertices(net, err);
+    if (status == FS_OK)
+        status = list_edges(net, true, &net->out, err);
+    if (status == FS_OK)
+        status = list_edges(net, false, &net->in, err);
+    if (status != FS_OK)
+        return status;
+    net->number_of = fs_alloc(net->n, sizeof *net->number_of);
+    if (!side_init(&net->ahead, net->n) || !side_init(&net->back, net->n) || net->number_of == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t v = 0; v < net->n; v++)
+        net->number_of[v] = FS_NONE;
+    return FS_OK;
+}
+
+void fs_net_clear(fs_net *net)
+{
+    fs_free(net->vertex_of);
+    fs_free(net->devices);
+    fs_free(net->out.begin);
+    fs_free(net->out.edges);
+    fs_free(net->in.begin);
+    fs_free(net->in.edges);
+    fs_leg_store_clear(&net->legs);
+    side_clear(&net->ahead);
+    side_clear(&net->back);
+    fs_free(net->number_of);
+    fs_free(net->on_path.data);
+    fs_dag_free(&net->dag);
+    *net = (fs_net){0};
+}
+
+void fs_net_make_room(fs_net *net)
+{
+    if (fs_leg_store_bytes(&net->legs) > LEGS_MAX_BYTES)
+        fs_leg_store_clear(&net->legs);
+}
