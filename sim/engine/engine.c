@@ -15,6 +15,7 @@
 struct fs_engine {
     fs_fluid *fluid;
     fs_stock *stock; /* NULL for fabric */
+    fs_backend backend;
     uint32_t n_resources;
     const fs_engine_calls *calls; /* of the run under way */
     fs_status status;             /* first failure of the run under way, in *err */
@@ -71,6 +72,7 @@ fs_status fs_engine_new(const fs_engine_def *def, fs_engine **engine, fs_err *er
     if (e == NULL)
         return fs_fail_nomem(err);
     fs_carrier carrier = {.context = e, .carry = carrier_carry, .takes = carrier_takes};
+    e->backend = def->backend;
     e->n_resources = def->n_resources;
     status = fs_fluid_new(def, def->backend == FS_BACKEND_FABRIC ? NULL : &carrier, &e->fluid, err);
     if (status == FS_OK)
@@ -123,6 +125,15 @@ void fs_engine_set_capacity(fs_engine *engine, uint32_t resource, double capacit
     fs_fluid_set_capacity(engine->fluid, resource, capacity);
     if (engine->stock)
         engine->late = fs_stock_set_capacity(engine->stock, resource, capacity, &engine->late_err);
+}
+
+fs_status fs_engine_repattern(fs_engine *engine, uint32_t (*pattern_of)(void *context, uint64_t tag, uint32_t pattern),
+                              void *context, fs_err *err)
+{
+    if (engine->stock)
+        return fs_fail(err, FS_E_SIM, "the network backend %s cannot lead transfers that move another way; use fabric",
+                       fs_backend_name(engine->backend));
+    return fs_fluid_repattern(engine->fluid, pattern_of, context, err);
 }
 
 /* ---- the model in SimGrid's loop ---- */

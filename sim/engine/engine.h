@@ -76,6 +76,16 @@ FS_MUST_CHECK fs_status fs_engine_timer(fs_engine *engine, double delay_s, uint6
 /* From now on. Capacity may be 0: what needs the resource then stands still. What is wrong with it, the run says. */
 void fs_engine_set_capacity(fs_engine *engine, uint32_t resource, double capacity);
 
+/* Links have failed or come back: each transfer that has not ended (it pays its latency, or moves) follows from now on
+ * the pattern that `pattern_of` returns for it, the one it has or another. What has moved counts where it moved; the
+ * rest takes the new way. Callable before the run and from done(). FS_E_SIM where something is left to move and the new
+ * pattern is empty though the old one was not, or the pattern is none; the engine is then good for nothing but
+ * fs_engine_free. Only FS_BACKEND_FABRIC can do it: FS_E_SIM from the others. O(transfers), and O(pattern) for those that
+ * change. */
+FS_MUST_CHECK fs_status fs_engine_repattern(fs_engine *engine,
+                                            uint32_t (*pattern_of)(void *context, uint64_t tag, uint32_t pattern),
+                                            void *context, fs_err *err);
+
 /* Run until nothing is left to happen. Transfers that stand still for good are FS_E_SIM. */
 FS_MUST_CHECK fs_status fs_engine_run(fs_engine *engine, const fs_engine_calls *calls, fs_err *err);
 

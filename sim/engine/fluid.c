@@ -183,6 +183,13 @@ static fs_status check_pattern(const fs_fluid *fluid, uint32_t pattern, fs_err *
     return FS_OK;
 }
 
+static bool has_shares(const fs_fluid *fluid, uint32_t pattern)
+{
+    uint32_t count;
+    fs_pattern_row(fluid->patterns, pattern, &count);
+    return count > 0;
+}
+
 /* The latency is paid, and there is something to move. */
 static fs_status begin_moving(fs_fluid *fluid, uint32_t slot, fs_err *err)
 {
@@ -210,13 +217,6 @@ static fs_status begin_moving(fs_fluid *fluid, uint32_t slot, fs_err *err)
     return FS_OK;
 }
 
-static bool has_something_to_move(const fs_fluid *fluid, const fs_slot *s)
-{
-    uint32_t count;
-    fs_pattern_row(fluid->patterns, s->pattern, &count);
-    return s->amount > 0 && count > 0;
-}
-
 fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, double latency_s, uint64_t tag,
                             fs_err *err)
 {
@@ -233,7 +233,7 @@ fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, do
         return status;
     fluid->count.transfers++;
     /* A carrier starts flows in its own time only. */
-    if (latency_s == 0 && !fluid->carrier.carry && has_something_to_move(fluid, &s))
+    if (latency_s == 0 && !fluid->carrier.carry && amount > 0 && has_shares(fluid, pattern))
         return begin_moving(fluid, slot, err);
     fs_heap_put(&fluid->heap, slot, fluid->now_s + latency_s, fluid->slots[slot].sequence);
     return FS_OK;
@@ -256,6 +256,56 @@ void fs_fluid_set_capacity(fs_fluid *fluid, uint32_t resource, double capacity)
         return;
     fluid->resources[resource].capacity = capacity;
     fs_mark_stale(fluid, resource, STALE_RAISED);
+}
+
+/* ---- another way ---- */
+
+/* What has moved counts for the old pattern; the rest is a transfer along the new one. */
+static fs_status lead_elsewhere(fs_fluid *fluid, uint32_t slot, uint32_t pattern, fs_err *err)
+{
+    fs_slot *s = &fluid->slots[slot];
+    double left = s->amount;
+    if (s->kind == SLOT_MOVING)
+        left = fmax(0, s->remaining - s->rate * (fluid->now_s - s->since_s));
+    if (left > 0 && !has_shares(fluid, pattern) && has_shares(fluid, s->pattern))
+        return fs_fail(err, FS_E_SIM, "no way is left for a transfer with %g bytes to move at %.9g s", left,
+                       fluid->now_s);
+    s->pattern = pattern;
+    if (s->kind != SLOT_MOVING)
+        return FS_OK;
+    uint32_t count;
+    const fs_share *row = fs_pattern_row(fluid->patterns, pattern, &count);
+    fs_status status = left > 0 ? fs_uses_reserve(fluid, count, err) : FS_OK;
+    if (status != FS_OK)
+        return status;
+    fs_uses_unlink(fluid, slot, s->amount - left);
+    s->amount = left;
+    s->remaining = left;
+    s->since_s = fluid->now_s;
+    if (left > 0)
+        fs_uses_link(fluid, slot, row, count);
+    else
+        fs_heap_put(&fluid->heap, slot, fluid->now_s, s->sequence);
+    return FS_OK;
+}
+
+fs_status fs_fluid_repattern(fs_fluid *fluid, uint32_t (*pattern_of)(void *context, uint64_t tag, uint32_t pattern),
+                             void *context, fs_err *err)
+{
+    for (uint32_t slot = 0; slot < fluid->slots_made; slot++) {
+        const fs_slot *s = &fluid->slots[slot];
+        if (s->kind != SLOT_WAITING && s->kind != SLOT_MOVING)
+            continue;
+        uint32_t pattern = pattern_of(context, s->tag, s->pattern);
+        if (pattern == s->pattern)
+            continue;
+        fs_status status = check_pattern(fluid, pattern, err);
+        if (status == FS_OK)
+            status = lead_elsewhere(fluid, slot, pattern, err);
+        if (status != FS_OK)
+            return status;
+    }
+    return FS_OK;
 }
 
 /* ---- events ---- */
@@ -294,7 +344,7 @@ fs_status fs_fluid_deliver(fs_fluid *fluid, double now_s, const fs_engine_calls 
         const fs_slot *s = &fluid->slots[slot];
         fs_status status;
         fs_heap_drop(&fluid->heap, slot);
-        if (s->kind == SLOT_WAITING && has_something_to_move(fluid, s)) {
+        if (s->kind == SLOT_WAITING && s->amount > 0 && has_shares(fluid, s->pattern)) {
             status = begin_moving(fluid, slot, err);
         } else {
             if (s->kind == SLOT_MOVING)

@@ -31,6 +31,10 @@ FS_MUST_CHECK fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, dou
                                           uint64_t tag, fs_err *err);
 FS_MUST_CHECK fs_status fs_fluid_timer(fs_fluid *fluid, double delay_s, uint64_t tag, fs_err *err);
 void fs_fluid_set_capacity(fs_fluid *fluid, uint32_t resource, double capacity);
+/* As fs_engine_repattern, for transfers that are not carried. */
+FS_MUST_CHECK fs_status fs_fluid_repattern(fs_fluid *fluid,
+                                           uint32_t (*pattern_of)(void *context, uint64_t tag, uint32_t pattern),
+                                           void *context, fs_err *err);
 
 /* Solve what has changed since the last call; tell calls->load. Never allocates, never fails. */
 void fs_fluid_settle(fs_fluid *fluid, const fs_engine_calls *calls);

@@ -308,6 +308,121 @@ static void a_collective_slows_compute_on_its_sm_pool(void **state)
     close_world(&w);
 }
 
+/* Pattern 0 becomes 1, everything else stays. */
+static uint32_t one_for_zero(void *context, uint64_t tag, uint32_t id)
+{
+    (void)context;
+    (void)tag;
+    return id == 0 ? 1 : id;
+}
+
+static fs_status reroute(world *w, uint64_t tag, fs_err *err)
+{
+    return tag == 99 ? fs_engine_repattern(w->engine, one_for_zero, NULL, err) : FS_OK;
+}
+
+static void transfers_under_way_take_another_way(void **state)
+{
+    (void)state;
+    world w;
+    OPEN(&w, 10, 20, 5);
+    fs_err err;
+    uint32_t old = PATTERN(&w, {0, 1}, {2, 0.5}), new = PATTERN(&w, {1, 1}, {2, 0.25}), other = PATTERN(&w, {1, 1});
+    assert_true(old == 0 && new == 1);
+    w.react = reroute;
+    start(&w, old, 100, 0, 1);
+    start(&w, old, 40, 5, 2);   /* in latency then: all of it goes the new way */
+    start(&w, other, 80, 0, 3); /* not asked to move; ends at that time */
+    start(&w, other, 0, 6, 4);
+    assert_int_equal(fs_engine_timer(w.engine, 4, 99, &err), FS_OK);
+    run(&w);
+    assert_near(end_of(&w, 3), 4);
+    assert_true(end_of(&w, 4) == 6);
+    assert_near(end_of(&w, 1), 9); /* 40 at 10, 20 at 20 alone, 40 at 10 beside the other */
+    assert_near(end_of(&w, 2), 9);
+    assert_near(fs_engine_use(w.engine, 0).amount, 40);
+    assert_near(fs_engine_use(w.engine, 0).busy_s, 4);
+    assert_near(fs_engine_use(w.engine, 1).amount, 80 + 60 + 40);
+    assert_near(fs_engine_use(w.engine, 2).amount, 20 + 0.25 * 100);
+    close_world(&w);
+}
+
+static void a_failed_link_is_left_and_the_rest_moves_on(void **state)
+{
+    (void)state;
+    world w;
+    OPEN(&w, 10, 10);
+    fs_err err;
+    start(&w, PATTERN(&w, {0, 1}), 100, 0, 1);
+    (void)PATTERN(&w, {1, 2});
+    fs_engine_set_capacity(w.engine, 0, 0);
+    run_fails(
+        &w, "standing still at 0 s: 1 of the transfers cannot move; the first needs resource 0, which has no capacity");
+    assert_int_equal(fs_engine_repattern(w.engine, one_for_zero, NULL, &err), FS_OK);
+    run(&w);
+    assert_near(end_of(&w, 1), 20);
+    assert_true(fs_engine_use(w.engine, 0).amount == 0 && fs_engine_use(w.engine, 0).busy_s == 0);
+    assert_near(fs_engine_use(w.engine, 1).amount, 200);
+    close_world(&w);
+}
+
+static void no_way_left_is_an_error(void **state)
+{
+    (void)state;
+    for (int waiting = 0; waiting < 2; waiting++) {
+        world w;
+        OPEN(&w, 10);
+        fs_err err;
+        w.react = reroute;
+        start(&w, PATTERN(&w, {0, 1}), 100, waiting ? 8 : 0, 1);
+        (void)pattern(&w, NULL, 0);
+        assert_int_equal(fs_engine_timer(w.engine, 4, 99, &err), FS_OK);
+        run_fails(&w, waiting ? "no way is left for a transfer with 100 bytes to move at 4 s"
+                              : "no way is left for a transfer with 60 bytes to move at 4 s");
+        close_world(&w);
+    }
+}
+
+static void what_has_moved_needs_no_way(void **state)
+{
+    (void)state;
+    world w;
+    OPEN(&w, 10);
+    fs_err err;
+    w.react = reroute;
+    assert_int_equal(fs_engine_timer(w.engine, 10, 99, &err), FS_OK); /* before the end at the same time */
+    start(&w, PATTERN(&w, {0, 1}), 100, 0, 1);
+    (void)pattern(&w, NULL, 0);
+    run(&w);
+    assert_true(end_of(&w, 1) == 10 && fs_engine_use(w.engine, 0).amount == 100);
+    close_world(&w);
+}
+
+static uint32_t no_such(void *context, uint64_t tag, uint32_t id)
+{
+    (void)context;
+    (void)tag;
+    return id + 7;
+}
+
+static void bad_reroutes_are_refused(void **state)
+{
+    (void)state;
+    world w;
+    OPEN(&w, 10);
+    fs_err err;
+    start(&w, PATTERN(&w, {0, 1}), 100, 0, 1);
+    assert_int_equal(fs_engine_repattern(w.engine, no_such, NULL, &err), FS_E_SIM);
+    assert_string_equal(err.text, "transfer along pattern 7, but there are 1 patterns");
+    close_world(&w);
+    fs_engine_def def = {.backend = FS_BACKEND_CM02, .capacity = w.capacity, .patterns = fs_pattern_table_new()};
+    assert_int_equal(fs_engine_new(&def, &w.engine, &err), FS_OK);
+    assert_int_equal(fs_engine_repattern(w.engine, one_for_zero, NULL, &err), FS_E_SIM);
+    assert_string_equal(err.text, "the network backend cm02 cannot lead transfers that move another way; use fabric");
+    fs_engine_free(w.engine);
+    fs_pattern_table_free((fs_pattern_table *)(uintptr_t)def.patterns);
+}
+
 static fs_status start_at_once(world *w, uint64_t tag, fs_err *err)
 {
     if (tag < 10)
@@ -526,6 +641,11 @@ int main(void)
         cmocka_unit_test(no_capacity_for_a_while),
         cmocka_unit_test(standing_still_is_an_error),
         cmocka_unit_test(a_collective_slows_compute_on_its_sm_pool),
+        cmocka_unit_test(transfers_under_way_take_another_way),
+        cmocka_unit_test(a_failed_link_is_left_and_the_rest_moves_on),
+        cmocka_unit_test(no_way_left_is_an_error),
+        cmocka_unit_test(what_has_moved_needs_no_way),
+        cmocka_unit_test(bad_reroutes_are_refused),
         cmocka_unit_test(simultaneous_events_are_solved_once_in_order_of_start),
         cmocka_unit_test(events_have_a_limit),
         cmocka_unit_test(a_status_of_done_ends_the_run),
