@@ -1,7 +1,11 @@
 load helper
 
+# Ten thousand GPUs and more, by their names: written out they are tens of megabytes. The unit tests read them.
+is_large() { [[ $1 =~ -[0-9]+[km](-ib)?\.xml$ ]]; }
+
 @test "topo describes every shipped topology; its explicit form reads back identical" {
     for file in "$root"/topologies/*.xml; do
+        is_large "$file" && continue
         fabsim topo "$file" >description
         grep -q "Every GPU reaches every other." description
         fabsim topo "$file" --expand >explicit.xml
@@ -14,6 +18,7 @@ load helper
 
 @test "explicit XML satisfies the schema" {
     for file in "$root"/topologies/*.xml; do
+        is_large "$file" && continue
         fabsim topo "$file" --expand >explicit.xml
         xmllint --nonet --noout --schema "$root/topologies/fabsim-topology.xsd" explicit.xml
     done
