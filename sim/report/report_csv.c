@@ -85,15 +85,15 @@ static void write_comms(const fs_result *r, fs_out *out)
 static void write_scaling(const fs_result *r, fs_out *out)
 {
     fs_out_puts(out, "gpus,busiest_tier,step_time_s,tokens_per_s,tflops_per_gpu,mfu,efficiency,exposed,bubble,"
-                     "busiest_utilization\n");
+                     "busiest_utilization,memory_bytes\n");
     for (uint32_t i = 0; i < r->n_scaling; i++) {
         const fs_scaling_row *row = &r->scaling[i];
         fs_out_printf(out, "%u,", row->gpus);
         write_quoted(out, row->busiest_tier ? row->busiest_tier : "");
         write_numbers(out,
                       (double[]){row->step_time_s, row->tokens_per_s, row->tflops_per_gpu, row->mfu, row->efficiency,
-                                 row->exposed, row->bubble, row->busiest_utilization},
-                      8);
+                                 row->exposed, row->bubble, row->busiest_utilization, row->memory_bytes},
+                      9);
     }
 }
 

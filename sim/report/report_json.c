@@ -68,7 +68,7 @@ static void write_headline(const fs_result *r, fs_jsonw *w)
     known_number(w, "energy_j", r->energy_j);
     known_number(w, "tokens_per_s_per_mw", r->energy_j > 0 ? r->work->totals.tokens / (r->energy_j * 1e-6) : 0);
     fs_memory m = r->work->totals.memory;
-    double total = m.weights + m.gradients + m.optimizer + m.activations;
+    double total = fs_result_memory(r);
     if (total <= 0) {
         fs_jsonw_null(w, "memory");
         return;
@@ -182,6 +182,8 @@ static void write_scaling(const fs_result *r, bool stable, fs_jsonw *w)
         else
             fs_jsonw_null(w, "busiest_tier");
         fs_jsonw_number(w, "busiest_utilization", row->busiest_utilization);
+        known_number(w, "memory_bytes", row->memory_bytes);
+        fs_jsonw_bool(w, "fits", row->fits);
         if (!stable)
             fs_jsonw_number(w, "wall_s", row->wall_s);
         fs_jsonw_end(w);

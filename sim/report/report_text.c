@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#define GB 1e9 /* as the memory of GPUs is sold */
+
 enum { TEXT = 64, TOP_LINKS = 8, BAR = 30 }; /* bytes of a formatted number; links listed; columns of a full bar */
 
 /* As on the command line, the first few. */
@@ -87,11 +89,9 @@ static void print_throughput(const fs_result *r, fs_out *out)
 
 static void print_memory(const fs_result *r, fs_out *out)
 {
-    fs_memory m = r->work->totals.memory;
-    double total = m.weights + m.gradients + m.optimizer + m.activations;
+    double total = fs_result_memory(r);
     if (total <= 0 || r->gpu_mem_bytes <= 0)
         return;
-    const double GB = 1e9; /* as GPUs are sold */
     char value[TEXT], note[TEXT] = "(fits)";
     fs_snprintf(value, sizeof value, "%.1f of %.1f GB per GPU", total / GB, r->gpu_mem_bytes / GB);
     if (total > r->gpu_mem_bytes)
@@ -336,17 +336,34 @@ static void scaling_cells(const fs_scaling_row *row, fs_table *table)
     known_cell(table, row->efficiency > 0, percent(row->efficiency, text));
     fs_table_cell(table, "%s", percent(row->exposed, text));
     fs_table_cell(table, "%s", percent(row->bubble, text));
+    fs_snprintf(text, sizeof text, "%.1f GB%s", row->memory_bytes / GB, row->fits ? "" : " !");
+    known_cell(table, row->memory_bytes > 0, text);
     if (row->busiest_tier)
         fs_table_cell(table, "%s %s", row->busiest_tier, percent(row->busiest_utilization, text));
     else
         fs_table_cell(table, "-");
 }
 
+static void print_scaling_foot(const fs_result *r, bool fits, double wall_s, fs_out *out)
+{
+    char wall[TEXT], memory[TEXT];
+    if (!fits)
+        fs_out_printf(out, "  ! does NOT fit: a GPU has %.1f GB\n", r->gpu_mem_bytes / GB);
+    fs_out_printf(out,
+                  "\nThe job above is the largest. TFLOP/s: of hardware FLOPs, per GPU. efficiency: throughput per GPU "
+                  "against the first row.\n"
+                  "exposed, bubble: communication and pipeline bubbles waited for, mean over ranks. busiest tier: of "
+                  "the most loaded link.\n\n"
+                  "simulated in %s of wall time, peak memory %s\n",
+                  fs_format_seconds(wall_s, wall, sizeof wall),
+                  fs_format_bytes((double)r->peak_memory_bytes, memory, sizeof memory));
+}
+
 fs_status fs_report_scaling(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
 {
-    static const char *const heading[] = {"GPUs",       "step",    "tokens/s", "TFLOP/s",     "MFU",
-                                          "efficiency", "exposed", "bubble",   "busiest tier"};
-    fs_table *table = fs_table_new("rrrrrrrrl");
+    static const char *const heading[] = {"GPUs",       "step",    "tokens/s", "TFLOP/s", "MFU",
+                                          "efficiency", "exposed", "bubble",   "memory",  "busiest tier"};
+    fs_table *table = fs_table_new("rrrrrrrrrl");
     if (table == NULL)
         return fs_fail_nomem(err);
     print_head(r, style, out);
@@ -355,22 +372,15 @@ fs_status fs_report_scaling(const fs_result *r, fs_style style, fs_out *out, fs_
     for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
         fs_table_cell(table, "%s", heading[i]);
     double wall_s = 0;
+    bool fits = true;
     for (uint32_t i = 0; i < r->n_scaling; i++) {
+        fits = fits && r->scaling[i].fits;
         scaling_cells(&r->scaling[i], table);
         wall_s += r->scaling[i].wall_s;
     }
     fs_status status = fs_table_print(table, true, style, out, err);
     fs_table_free(table);
-    char wall[TEXT], memory[TEXT];
     if (status == FS_OK)
-        fs_out_printf(
-            out,
-            "\nThe job above is the largest. TFLOP/s: of hardware FLOPs, per GPU. efficiency: throughput per GPU "
-            "against the first row.\n"
-            "exposed, bubble: communication and pipeline bubbles waited for, mean over ranks. busiest tier: of the "
-            "most loaded link.\n\n"
-            "simulated in %s of wall time, peak memory %s\n",
-            fs_format_seconds(wall_s, wall, sizeof wall),
-            fs_format_bytes((double)r->peak_memory_bytes, memory, sizeof memory));
+        print_scaling_foot(r, fits, wall_s, out);
     return status;
 }

@@ -5,6 +5,12 @@
 
 #include <string.h>
 
+double fs_result_memory(const fs_result *result)
+{
+    const fs_memory *m = &result->work->totals.memory;
+    return m->weights + m->gradients + m->optimizer + m->activations;
+}
+
 fs_scaling_row fs_result_scaling(const fs_result *r)
 {
     static const char exposed[] = "exposed ";
@@ -13,6 +19,8 @@ fs_scaling_row fs_result_scaling(const fs_result *r)
                           .tokens_per_s = r->tokens_per_s,
                           .tflops_per_gpu = r->tflops_per_gpu,
                           .mfu = r->mfu,
+                          .memory_bytes = fs_result_memory(r),
+                          .fits = fs_result_memory(r) <= r->gpu_mem_bytes,
                           .wall_s = r->wall_s};
     for (uint32_t i = 0; i < r->n_breakdown && r->step_time_s > 0; i++) {
         double part = r->breakdown[i].seconds / r->step_time_s;

@@ -54,6 +54,8 @@ typedef struct fs_scaling_row {
     double exposed, bubble;     /* parts of the step, mean over ranks: communication waited for; pipeline bubbles */
     const char *busiest_tier;   /* of the most loaded link; NULL where none carried anything */
     double busiest_utilization; /* mean, of that link */
+    double memory_bytes;        /* on the fullest GPU; 0 = not known */
+    bool fits;                  /* and whether the smallest GPU in use has as much */
     double wall_s;
 } fs_scaling_row;
 
@@ -84,6 +86,9 @@ typedef struct fs_result {
 } fs_result;
 
 void fs_result_free(fs_result *result);
+
+/* Bytes on the fullest GPU, 0 where the trace does not say. */
+double fs_result_memory(const fs_result *result);
 
 /* The result as a row of a scaling study, but for its efficiency. The tier's name stays the topology's. */
 fs_scaling_row fs_result_scaling(const fs_result *result);

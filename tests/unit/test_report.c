@@ -136,8 +136,9 @@ static void a_study_is_a_table(void **state)
                               .bubble = 0.05,
                               .busiest_tier = "nvlink",
                               .busiest_utilization = 0.25,
+                              .memory_bytes = 94e9,
                               .wall_s = 1},
-                             {.gpus = 4096, .step_time_s = 2.5, .tokens_per_s = 3.2e6, .wall_s = 0.5}};
+                             {.gpus = 4096, .step_time_s = 2.5, .tokens_per_s = 3.2e6, .fits = true, .wall_s = 0.5}};
     fs_scaling_finish(rows, 2);
     s.result.n_scaling = 2;
     s.result.scaling = rows;
@@ -145,9 +146,10 @@ static void a_study_is_a_table(void **state)
     char *text = printed(fs_report_scaling, &s.result);
     expect(text,
            "\nScaling, weak\n"
-           "   GPUs    step  tokens/s  TFLOP/s     MFU  efficiency  exposed  bubble  busiest tier\n"
-           "  1,024  2.00 s     1e+06    400.0  40.0 %     100.0 %   10.0 %   5.0 %  nvlink 25.0 %\n"
-           "  4,096  2.50 s   3.2e+06        -       -      80.0 %    0.0 %   0.0 %  -\n\n",
+           "   GPUs    step  tokens/s  TFLOP/s     MFU  efficiency  exposed  bubble     memory  busiest tier\n"
+           "  1,024  2.00 s     1e+06    400.0  40.0 %     100.0 %   10.0 %   5.0 %  94.0 GB !  nvlink 25.0 %\n"
+           "  4,096  2.50 s   3.2e+06        -       -      80.0 %    0.0 %   0.0 %          -  -\n"
+           "  ! does NOT fit: a GPU has 80.0 GB\n\n",
            true);
     expect(text, "\nsimulated in 1.50 s of wall time, peak memory ", true);
     fs_free(text);
