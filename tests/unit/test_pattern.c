@@ -46,6 +46,36 @@ static void check_interning(void **state)
     assert_int_equal(fs_mem_live(), 0);
 }
 
+/* Rows of any length come out sorted and merged, the same for every order of their shares. */
+static void check_sorting(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = {2, 63, 64, 65, 1000, 5000};
+    fs_rng rng = fs_rng_seed(7);
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        uint32_t n = counts[c], spread = fs_rng_below(&rng, 2) ? n / 2 : UINT32_MAX;
+        fs_share *row = fs_alloc(n, sizeof *row), *other = fs_alloc(n, sizeof *other);
+        double sum = 0.0, sorted_sum = 0.0;
+        for (uint32_t i = 0; i < n; i++) {
+            row[i] = (fs_share){fs_rng_below(&rng, spread), 1.0 + fs_rng_unit(&rng)};
+            sum += row[i].coefficient;
+        }
+        for (uint32_t i = 0; i < n; i++)
+            other[i] = row[n - 1 - i];
+        uint32_t count = fs_shares_sort(row, n);
+        assert_int_equal(fs_shares_sort(other, n), count);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_true(row[i].resource == other[i].resource);
+            assert_true(row[i].coefficient == other[i].coefficient); /* bit for bit */
+            assert_true(i == 0 || row[i - 1].resource < row[i].resource);
+            sorted_sum += row[i].coefficient;
+        }
+        assert_true(fabs(sum - sorted_sum) < 1e-9 * sum);
+        fs_free(row);
+        fs_free(other);
+    }
+}
+
 static void check_refused(void **state)
 {
     (void)state;
@@ -147,8 +177,12 @@ static void check_rng(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_interning),           cmocka_unit_test(check_refused), cmocka_unit_test(check_many),
-        cmocka_unit_test(check_allocation_failures), cmocka_unit_test(check_rng),
+        cmocka_unit_test(check_interning),
+        cmocka_unit_test(check_sorting),
+        cmocka_unit_test(check_refused),
+        cmocka_unit_test(check_many),
+        cmocka_unit_test(check_allocation_failures),
+        cmocka_unit_test(check_rng),
     };
     return cmocka_run_group_tests_name("pattern", tests, NULL, NULL);
 }
