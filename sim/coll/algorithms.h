@@ -6,9 +6,15 @@
 
 typedef struct fs_algo_run {
     fs_neighbourhood *hood;
-    fs_group *group;   /* of at least two */
+    fs_router *router; /* of the epoch; structure is hood's, of the healthy machine */
+    uint32_t epoch;    /* FS_NONE: the healthy machine */
+    fs_group group;    /* of at least two */
+    fs_form *form;     /* of the group */
     fs_coll_kind kind; /* one that the algorithm can do */
     uint32_t root;
+    bool cross_rail;    /* point to point between rails: through the network; else PXN */
+    const double *load; /* (n) all_to_all: parts of what each rank sends (transpose: gets), sum 1; NULL: even */
+    bool transpose;
     fs_shape_builder *b; /* begun */
 } fs_algo_run;
 
@@ -25,5 +31,27 @@ uint32_t fs_tree_parent(uint32_t node, uint32_t n, uint32_t tree);
 FS_MUST_CHECK fs_status fs_nvls_emit(const fs_algo_run *run, fs_err *err);
 /* direct.c */
 FS_MUST_CHECK fs_status fs_direct_emit(const fs_algo_run *run, fs_err *err);
+
+/* ---- crossing.c: ways between GPUs, added to the transfer that is being put together ---- */
+
+/* The way that was added last. */
+typedef struct fs_way {
+    double latency_s;
+    uint32_t worst_class; /* fs_link_class of the slowest link */
+} fs_way;
+
+/* From a device to another as the router likes, `times` over. flow: a ring's channel; 0 for all else. */
+FS_MUST_CHECK fs_status fs_way_leg(const fs_algo_run *run, uint32_t src, uint32_t dst, uint64_t flow, double times,
+                                   fs_way *way, fs_err *err);
+/* Is there a way at all? FS_E_TOPOLOGY where only a fault is in it. */
+FS_MUST_CHECK fs_status fs_way_exists(const fs_algo_run *run, uint32_t src, uint32_t dst, bool *exists, fs_err *err);
+/* Between positions of the group in different domains, through two given NICs (offset 0: as the router likes). */
+FS_MUST_CHECK fs_status fs_way_cross(const fs_algo_run *run, uint32_t src, fs_port src_nic, fs_port dst_nic,
+                                     uint32_t dst, uint64_t flow, fs_way *way, fs_err *err);
+/* Between any two positions, as point-to-point traffic goes. */
+FS_MUST_CHECK fs_status fs_way_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double times, fs_way *way,
+                                    fs_err *err);
+/* Edge i of a channel: order[i] -> order[(i + 1) % n]. */
+FS_MUST_CHECK fs_status fs_way_edge(const fs_algo_run *run, uint32_t channel, uint32_t i, fs_way *way, fs_err *err);
 
 #endif

@@ -1,189 +1,199 @@
-/* crossing.c - from a GPU in one domain to a GPU in another over chosen NICs; see group.h.
+/* crossing.c - from a GPU in one domain to a GPU in another over chosen NICs; see algorithms.h.
  *
  * NCCL does not leave the choice of NICs to shortest paths. Rings name the NICs (ring_search.c). Point-to-point traffic
  * uses the destination's rail: the sender hands the bytes over NVLink to the GPU beside its own NIC of that rail, which
  * sends them ("PXN", NCCL 2.12, on by default), so they stay in one leaf and do not cross CPUs. So:
  *   src -> [its board's GPU beside the NIC, if that is reached over NVLink] -> NIC -> network -> NIC -> dst.
- * The detour is only made where the NIC is farther from src than from that GPU. A destination with several nearest NICs
- * takes an equal part through each. Rings whose rails never meet leave on the rail on which they arrive. For point to
- * point the router decides where any step of this is missing. */
-#include "coll/group.h"
+ * The detour is only made where the NIC is farther from src than from that GPU (board.h, fs_make.via). A destination with
+ * several nearest NICs takes an equal part through each. Without PXN (cross_rail) bytes leave by the source's own
+ * nearest NICs and change rails in the network. Rings whose rails never meet leave on the rail on which they arrive.
+ * For point to point the router decides where any step of this is missing. */
+#include "coll/algorithms.h"
 
 #include <math.h>
-#include <string.h>
 
-enum { LEGS_MAX = 4 }; /* GPU, GPU, NIC, NIC, GPU */
-
-typedef struct path {
-    uint32_t n;
-    const fs_route *legs[LEGS_MAX];
-} path;
-
-/* Like fs_router_find, but *route = NULL where there is no path. */
-static fs_status try_route(fs_neighbourhood *hood, uint32_t src, uint32_t dst, const fs_route **route, fs_err *err)
+fs_status fs_way_leg(const fs_algo_run *run, uint32_t src, uint32_t dst, uint64_t flow, double times, fs_way *way,
+                     fs_err *err)
 {
-    fs_err no_path;
-    *route = NULL;
-    fs_status status = fs_router_find(hood->router, src, dst, 0, route, &no_path);
-    if (status == FS_OK || status == FS_E_TOPOLOGY)
-        return FS_OK;
-    *err = no_path;
-    return status;
-}
-
-/* Give every NIC of a board its GPU. */
-static fs_status find_hosts(fs_neighbourhood *hood, uint32_t board, fs_err *err)
-{
-    const fs_topo *topo = hood->topo;
-    fs_near_nics near = {0};
-    fs_status status = FS_OK;
-    for (uint32_t g = 0; g < topo->n_gpus && status == FS_OK; g++)
-        if (fs_board_of(topo, topo->gpus[g]) == board)
-            status = fs_nearest_nics(hood, topo->gpus[g], topo->gpus[g], &near, err);
-    fs_rail *rails = status == FS_OK ? fs_alloc(near.count, sizeof *rails) : NULL;
-    if (status == FS_OK && rails == NULL)
-        status = fs_fail_nomem(err);
-    uint32_t n = status == FS_OK ? fs_assign_rails(&near, rails) : 0;
-    for (uint32_t i = 0; i < n; i++)
-        hood->host_of_nic[rails[i].nic] = rails[i].enter;
-    fs_free(rails);
-    fs_free(near.data);
-    return status;
-}
-
-/* Append the way from a GPU to a NIC of its board; *found tells whether there is one. */
-static fs_status to_nic(fs_neighbourhood *hood, uint32_t gpu, uint32_t nic, path *p, bool *found, fs_err *err)
-{
-    const fs_route *direct, *hand_over = NULL, *last = NULL;
-    fs_status status = FS_OK;
-    if (hood->host_of_nic[nic] == FS_NONE)
-        status = find_hosts(hood, fs_board_of(hood->topo, nic), err);
-    if (status == FS_OK)
-        status = try_route(hood, gpu, nic, &direct, err);
-    uint32_t host = hood->host_of_nic[nic];
-    if (status == FS_OK && host != FS_NONE && host != gpu) {
-        status = try_route(hood, gpu, host, &hand_over, err);
-        if (status == FS_OK)
-            status = try_route(hood, host, nic, &last, err);
-    }
+    const fs_route *route;
+    fs_status status = fs_router_find(run->router, src, dst, flow, &route, err);
     if (status != FS_OK)
         return status;
-    bool by_host = hand_over != NULL && last != NULL && hand_over->worst_class == FS_CLASS_NVLINK &&
-                   (direct == NULL || fs_route_distance(direct) > fs_route_distance(last));
-    *found = by_host || direct != NULL;
-    if (by_host) {
-        p->legs[p->n++] = hand_over;
-        p->legs[p->n++] = last;
-    } else if (direct != NULL) {
-        p->legs[p->n++] = direct;
+    *way = (fs_way){route->latency_s, route->worst_class};
+    return fs_shape_add(run->b, route->shares, route->n_shares, times, err);
+}
+
+/* What is not found by a router of an epoch, but is by that of the healthy machine, has been cut off. */
+fs_status fs_way_exists(const fs_algo_run *run, uint32_t src, uint32_t dst, bool *exists, fs_err *err)
+{
+    const fs_route *route;
+    fs_err no_path, healthy_no_path;
+    fs_status status = fs_router_find(run->router, src, dst, 0, &route, &no_path), healthy = status;
+    *exists = status == FS_OK;
+    if (status == FS_E_TOPOLOGY && run->router != run->hood->router)
+        healthy = fs_router_find(run->hood->router, src, dst, 0, &route, &healthy_no_path);
+    if (status == FS_OK || healthy == FS_E_TOPOLOGY)
+        return FS_OK;
+    *err = healthy == FS_OK || healthy == status ? no_path : healthy_no_path;
+    return healthy == FS_OK ? status : healthy;
+}
+
+static void follow(fs_way *way, const fs_way *leg)
+{
+    way->latency_s += leg->latency_s;
+    if (leg->worst_class > way->worst_class) /* the enum goes from fast to slow */
+        way->worst_class = leg->worst_class;
+}
+
+/* Two NICs, and the GPU that hands over to the first; all device ids. */
+typedef struct path {
+    uint32_t via, src_nic, dst_nic;
+} path;
+
+/* *found = false, and nothing is added, where there is no such path. */
+static fs_status find_path(const fs_algo_run *run, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic, path *p,
+                           bool *found, fs_err *err)
+{
+    *p = (path){.src_nic = src_nic, .dst_nic = dst_nic};
+    fs_status status = fs_way_to_nic(run->hood, src_gpu, src_nic, &p->via, err);
+    *found = status == FS_OK && p->via != FS_NONE;
+    return *found ? fs_way_exists(run, src_nic, dst_nic, found, err) : status;
+}
+
+static fs_status add_path(const fs_algo_run *run, uint32_t src_gpu, const path *p, uint32_t dst_gpu, uint64_t flow,
+                          double times, fs_way *way, fs_err *err)
+{
+    const uint32_t stops[] = {src_gpu, p->via, p->src_nic, p->dst_nic, dst_gpu};
+    *way = (fs_way){0};
+    for (uint32_t i = p->via == src_gpu; i < 4; i++) {
+        fs_way leg;
+        fs_status status = fs_way_leg(run, stops[i], stops[i + 1], flow, times, &leg, err);
+        if (status != FS_OK)
+            return status;
+        follow(way, &leg);
     }
     return FS_OK;
 }
 
-static fs_status make_path(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic,
-                           uint32_t dst_gpu, path *p, bool *found, fs_err *err)
+/* The NIC of a GPU's board on the rail of another NIC, or FS_NONE. */
+static fs_status nic_on_rail(const fs_algo_run *run, uint32_t gpu, uint32_t other, uint32_t *nic, fs_err *err)
 {
-    p->n = 0;
-    fs_status status = to_nic(hood, src_gpu, src_nic, p, found, err);
-    const uint32_t stops[] = {src_nic, dst_nic, dst_gpu};
-    for (uint32_t i = 0; i < 2 && status == FS_OK && *found; i++) {
-        status = try_route(hood, stops[i], stops[i + 1], &p->legs[p->n], err);
-        *found = status == FS_OK && p->legs[p->n] != NULL;
-        p->n++;
-    }
-    return status;
-}
-
-/* Equal parts over the paths, as one route. */
-static fs_status compose(fs_neighbourhood *hood, const path *paths, uint32_t n_paths, const fs_route **out, fs_err *err)
-{
-    uint32_t n = 0, used = 0;
-    for (uint32_t i = 0; i < n_paths; i++)
-        for (uint32_t k = 0; k < paths[i].n; k++)
-            n += paths[i].legs[k]->n_shares;
-    fs_route *route = fs_arena_alloc(hood->arena, 1, sizeof *route);
-    fs_share *shares = fs_arena_alloc(hood->arena, n, sizeof *shares);
-    if (route == NULL || shares == NULL)
-        return fs_fail_nomem(err);
-    *route = (fs_route){.shares = shares, .bandwidth_Bps = INFINITY, .effective_Bps = INFINITY};
-    for (uint32_t i = 0; i < n_paths; i++) {
-        double latency_s = 0.0;
-        uint32_t hops = 0;
-        for (uint32_t k = 0; k < paths[i].n; k++) {
-            const fs_route *leg = paths[i].legs[k];
-            latency_s += leg->latency_s;
-            hops += leg->hops;
-            if (leg->worst_class > route->worst_class) /* the enum goes from fast to slow */
-                route->worst_class = leg->worst_class;
-            for (uint32_t s = 0; s < leg->n_shares; s++)
-                shares[used++] = (fs_share){leg->shares[s].resource, leg->shares[s].coefficient / n_paths};
-        }
-        route->latency_s = fmax(route->latency_s, latency_s);
-        route->hops = hops > route->hops ? hops : route->hops;
-    }
-    route->n_shares = fs_shares_sort(shares, n);
-    for (uint32_t i = 0; i < route->n_shares; i++) {
-        const fs_link link = fs_topo_link(hood->topo, shares[i].resource);
-        route->bandwidth_Bps = fmin(route->bandwidth_Bps, link.bandwidth_Bps / shares[i].coefficient);
-        route->effective_Bps = fmin(route->effective_Bps, link.effective_Bps / shares[i].coefficient);
-    }
-    *out = route;
+    const fs_make *make;
+    uint32_t board = fs_board_of(run->hood->topo, gpu);
+    fs_status status = fs_find_make(run->hood, board, &make, err);
+    if (status != FS_OK)
+        return status;
+    uint32_t k = fs_make_nic_on_rail(make, fs_topo_device(run->hood->topo, other).rail);
+    *nic = k == FS_NONE ? FS_NONE : run->hood->first_of_board[board] + make->nics[k];
     return FS_OK;
 }
 
-/* The NIC of a board on a rail, or FS_NONE. */
-static uint32_t nic_on_rail(const fs_neighbourhood *hood, uint32_t board, uint32_t rail)
+fs_status fs_way_cross(const fs_algo_run *run, uint32_t src, fs_port src_port, fs_port dst_port, uint32_t dst,
+                       uint64_t flow, fs_way *way, fs_err *err)
 {
-    for (uint32_t k = hood->nics_begin[board]; k < hood->nics_begin[board + 1]; k++)
-        if (fs_topo_device(hood->topo, hood->nics[k]).rail == rail)
-            return hood->nics[k];
-    return FS_NONE;
-}
-
-fs_status fs_group_cross(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic, uint32_t dst_gpu,
-                         const fs_route **out, fs_err *err)
-{
-    path p;
+    const uint32_t *gpus = run->group.gpus;
+    if (src_port.offset == 0 || dst_port.offset == 0)
+        return fs_way_leg(run, gpus[src], gpus[dst], flow, 1.0, way, err);
+    uint32_t src_nic = gpus[src_port.anchor] + (uint32_t)src_port.offset, twin = FS_NONE;
+    uint32_t dst_nic = gpus[dst_port.anchor] + (uint32_t)dst_port.offset;
     bool found = false;
-    if (src_nic == FS_NONE || dst_nic == FS_NONE)
-        return fs_router_find(hood->router, src_gpu, dst_gpu, 0, out, err);
-    fs_status status = make_path(hood, src_gpu, src_nic, dst_nic, dst_gpu, &p, &found, err);
-    uint32_t twin = nic_on_rail(hood, fs_board_of(hood->topo, src_gpu), fs_topo_device(hood->topo, dst_nic).rail);
-    if (status == FS_OK && !found && twin != FS_NONE) /* rails that never meet: leave on the one to arrive on */
-        status = make_path(hood, src_gpu, twin, dst_nic, dst_gpu, &p, &found, err);
+    path p;
+    fs_status status = find_path(run, gpus[src], src_nic, dst_nic, &p, &found, err);
+    if (status == FS_OK && !found) /* rails that never meet: leave on the one to arrive on */
+        status = nic_on_rail(run, gpus[src], dst_nic, &twin, err);
+    if (status == FS_OK && !found && twin != FS_NONE)
+        status = find_path(run, gpus[src], twin, dst_nic, &p, &found, err);
     if (status != FS_OK)
         return status;
     if (!found) {
-        const fs_topo *topo = hood->topo;
-        return fs_fail_at(err, FS_E_TOPOLOGY, hood->topo->path, 0, 0, "no path from '%s' to '%s' over '%s' and '%s'",
-                          FS_DEVICE_NAME(topo, src_gpu), FS_DEVICE_NAME(topo, dst_gpu), FS_DEVICE_NAME(topo, src_nic),
-                          FS_DEVICE_NAME(topo, dst_nic));
+        const fs_topo *topo = run->hood->topo;
+        return fs_fail_at(err, FS_E_TOPOLOGY, topo->path, 0, 0, "no path from '%s' to '%s' over '%s' and '%s'",
+                          FS_DEVICE_NAME(topo, gpus[src]), FS_DEVICE_NAME(topo, gpus[dst]),
+                          FS_DEVICE_NAME(topo, src_nic), FS_DEVICE_NAME(topo, dst_nic));
     }
-    return compose(hood, &p, 1, out, err);
+    return add_path(run, gpus[src], &p, gpus[dst], flow, 1.0, way, err);
 }
 
-fs_status fs_group_pair(fs_neighbourhood *hood, uint32_t src_gpu, uint32_t dst_gpu, const fs_route **out, fs_err *err)
+fs_status fs_way_edge(const fs_algo_run *run, uint32_t c, uint32_t i, fs_way *way, fs_err *err)
 {
-    if (hood->domain_of_device[src_gpu] == hood->domain_of_device[dst_gpu])
-        return fs_router_find(hood->router, src_gpu, dst_gpu, 0, out, err);
-    fs_near_nics near = {0};
-    uint32_t board = fs_board_of(hood->topo, src_gpu);
-    fs_status status = fs_nearest_nics(hood, dst_gpu, dst_gpu, &near, err);
-    path *paths = status == FS_OK ? fs_alloc(near.count, sizeof *paths) : NULL;
-    if (status == FS_OK && paths == NULL)
-        status = fs_fail_nomem(err);
-    bool found = near.count > 0;
-    for (uint32_t i = 0; i < near.count && status == FS_OK && found; i++) {
-        uint32_t dst_nic = near.data[i].nic,
-                 src_nic = nic_on_rail(hood, board, fs_topo_device(hood->topo, dst_nic).rail);
-        found = src_nic != FS_NONE;
-        if (found)
-            status = make_path(hood, src_gpu, src_nic, dst_nic, dst_gpu, &paths[i], &found, err);
-    }
+    const fs_channel *channel = &run->form->channels[c];
+    uint32_t a = channel->order[i], b = channel->order[i + 1 < run->group.n ? i + 1 : 0];
+    uint32_t da = run->form->domain_of[a], db = run->form->domain_of[b];
+    if (da == db)
+        return fs_way_leg(run, run->group.gpus[a], run->group.gpus[b], c, 1.0, way, err);
+    return fs_way_cross(run, a, channel->ports[2 * da + 1], channel->ports[2 * db], b, c, way, err);
+}
+
+/* ---- point to point ---------------------------------------------------------------------------------------------- */
+
+/* NICs nearest to a GPU: their device ids are base + nics[near[k]]. */
+typedef struct near_nics {
+    const fs_make *make;
+    uint32_t base, n;
+    const uint32_t *near;
+} near_nics;
+
+static fs_status find_near(const fs_algo_run *run, uint32_t gpu, near_nics *near, fs_err *err)
+{
+    uint32_t board = fs_board_of(run->hood->topo, gpu);
+    near->base = run->hood->first_of_board[board];
+    fs_status status = fs_find_make(run->hood, board, &near->make, err);
+    if (status != FS_OK)
+        return status;
+    uint32_t g = fs_make_gpu(near->make, gpu - near->base), begin = near->make->near_begin[g];
+    near->n = near->make->near_begin[g + 1] - begin;
+    near->near = near->make->near + begin;
+    return FS_OK;
+}
+
+static uint32_t near_nic(const near_nics *near, uint32_t k)
+{
+    return near->base + near->make->nics[near->near[k]];
+}
+
+/* Path number k of so many: by PXN one for each NIC of the destination, else one for each pair of NICs. */
+static fs_status path_number(const fs_algo_run *run, uint32_t src_gpu, const near_nics *from, const near_nics *to,
+                             uint32_t k, path *p, bool *found, fs_err *err)
+{
+    uint32_t dst_nic = near_nic(to, k % to->n), src_nic;
+    fs_status status = FS_OK;
+    if (run->cross_rail)
+        src_nic = near_nic(from, k / to->n);
+    else
+        status = nic_on_rail(run, src_gpu, dst_nic, &src_nic, err);
+    *found = status == FS_OK && src_nic != FS_NONE;
+    return *found ? find_path(run, src_gpu, src_nic, dst_nic, p, found, err) : status;
+}
+
+fs_status fs_way_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double times, fs_way *way, fs_err *err)
+{
+    uint32_t src_gpu = run->group.gpus[src], dst_gpu = run->group.gpus[dst];
+    if (run->form->domain_of[src] == run->form->domain_of[dst])
+        return fs_way_leg(run, src_gpu, dst_gpu, 0, times, way, err);
+    near_nics from, to;
+    fs_status status = find_near(run, src_gpu, &from, err);
     if (status == FS_OK)
-        status = found ? compose(hood, paths, near.count, out, err)
-                       : fs_router_find(hood->router, src_gpu, dst_gpu, 0, out, err);
-    fs_free(paths);
-    fs_free(near.data);
+        status = find_near(run, dst_gpu, &to, err);
+    if (status != FS_OK)
+        return status;
+    uint32_t n_paths = to.n * (run->cross_rail ? from.n : 1);
+    bool found = n_paths > 0;
+    path p;
+    for (uint32_t k = 0; k < n_paths && found && status == FS_OK; k++)
+        status = path_number(run, src_gpu, &from, &to, k, &p, &found, err);
+    if (status == FS_OK && !found)
+        return fs_way_leg(run, src_gpu, dst_gpu, 0, times, way, err);
+    *way = (fs_way){0};
+    for (uint32_t k = 0; k < n_paths && status == FS_OK; k++) {
+        fs_way one;
+        if (n_paths > 1)
+            status = path_number(run, src_gpu, &from, &to, k, &p, &found, err);
+        if (status == FS_OK)
+            status = add_path(run, src_gpu, &p, dst_gpu, 0, times / n_paths, &one, err);
+        if (status == FS_OK) {
+            way->latency_s = fmax(way->latency_s, one.latency_s);
+            way->worst_class = one.worst_class > way->worst_class ? one.worst_class : way->worst_class;
+        }
+    }
     return status;
 }

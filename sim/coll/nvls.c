@@ -59,7 +59,7 @@ static bool multicasts(const fs_topo *topo, uint32_t device)
 static fs_status find_switches(const fs_algo_run *run, nvls *v, fs_err *err)
 {
     const fs_topo *topo = run->hood->topo;
-    const fs_group *group = run->group;
+    const fs_group *group = &run->group;
     uint32_t gpu = group->gpus[0], links = fs_topo_out_count(topo, gpu);
     v->switches = fs_alloc(links, sizeof *v->switches);
     v->fraction = fs_alloc(links, sizeof *v->fraction);
@@ -94,8 +94,8 @@ static fs_status find_links(const fs_algo_run *run, nvls *v, fs_err *err)
 {
     const fs_topo *topo = run->hood->topo;
     double up_s = 0.0, down_s = 0.0;
-    for (uint32_t i = 0; i < run->group->n; i++) {
-        uint32_t gpu = run->group->gpus[i];
+    for (uint32_t i = 0; i < run->group.n; i++) {
+        uint32_t gpu = run->group.gpus[i];
         v->begin[i] = v->up.count;
         for (uint32_t s = 0; s < v->n_switches; s++) {
             double all = capacity_to(topo, gpu, v->switches[s]);
@@ -112,7 +112,7 @@ static fs_status find_links(const fs_algo_run *run, nvls *v, fs_err *err)
             }
         }
     }
-    v->begin[run->group->n] = v->up.count;
+    v->begin[run->group.n] = v->up.count;
     v->latency_s = up_s + down_s;
     return FS_OK;
 }
@@ -131,7 +131,7 @@ static fs_status add_down(const fs_algo_run *run, const nvls *v, uint32_t i, dou
 static fs_status add_slice(const fs_algo_run *run, const nvls *v, uint32_t r, bool load, bool store, fs_err *err)
 {
     fs_status status = FS_OK;
-    for (uint32_t i = 0; i < run->group->n && status == FS_OK; i++) {
+    for (uint32_t i = 0; i < run->group.n && status == FS_OK; i++) {
         double up = (load ? 1.0 : 0.0) + (store && i == r ? 1.0 : 0.0);
         double down = (store ? 1.0 : 0.0) + (load && i == r ? 1.0 : 0.0);
         if (up > 0.0)
@@ -170,9 +170,9 @@ static fs_status emit_slice(const fs_algo_run *run, const nvls *v, uint32_t r, d
 /* All slices in one transfer whose edges carry S: the table at the top. */
 static fs_status emit_coupled(const fs_algo_run *run, const nvls *v, bool load, bool store, fs_err *err)
 {
-    double slice = 1.0 / run->group->n;
+    double slice = 1.0 / run->group.n;
     fs_status status = FS_OK;
-    for (uint32_t i = 0; i < run->group->n && status == FS_OK; i++) {
+    for (uint32_t i = 0; i < run->group.n && status == FS_OK; i++) {
         status = add_up(run, v, i, (load ? 1.0 : 0.0) + (store ? slice : 0.0), err);
         if (status == FS_OK)
             status = add_down(run, v, i, (store ? 1.0 : 0.0) + (load ? slice : 0.0), err);
@@ -183,7 +183,7 @@ static fs_status emit_coupled(const fs_algo_run *run, const nvls *v, bool load, 
 fs_status fs_nvls_emit(const fs_algo_run *run, fs_err *err)
 {
     bool load = run->kind == FS_ALL_REDUCE || run->kind == FS_REDUCE_SCATTER, store = run->kind != FS_REDUCE_SCATTER;
-    uint32_t n = run->group->n;
+    uint32_t n = run->group.n;
     nvls v = {0};
     fs_status status = find_switches(run, &v, err);
     if (status == FS_OK && run->b->mode != FS_LOWER_COUPLED)

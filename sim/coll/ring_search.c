@@ -21,8 +21,7 @@
 
 /* ---- walks through one domain ------------------------------------------------------------------------------------ */
 
-/* The first NVSwitch that a GPU hangs on, or FS_NONE: GPUs of one board agree on it. */
-static uint32_t switch_of(const fs_topo *topo, uint32_t gpu)
+uint32_t fs_switch_of(const fs_topo *topo, uint32_t gpu)
 {
     uint32_t best = FS_NONE;
     for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
@@ -35,53 +34,49 @@ static uint32_t switch_of(const fs_topo *topo, uint32_t gpu)
 }
 
 /* Lanes of the direct NVLinks among the members: lanes (n x n). False where the domain is no small mesh. */
-static bool mesh_lanes(fs_neighbourhood *hood, const fs_group *group, const fs_domain *domain, uint32_t *lanes)
+static bool mesh_lanes(const fs_topo *topo, const fs_form *form, const fs_domain *domain, uint32_t *lanes)
 {
-    const fs_topo *topo = hood->topo;
     uint32_t n = domain->n, total = 0;
     if (n < 2 || n > FS_MESH_MAX)
         return false;
     for (uint32_t i = 0; i < n * n; i++)
         lanes[i] = 0;
-    uint32_t stamp = ++hood->stamp;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t gpu = group->gpus[domain->members[i]];
-        hood->stamp_of_device[gpu] = stamp;
-        hood->index_of_device[gpu] = i;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t gpu = group->gpus[domain->members[i]];
+        uint32_t gpu = form->sample[domain->members[i]];
         for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
             const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, gpu, k));
-            if (hood->stamp_of_device[link.dst] != stamp || topo->link_types[link.type].class_ != FS_CLASS_NVLINK)
+            if (topo->link_types[link.type].class_ != FS_CLASS_NVLINK)
                 continue;
-            lanes[i * n + hood->index_of_device[link.dst]] += link.lanes;
-            total += link.lanes;
+            for (uint32_t j = 0; j < n; j++) {
+                bool joined = form->sample[domain->members[j]] == link.dst;
+                lanes[i * n + j] += joined ? link.lanes : 0;
+                total += joined ? link.lanes : 0;
+            }
         }
     }
     return total > 0;
 }
 
-static bool is_switched(const fs_topo *topo, const fs_group *group, const fs_domain *domain)
+static bool is_switched(const fs_topo *topo, const fs_form *form, const fs_domain *domain)
 {
     for (uint32_t i = 0; i < domain->n; i++)
-        if (switch_of(topo, group->gpus[domain->members[i]]) == FS_NONE)
+        if (fs_switch_of(topo, form->sample[domain->members[i]]) == FS_NONE)
             return false;
     return true;
 }
 
 /* Members by board, the board of `first` first, `last` at the end. */
-static void walk_switched(const fs_topo *topo, const fs_group *group, const fs_domain *domain, uint32_t first,
+static void walk_switched(const fs_topo *topo, const fs_form *form, const fs_domain *domain, uint32_t first,
                           uint32_t last, uint32_t *order)
 {
-    uint32_t n = 0, board = switch_of(topo, group->gpus[first]);
+    uint32_t n = 0, board = fs_switch_of(topo, form->sample[first]);
     uint32_t wanted = domain->n - (last != FS_NONE && last != first);
     order[n++] = first;
     while (n < wanted) {
         uint32_t next_board = FS_NONE;
         for (uint32_t i = 0; i < domain->n; i++) {
             uint32_t member = domain->members[i];
-            if (member != first && member != last && switch_of(topo, group->gpus[member]) == board)
+            if (member != first && member != last && fs_switch_of(topo, form->sample[member]) == board)
                 order[n++] = member;
         }
         /* The next board is that of the first member that is not on any board so far. */
@@ -90,7 +85,7 @@ static void walk_switched(const fs_topo *topo, const fs_group *group, const fs_d
             for (uint32_t k = 0; k < n && !placed; k++)
                 placed = order[k] == domain->members[i];
             if (!placed)
-                next_board = switch_of(topo, group->gpus[domain->members[i]]);
+                next_board = fs_switch_of(topo, form->sample[domain->members[i]]);
         }
         board = next_board;
     }
@@ -120,93 +115,73 @@ static bool walk_mesh(const fs_domain *domain, const uint32_t *lanes, uint32_t f
 }
 
 /* From each GPU to the nearest that is left: the least slow class of link, then the fewest hops, then by rank. */
-static fs_status walk_nearest(fs_neighbourhood *hood, const fs_group *group, const fs_domain *domain, uint32_t first,
+static fs_status walk_nearest(fs_neighbourhood *hood, const fs_form *form, const fs_domain *domain, uint32_t first,
                               uint32_t last, uint32_t *order, fs_err *err)
 {
-    uint32_t stamp = ++hood->stamp, n = 0;
-    order[n++] = first;
-    hood->stamp_of_device[group->gpus[first]] = stamp;
-    while (n < domain->n) {
+    bool *walked = fs_zalloc(domain->n, sizeof *walked);
+    fs_status status = walked ? FS_OK : fs_fail_nomem(err);
+    order[0] = first;
+    for (uint32_t i = 0; i < domain->n && status == FS_OK; i++)
+        walked[i] = domain->members[i] == first;
+    for (uint32_t n = 1; n < domain->n && status == FS_OK; n++) {
         uint32_t nearest = FS_NONE, least = UINT32_MAX;
-        for (uint32_t i = 0; i < domain->n; i++) {
+        for (uint32_t i = 0; i < domain->n && status == FS_OK; i++) {
             uint32_t member = domain->members[i];
-            if (hood->stamp_of_device[group->gpus[member]] == stamp || (member == last && n + 1 < domain->n))
-                continue;
             const fs_route *route;
-            fs_status status =
-                fs_router_find(hood->router, group->gpus[order[n - 1]], group->gpus[member], 0, &route, err);
-            if (status != FS_OK)
-                return status;
-            uint32_t far = fs_route_distance(route);
-            nearest = far < least ? member : nearest;
+            if (walked[i] || (member == last && n + 1 < domain->n))
+                continue;
+            status = fs_router_find(hood->router, form->sample[order[n - 1]], form->sample[member], 0, &route, err);
+            uint32_t far = status == FS_OK ? fs_route_distance(route) : UINT32_MAX;
+            nearest = far < least ? i : nearest;
             least = far < least ? far : least;
         }
-        order[n++] = nearest;
-        hood->stamp_of_device[group->gpus[nearest]] = stamp;
+        if (status == FS_OK) {
+            order[n] = domain->members[nearest];
+            walked[nearest] = true;
+        }
     }
-    return FS_OK;
+    fs_free(walked);
+    return status;
 }
 
-fs_status fs_group_walk(fs_neighbourhood *hood, const fs_group *group, uint32_t domain_index, uint32_t first,
-                        uint32_t last, uint32_t *lanes_left, uint32_t *order, fs_err *err)
+fs_status fs_form_walk(fs_neighbourhood *hood, const fs_form *form, uint32_t domain_index, uint32_t first,
+                       uint32_t last, uint32_t *lanes_left, uint32_t *order, fs_err *err)
 {
-    const fs_domain *domain = &group->domains[domain_index];
+    const fs_domain *domain = &form->domains[domain_index];
     uint32_t lanes[FS_MESH_MAX * FS_MESH_MAX];
-    if (is_switched(hood->topo, group, domain)) {
-        walk_switched(hood->topo, group, domain, first, last, order);
+    if (domain->n == 1) {
+        order[0] = first;
         return FS_OK;
     }
-    if (mesh_lanes(hood, group, domain, lanes) && walk_mesh(domain, lanes, first, last, lanes_left, order))
+    if (is_switched(hood->topo, form, domain)) {
+        walk_switched(hood->topo, form, domain, first, last, order);
         return FS_OK;
-    return walk_nearest(hood, group, domain, first, last, order, err);
+    }
+    if (mesh_lanes(hood->topo, form, domain, lanes) && walk_mesh(domain, lanes, first, last, lanes_left, order))
+        return FS_OK;
+    return walk_nearest(hood, form, domain, first, last, order, err);
 }
 
 /* ---- channels ---------------------------------------------------------------------------------------------------- */
 
-/* Where a ring enters or leaves a domain. */
-typedef struct port {
-    uint32_t position, nic;
-} port;
-
-static fs_status new_channels(fs_neighbourhood *hood, const fs_group *group, uint32_t count, fs_channel **channels,
+static fs_status new_channels(fs_neighbourhood *hood, const fs_form *form, uint32_t count, fs_channel **channels,
                               uint32_t **orders, fs_err *err)
 {
     *channels = fs_arena_alloc(hood->arena, count, sizeof **channels);
-    *orders = fs_arena_alloc(hood->arena, (size_t)count * group->n, sizeof **orders);
+    *orders = fs_arena_alloc(hood->arena, (size_t)count * form->n, sizeof **orders);
     return *channels == NULL || *orders == NULL ? fs_fail_nomem(err) : FS_OK;
 }
 
-/* Fill channel->next. ports[2d], ports[2d + 1]: where the ring enters and leaves domain d; NULL for one domain. */
-static fs_status connect(fs_neighbourhood *hood, const fs_group *group, fs_channel *channel, const port *ports,
-                         fs_err *err)
+static fs_status one_domain(fs_neighbourhood *hood, fs_form *form, fs_err *err)
 {
-    uint32_t n = group->n;
-    const fs_route **next = fs_arena_alloc(hood->arena, n, sizeof(fs_route *));
-    if (next == NULL)
-        return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t a = channel->order[i], b = channel->order[(i + 1) % n];
-        uint32_t da = group->domain_of[a], db = group->domain_of[b];
-        bool crosses = group->n_domains > 1 && da != db;
-        fs_status status = fs_group_cross(hood, group->gpus[a], crosses ? ports[2 * da + 1].nic : FS_NONE,
-                                          crosses ? ports[2 * db].nic : FS_NONE, group->gpus[b], &next[i], err);
-        if (status != FS_OK)
-            return status;
-    }
-    channel->next = next;
-    return FS_OK;
-}
-
-static fs_status one_domain(fs_neighbourhood *hood, fs_group *group, fs_err *err)
-{
-    const fs_domain *domain = &group->domains[0];
+    const fs_domain *domain = &form->domains[0];
     fs_mesh_ring rings[FS_MESH_RINGS_MAX];
-    uint32_t lanes[FS_MESH_MAX * FS_MESH_MAX], n_rings = 0, total = 0, n = group->n;
-    if (!is_switched(hood->topo, group, domain) && mesh_lanes(hood, group, domain, lanes))
+    uint32_t lanes[FS_MESH_MAX * FS_MESH_MAX], n_rings = 0, total = 0, n = form->n;
+    if (!is_switched(hood->topo, form, domain) && mesh_lanes(hood->topo, form, domain, lanes))
         fs_mesh_find_rings(n, lanes, rings, &n_rings);
     fs_channel *channels;
     uint32_t *orders, count = n_rings ? n_rings : 1;
-    fs_status status = new_channels(hood, group, count, &channels, &orders, err);
+    fs_status status = new_channels(hood, form, count, &channels, &orders, err);
     if (status != FS_OK)
         return status;
     for (uint32_t c = 0; c < n_rings; c++)
@@ -215,32 +190,31 @@ static fs_status one_domain(fs_neighbourhood *hood, fs_group *group, fs_err *err
         for (uint32_t i = 0; i < n; i++)
             orders[c * n + i] = domain->members[rings[c].order[i]];
     if (n_rings == 0)
-        status = fs_group_walk(hood, group, 0, 0, FS_NONE, NULL, orders, err);
-    for (uint32_t c = 0; c < count && status == FS_OK; c++) {
-        channels[c].order = orders + (size_t)c * n;
-        channels[c].share = n_rings ? (double)rings[c].lanes / (double)total : 1.0;
-        status = connect(hood, group, &channels[c], NULL, err);
-    }
+        status = fs_form_walk(hood, form, 0, 0, FS_NONE, NULL, orders, err);
     if (status != FS_OK)
         return status;
-    group->channels = channels;
-    group->n_channels = count;
+    for (uint32_t c = 0; c < count; c++) {
+        channels[c].order = orders + (size_t)c * n;
+        channels[c].share = n_rings ? (double)rings[c].lanes / (double)total : 1.0;
+    }
+    form->channels = channels;
+    form->n_channels = count;
     return FS_OK;
 }
 
 /* Ring c enters domain d by *in and leaves it by *out. */
-static void choose_ports(const fs_group *group, uint32_t c, uint32_t d, port *in, port *out)
+static void choose_ports(const fs_form *form, uint32_t c, uint32_t d, fs_port *in, fs_port *out)
 {
-    const fs_domain *domain = &group->domains[d];
-    if (group->n_rails == 0) {
-        *in = (port){domain->members[0], FS_NONE};
-        *out = (port){domain->members[domain->n - 1], FS_NONE};
+    const fs_domain *domain = &form->domains[d];
+    if (form->n_rails == 0) {
+        *in = (fs_port){.position = domain->members[0]};
+        *out = (fs_port){.position = domain->members[domain->n - 1]};
         return;
     }
-    uint32_t other = (c ^ 1u) < group->n_rails ? c ^ 1u : c;
+    uint32_t other = (c ^ 1u) < form->n_rails ? c ^ 1u : c;
     const fs_rail *a = &domain->rails[d % 2 == 0 ? c : other], *b = &domain->rails[d % 2 == 0 ? other : c];
-    *in = (port){a->enter, a->nic};
-    *out = (port){b->enter, b->nic};
+    *in = (fs_port){a->enter, a->enter, a->offset};
+    *out = (fs_port){b->enter, b->enter, b->offset};
     if (out->position == in->position) /* one GPU serves both: leave by its neighbour, or by anyone */
         out->position = b->leave;
     for (uint32_t i = domain->n; i-- > 0 && out->position == in->position && domain->n > 1;)
@@ -248,68 +222,114 @@ static void choose_ports(const fs_group *group, uint32_t c, uint32_t d, port *in
 }
 
 /* The walks of all rings through domain d; offset: where the domain's part of a ring begins. */
-static fs_status walk_domain(fs_neighbourhood *hood, const fs_group *group, uint32_t d, uint32_t offset, uint32_t count,
-                             port *ports, uint32_t *orders, fs_err *err)
+static fs_status walk_domain(fs_neighbourhood *hood, const fs_form *form, uint32_t d, uint32_t offset, uint32_t count,
+                             fs_port *ports, uint32_t *orders, fs_err *err)
 {
     uint32_t lanes_left[FS_MESH_MAX * FS_MESH_MAX];
-    bool mesh = mesh_lanes(hood, group, &group->domains[d], lanes_left);
+    bool mesh = mesh_lanes(hood->topo, form, &form->domains[d], lanes_left);
     fs_status status = FS_OK;
     for (uint32_t c = 0; c < count && status == FS_OK; c++) {
-        port *in = &ports[2 * ((size_t)c * group->n_domains + d)];
-        choose_ports(group, c, d, in, in + 1);
+        fs_port *in = &ports[2 * ((size_t)c * form->n_domains + d)];
+        choose_ports(form, c, d, in, in + 1);
         uint32_t last = in[1].position == in[0].position ? FS_NONE : in[1].position;
-        status = fs_group_walk(hood, group, d, in[0].position, last, mesh ? lanes_left : NULL,
-                               orders + (size_t)c * group->n + offset, err);
+        status = fs_form_walk(hood, form, d, in[0].position, last, mesh ? lanes_left : NULL,
+                              orders + (size_t)c * form->n + offset, err);
+    }
+    return status;
+}
+
+/* What a NIC takes from the network, B/s. */
+static double rate_of_nic(const fs_topo *topo, uint32_t nic)
+{
+    double rate = 0.0;
+    for (uint32_t k = 0; k < fs_topo_out_count(topo, nic); k++) {
+        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, nic, k));
+        if (topo->link_types[link.type].class_ == FS_CLASS_NET)
+            rate += link.effective_Bps;
+    }
+    return rate;
+}
+
+/* What the slowest edge of a ring takes alone, as far as boards and NICs tell: what is beyond is not the form's. */
+static fs_status slowest_edge(fs_neighbourhood *hood, const fs_form *form, const fs_channel *channel, double *rate,
+                              fs_err *err)
+{
+    fs_status status = FS_OK;
+    *rate = INFINITY;
+    for (uint32_t i = 0; i < form->n && status == FS_OK; i++) {
+        uint32_t a = channel->order[i], b = channel->order[(i + 1) % form->n];
+        const fs_route *route;
+        if (form->domain_of[a] != form->domain_of[b])
+            continue;
+        status = fs_router_find(hood->router, form->sample[a], form->sample[b], 0, &route, err);
+        *rate = status == FS_OK ? fmin(*rate, route->effective_Bps) : *rate;
+    }
+    for (uint32_t p = 0; p < 2 * form->n_domains && status == FS_OK; p++) {
+        const fs_port *port = &channel->ports[p];
+        uint32_t gpu = form->sample[port->position], nic = form->sample[port->anchor] + (uint32_t)port->offset;
+        const fs_route *route;
+        if (port->offset == 0)
+            continue;
+        *rate = fmin(*rate, rate_of_nic(hood->topo, nic));
+        uint32_t via = gpu;
+        if (p % 2 == 1)
+            status = fs_way_to_nic(hood, gpu, nic, &via, err);
+        if (status == FS_OK && via != FS_NONE)
+            status = p % 2 == 0 ? fs_router_find(hood->router, nic, gpu, 0, &route, err)
+                                : fs_router_find(hood->router, via, nic, 0, &route, err);
+        if (status == FS_OK && via != FS_NONE)
+            *rate = fmin(*rate, route->effective_Bps);
     }
     return status;
 }
 
 /* Bytes in proportion to what the slowest edge of each ring can take alone. */
-static void weigh(fs_channel *channels, uint32_t count, uint32_t n)
+static fs_status weigh(fs_neighbourhood *hood, const fs_form *form, fs_channel *channels, uint32_t count, fs_err *err)
 {
     double total = 0.0;
-    for (uint32_t c = 0; c < count; c++) {
-        double slowest = INFINITY;
-        for (uint32_t i = 0; i < n; i++)
-            slowest = fmin(slowest, channels[c].next[i]->effective_Bps);
-        channels[c].share = slowest;
-        total += slowest;
+    channels[0].share = 1.0;
+    for (uint32_t c = 0; c < count && count > 1; c++) {
+        fs_status status = slowest_edge(hood, form, &channels[c], &channels[c].share, err);
+        if (status != FS_OK)
+            return status;
+        total += channels[c].share;
     }
-    for (uint32_t c = 0; c < count; c++)
+    for (uint32_t c = 0; c < count && count > 1; c++)
         channels[c].share /= total;
-}
-
-static fs_status several_domains(fs_neighbourhood *hood, fs_group *group, fs_err *err)
-{
-    fs_status status = fs_group_find_rails(hood, group, err);
-    if (status != FS_OK)
-        return status;
-    uint32_t count = group->n_rails ? group->n_rails : 1, *orders;
-    fs_channel *channels;
-    status = new_channels(hood, group, count, &channels, &orders, err);
-    if (status != FS_OK)
-        return status;
-    port *ports = fs_alloc((size_t)count * group->n_domains * 2, sizeof *ports);
-    if (ports == NULL)
-        return fs_fail_nomem(err);
-    for (uint32_t d = 0, offset = 0; d < group->n_domains && status == FS_OK; offset += group->domains[d++].n)
-        status = walk_domain(hood, group, d, offset, count, ports, orders, err);
-    for (uint32_t c = 0; c < count && status == FS_OK; c++) {
-        channels[c].order = orders + (size_t)c * group->n;
-        status = connect(hood, group, &channels[c], ports + (size_t)c * group->n_domains * 2, err);
-    }
-    fs_free(ports);
-    if (status != FS_OK)
-        return status;
-    weigh(channels, count, group->n);
-    group->channels = channels;
-    group->n_channels = count;
     return FS_OK;
 }
 
-fs_status fs_group_find_channels(fs_neighbourhood *hood, fs_group *group, fs_err *err)
+static fs_status several_domains(fs_neighbourhood *hood, fs_form *form, fs_err *err)
 {
-    if (group->n_channels > 0)
+    fs_status status = fs_form_find_rails(hood, form, err);
+    if (status != FS_OK)
+        return status;
+    uint32_t count = form->n_rails ? form->n_rails : 1, *orders;
+    fs_channel *channels;
+    status = new_channels(hood, form, count, &channels, &orders, err);
+    fs_port *ports = NULL;
+    if (status == FS_OK) {
+        ports = fs_arena_alloc(hood->arena, (size_t)count * form->n_domains * 2, sizeof *ports);
+        status = ports ? FS_OK : fs_fail_nomem(err);
+    }
+    for (uint32_t d = 0, offset = 0; d < form->n_domains && status == FS_OK; offset += form->domains[d++].n)
+        status = walk_domain(hood, form, d, offset, count, ports, orders, err);
+    if (status != FS_OK)
+        return status;
+    for (uint32_t c = 0; c < count; c++)
+        channels[c] = (fs_channel){.order = orders + (size_t)c * form->n,
+                                   .ports = ports + (size_t)c * form->n_domains * 2};
+    status = weigh(hood, form, channels, count, err);
+    if (status != FS_OK)
+        return status;
+    form->channels = channels;
+    form->n_channels = count;
+    return FS_OK;
+}
+
+fs_status fs_form_find_channels(fs_neighbourhood *hood, fs_form *form, fs_err *err)
+{
+    if (form->n_channels > 0)
         return FS_OK;
-    return group->n_domains == 1 ? one_domain(hood, group, err) : several_domains(hood, group, err);
+    return form->n_domains == 1 ? one_domain(hood, form, err) : several_domains(hood, form, err);
 }

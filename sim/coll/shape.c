@@ -1,24 +1,14 @@
-/* shape.c - see shape.h. Rows are summed in a dense array over links, so a transfer of any number of edges costs
- * O(shares added) and its pattern O(links touched). */
+/* shape.c - see shape.h. Rows are lists of shares that are sorted and summed when they are complete, so a shape costs
+ * O(shares added), whatever the size of the machine. */
 #include "coll/shape.h"
 
 #include <math.h>
 #include <string.h>
 
-fs_status fs_shape_builder_init(fs_shape_builder *b, fs_err *err)
-{
-    b->row = fs_zalloc(b->topo->n_links, sizeof *b->row);
-    b->load = fs_zalloc(b->topo->n_links, sizeof *b->load);
-    return b->row == NULL || b->load == NULL ? fs_fail_nomem(err) : FS_OK;
-}
-
 void fs_shape_builder_free(fs_shape_builder *b)
 {
-    fs_free(b->row);
-    fs_free(b->load);
-    fs_free(b->row_links.data);
-    fs_free(b->load_links.data);
-    fs_free(b->shares.data);
+    fs_free(b->row.shares.data);
+    fs_free(b->load.shares.data);
     fs_free(b->moves.data);
     fs_free(b->arcs.data);
 }
@@ -26,62 +16,43 @@ void fs_shape_builder_free(fs_shape_builder *b)
 /* Also cleans up what a failed build left behind. */
 void fs_shape_begin(fs_shape_builder *b)
 {
-    for (uint32_t i = 0; i < b->row_links.count; i++)
-        b->row[b->row_links.data[i]] = 0.0;
-    for (uint32_t i = 0; i < b->load_links.count; i++)
-        b->load[b->load_links.data[i]] = 0.0;
-    b->row_links.count = b->load_links.count = b->moves.count = b->arcs.count = 0;
+    b->row.shares.count = b->row.merged = b->load.shares.count = b->load.merged = 0;
+    b->moves.count = b->arcs.count = 0;
     b->channels = 1;
     b->intra_class = FS_CLASS_NVLINK;
     b->latency_s = 0.0;
 }
 
+static void merge(fs_row_sum *sum)
+{
+    sum->merged = sum->shares.count = fs_shares_sort(sum->shares.data, sum->shares.count);
+}
+
+enum { MERGE_LEAST = 1 << 16 }; /* shares: 1 MB */
+
+static fs_status add(fs_row_sum *sum, const fs_share *shares, uint32_t n, double times, fs_err *err)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (FS_PUSH(&sum->shares, ((fs_share){shares[i].resource, shares[i].coefficient * times})) == NULL)
+            return fs_fail_nomem(err);
+    if (sum->shares.count >= MERGE_LEAST && sum->shares.count / 2 >= sum->merged)
+        merge(sum);
+    return FS_OK;
+}
+
 fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, double times, fs_err *err)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t link = shares[i].resource;
-        if (b->row[link] <= 0.0 && FS_PUSH(&b->row_links, link) == NULL)
-            return fs_fail_nomem(err);
-        b->row[link] += shares[i].coefficient * times;
-    }
-    return FS_OK;
+    return add(&b->row, shares, n, times, err);
 }
 
 /* Empty the row into the pattern table and the loads. */
 static fs_status take_row(fs_shape_builder *b, double share, uint32_t *pattern, fs_err *err)
 {
-    b->shares.count = 0;
-    for (uint32_t i = 0; i < b->row_links.count; i++) {
-        uint32_t link = b->row_links.data[i];
-        if (FS_PUSH(&b->shares, ((fs_share){link, b->row[link]})) == NULL)
-            return fs_fail_nomem(err);
-        if (b->load[link] <= 0.0 && FS_PUSH(&b->load_links, link) == NULL)
-            return fs_fail_nomem(err);
-        b->load[link] += b->row[link] * share;
-    }
-    for (uint32_t i = 0; i < b->row_links.count; i++)
-        b->row[b->row_links.data[i]] = 0.0;
-    b->row_links.count = 0;
-    return fs_pattern_add(b->patterns, b->shares.data, b->shares.count, pattern, err);
-}
-
-fs_status fs_shape_move_end(fs_shape_builder *b, double share, double latency_s, fs_err *err)
-{
-    b->latency_s = fmax(b->latency_s, latency_s);
-    if (b->row_links.count == 0)
-        return FS_OK;
-    fs_shape_move move = {.share = share, .latency_s = latency_s};
-    fs_status status = take_row(b, share, &move.pattern, err);
-    if (status != FS_OK)
-        return status;
-    return FS_PUSH(&b->moves, move) == NULL ? fs_fail_nomem(err) : FS_OK;
-}
-
-fs_status fs_shape_edge(fs_shape_builder *b, const fs_route *route, double share, double latency_s, fs_err *err)
-{
-    fs_status status = fs_shape_add(b, route->shares, route->n_shares, 1.0, err);
-    if (status == FS_OK && b->mode == FS_LOWER_FLOWS)
-        status = fs_shape_move_end(b, share, latency_s, err);
+    merge(&b->row);
+    fs_status status = add(&b->load, b->row.shares.data, b->row.shares.count, share, err);
+    if (status == FS_OK)
+        status = fs_pattern_add(b->patterns, b->row.shares.data, b->row.shares.count, pattern, err);
+    b->row.shares.count = b->row.merged = 0;
     return status;
 }
 
@@ -98,10 +69,25 @@ fs_status fs_shape_message_end(fs_shape_builder *b, double share, double latency
     return FS_OK;
 }
 
-fs_status fs_shape_message(fs_shape_builder *b, const fs_route *route, double share, uint32_t *id, fs_err *err)
+fs_status fs_shape_move_end(fs_shape_builder *b, double share, double latency_s, fs_err *err)
 {
-    fs_status status = fs_shape_add(b, route->shares, route->n_shares, 1.0, err);
-    return status == FS_OK ? fs_shape_message_end(b, share, route->latency_s, route->worst_class, id, err) : status;
+    uint32_t id;
+    b->latency_s = fmax(b->latency_s, latency_s);
+    return b->row.shares.count == 0 ? FS_OK
+                                    : fs_shape_message_end(b, share, latency_s, FS_CLASS_NVLINK, &id, err);
+}
+
+fs_status fs_shape_edge_end(fs_shape_builder *b, double share, fs_err *err)
+{
+    return b->mode == FS_LOWER_COUPLED ? FS_OK : fs_shape_move_end(b, share, 0.0, err);
+}
+
+fs_status fs_shape_edges_end(fs_shape_builder *b, uint32_t first, double share, double latency_s, fs_err *err)
+{
+    fs_status status = fs_shape_move_end(b, share, latency_s, err);
+    for (uint32_t i = first; i < b->moves.count && status == FS_OK; i++)
+        b->moves.data[i].latency_s = latency_s;
+    return status;
 }
 
 fs_status fs_shape_after(fs_shape_builder *b, uint32_t later, uint32_t earlier, fs_err *err)
@@ -118,10 +104,27 @@ fs_status fs_shape_check_moves(fs_coll_kind kind, fs_algo algo, uint32_t n, doub
                    fs_coll_names[kind], n, fs_algo_names[algo], moves, FS_MOVES_MAX);
 }
 
+static fs_status need_zeros(fs_shape_builder *b, uint32_t n, fs_err *err)
+{
+    if (n <= b->n_zeros)
+        return FS_OK;
+    const uint32_t *zeros = fs_arena_alloc(b->arena, 2 * (size_t)n, sizeof *zeros);
+    if (zeros == NULL)
+        return fs_fail_nomem(err);
+    b->zeros = zeros;
+    b->n_zeros = 2 * n;
+    return FS_OK;
+}
+
 /* Successor lists by counting sort; arcs of a move keep the order in which they were made. */
-static fs_status sort_arcs(const fs_shape_builder *b, fs_shape *shape, fs_err *err)
+static fs_status sort_arcs(fs_shape_builder *b, fs_shape *shape, fs_err *err)
 {
     uint32_t n = b->moves.count;
+    if (b->arcs.count == 0) {
+        fs_status status = need_zeros(b, n + 1, err);
+        shape->succ_begin = shape->succ = shape->n_pred = b->zeros;
+        return status;
+    }
     uint32_t *begin = fs_arena_alloc(b->arena, (size_t)n + 2, sizeof *begin);
     uint32_t *succ = fs_arena_alloc(b->arena, b->arcs.count, sizeof *succ);
     uint32_t *n_pred = fs_arena_alloc(b->arena, n, sizeof *n_pred);
@@ -141,6 +144,25 @@ static fs_status sort_arcs(const fs_shape_builder *b, fs_shape *shape, fs_err *e
     return FS_OK;
 }
 
+static bool has_end_on_board(const fs_topo *topo, const fs_link *link)
+{
+    return fs_topo_device(topo, link->src).kind != FS_DEVICE_NET_SWITCH ||
+           fs_topo_device(topo, link->dst).kind != FS_DEVICE_NET_SWITCH;
+}
+
+static void bound(fs_shape_builder *b, fs_shape *shape)
+{
+    merge(&b->load);
+    for (uint32_t i = 0; i < b->load.shares.count; i++) {
+        const fs_share *load = &b->load.shares.data[i];
+        const fs_link link = fs_topo_link(b->topo, load->resource);
+        double s_per_B = load->coefficient / (b->cost == FS_COST_IDEAL ? link.bandwidth_Bps : link.effective_Bps);
+        shape->stream_s_per_B = fmax(shape->stream_s_per_B, s_per_B);
+        if (s_per_B > shape->near_s_per_B && has_end_on_board(b->topo, &link))
+            shape->near_s_per_B = s_per_B;
+    }
+}
+
 fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, const fs_shape **out, fs_err *err)
 {
     uint32_t n = b->moves.count;
@@ -156,10 +178,7 @@ fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, const fs_shape **out, 
                         .channels = b->channels,
                         .intra_class = b->intra_class,
                         .latency_s = b->latency_s};
-    for (uint32_t i = 0; i < b->load_links.count; i++) {
-        uint32_t link = b->load_links.data[i];
-        shape->stream_s_per_B = fmax(shape->stream_s_per_B, b->load[link] / fs_link_capacity(b->topo, link, b->cost));
-    }
+    bound(b, shape);
     fs_status status = sort_arcs(b, shape, err);
     if (status == FS_OK)
         *out = shape;

@@ -26,10 +26,11 @@ uint32_t fs_tree_parent(uint32_t node, uint32_t n, uint32_t tree)
 
 /* One tree of one channel, by position in the group. */
 typedef struct tree {
-    uint32_t root;
+    uint32_t channel, root;
     uint32_t *parent;      /* (n) FS_NONE for the root */
-    const fs_route **up;   /* (n) to the parent; unset for the root */
-    const fs_route **down; /* (n) from the parent */
+    fs_port *nic;          /* (n) to the parent and from it; offset 0: within the domain, or as the router likes */
+    fs_port *parent_nic;   /* (n) the parent's end */
+    double *up_s, *down_s; /* (n) latency to the parent, from it */
     uint32_t *order;       /* (n) walks of all domains, heads first */
     uint32_t *begin;       /* (n_domains) where in order[] */
     uint32_t *ids;         /* (4n) scratch for messages */
@@ -38,120 +39,153 @@ typedef struct tree {
 static void free_tree(tree *t)
 {
     fs_free(t->parent);
-    fs_free(t->up);
-    fs_free(t->down);
+    fs_free(t->nic);
+    fs_free(t->parent_nic);
+    fs_free(t->up_s);
+    fs_free(t->down_s);
     fs_free(t->order);
     fs_free(t->begin);
     fs_free(t->ids);
 }
 
-static fs_status new_tree(const fs_group *group, tree *t, fs_err *err)
+static fs_status new_tree(const fs_algo_run *run, tree *t, fs_err *err)
 {
-    size_t n = group->n;
+    size_t n = run->group.n;
     t->parent = fs_alloc(n, sizeof *t->parent);
-    t->up = fs_alloc(n, sizeof(fs_route *));
-    t->down = fs_alloc(n, sizeof(fs_route *));
+    t->nic = fs_alloc(n, sizeof *t->nic);
+    t->parent_nic = fs_alloc(n, sizeof *t->parent_nic);
+    t->up_s = fs_alloc(n, sizeof *t->up_s);
+    t->down_s = fs_alloc(n, sizeof *t->down_s);
     t->order = fs_alloc(n, sizeof *t->order);
-    t->begin = fs_alloc(group->n_domains, sizeof *t->begin);
-    t->ids = fs_alloc(4 * n, sizeof *t->ids);
-    return t->parent && t->up && t->down && t->order && t->begin && t->ids ? FS_OK : fs_fail_nomem(err);
+    t->begin = fs_alloc(run->form->n_domains, sizeof *t->begin);
+    t->ids = fs_alloc(run->b->mode == FS_LOWER_MESSAGES ? 4 * n : 0, sizeof *t->ids);
+    return t->parent && t->nic && t->parent_nic && t->up_s && t->down_s && t->order && t->begin && t->ids
+               ? FS_OK
+               : fs_fail_nomem(err);
 }
 
 /* Heads first, each chain away from its head. In one domain the ring channels have found the way. */
 static fs_status walk_all(const fs_algo_run *run, uint32_t c, tree *t, fs_err *err)
 {
-    const fs_group *group = run->group;
-    for (uint32_t d = 0, sum = 0; d < group->n_domains; sum += group->domains[d++].n)
+    const fs_form *form = run->form;
+    t->channel = c;
+    for (uint32_t d = 0, sum = 0; d < form->n_domains; sum += form->domains[d++].n)
         t->begin[d] = sum;
-    if (group->n_domains == 1) {
-        for (uint32_t i = 0; i < group->n; i++)
-            t->order[i] = group->channels[c].order[i];
+    if (form->n_domains == 1) {
+        for (uint32_t i = 0; i < form->n; i++)
+            t->order[i] = form->channels[c].order[i];
         return FS_OK;
     }
     fs_status status = FS_OK;
-    for (uint32_t d = 0; d < group->n_domains && status == FS_OK; d++) {
-        const fs_domain *domain = &group->domains[d];
-        uint32_t head = group->n_rails ? domain->rails[c].enter : domain->members[0];
-        status = fs_group_walk(run->hood, group, d, head, FS_NONE, NULL, t->order + t->begin[d], err);
+    for (uint32_t d = 0; d < form->n_domains && status == FS_OK; d++) {
+        const fs_domain *domain = &form->domains[d];
+        uint32_t head = form->n_rails ? domain->rails[c].enter : domain->members[0];
+        status = fs_form_walk(run->hood, form, d, head, FS_NONE, NULL, t->order + t->begin[d], err);
     }
     return status;
 }
 
-static fs_status route_pair(const fs_algo_run *run, uint32_t child, uint32_t child_nic, uint32_t parent,
-                            uint32_t parent_nic, tree *t, fs_err *err)
+static fs_port port_of(const fs_form *form, uint32_t domain, uint32_t c)
 {
-    const uint32_t *gpus = run->group->gpus;
-    t->parent[child] = parent;
-    fs_status status = fs_group_cross(run->hood, gpus[child], child_nic, parent_nic, gpus[parent], &t->up[child], err);
-    if (status == FS_OK)
-        status = fs_group_cross(run->hood, gpus[parent], parent_nic, child_nic, gpus[child], &t->down[child], err);
-    return status;
+    if (form->n_rails == 0)
+        return (fs_port){0};
+    const fs_rail *rail = &form->domains[domain].rails[c];
+    return (fs_port){rail->enter, rail->enter, rail->offset};
 }
 
-static fs_status connect(const fs_algo_run *run, uint32_t c, uint32_t which, tree *t, fs_err *err)
+/* Who is whose parent in tree `which`, and over which NICs. */
+static void connect(const fs_algo_run *run, uint32_t which, tree *t)
 {
-    const fs_group *group = run->group;
-    fs_status status = FS_OK;
-    for (uint32_t d = 0; d < group->n_domains && status == FS_OK; d++) {
+    const fs_form *form = run->form;
+    for (uint32_t d = 0; d < form->n_domains; d++) {
         const uint32_t *chain = t->order + t->begin[d];
-        for (uint32_t i = 1; i < group->domains[d].n && status == FS_OK; i++)
-            status = route_pair(run, chain[i], FS_NONE, chain[i - 1], FS_NONE, t, err);
-        for (uint32_t i = 1; i < group->domains[d].n && status == FS_OK; i++)
-            if (t->up[chain[i]]->worst_class > run->b->intra_class)
-                run->b->intra_class = t->up[chain[i]]->worst_class;
-        uint32_t above = fs_tree_parent(d, group->n_domains, which);
+        for (uint32_t i = 1; i < form->domains[d].n; i++) {
+            t->parent[chain[i]] = chain[i - 1];
+            t->nic[chain[i]] = t->parent_nic[chain[i]] = (fs_port){0};
+        }
+        uint32_t above = fs_tree_parent(d, form->n_domains, which), head = chain[0];
+        t->parent[head] = above == FS_NONE ? FS_NONE : t->order[t->begin[above]];
         if (above == FS_NONE) {
-            t->root = chain[0];
-            t->parent[chain[0]] = FS_NONE;
-        } else if (status == FS_OK) {
-            uint32_t nic = group->n_rails ? group->domains[d].rails[c].nic : FS_NONE;
-            uint32_t above_nic = group->n_rails ? group->domains[above].rails[c].nic : FS_NONE;
-            status = route_pair(run, chain[0], nic, t->order[t->begin[above]], above_nic, t, err);
+            t->root = head;
+        } else {
+            t->nic[head] = port_of(form, d, t->channel);
+            t->parent_nic[head] = port_of(form, above, t->channel);
         }
     }
+}
+
+/* Add the edge from position i to its parent, or back. */
+static fs_status add_up(const fs_algo_run *run, tree *t, uint32_t i, fs_way *way, fs_err *err)
+{
+    const uint32_t *domain_of = run->form->domain_of;
+    fs_status status =
+        fs_way_cross(run, i, t->nic[i], t->parent_nic[i], t->parent[i], t->channel, way, err);
+    if (status != FS_OK)
+        return status;
+    t->up_s[i] = way->latency_s;
+    if (way->worst_class > run->b->intra_class && domain_of[i] == domain_of[t->parent[i]])
+        run->b->intra_class = way->worst_class;
+    return FS_OK;
+}
+
+static fs_status add_down(const fs_algo_run *run, tree *t, uint32_t i, fs_way *way, fs_err *err)
+{
+    fs_status status =
+        fs_way_cross(run, t->parent[i], t->parent_nic[i], t->nic[i], i, t->channel, way, err);
+    t->down_s[i] = status == FS_OK ? way->latency_s : 0.0;
     return status;
 }
 
 /* Up and down the longest path. Paths are short (chain + log n), so each is walked. */
-static double tree_latency(const fs_group *group, const tree *t)
+static double tree_latency(const fs_algo_run *run, const tree *t)
 {
     double longest = 0.0;
-    for (uint32_t i = 0; i < group->n; i++) {
+    for (uint32_t i = 0; i < run->group.n; i++) {
         double latency = 0.0;
         for (uint32_t at = i; t->parent[at] != FS_NONE; at = t->parent[at])
-            latency += t->up[at]->latency_s + t->down[at]->latency_s;
+            latency += t->up_s[at] + t->down_s[at];
         longest = fmax(longest, latency);
     }
     return longest;
 }
 
-static fs_status emit(const fs_algo_run *run, const tree *t, double share, fs_err *err)
+static fs_status emit(const fs_algo_run *run, tree *t, double share, fs_err *err)
 {
-    double latency = tree_latency(run->group, t);
+    uint32_t first = run->b->moves.count;
     fs_status status = FS_OK;
-    for (uint32_t i = 0; i < run->group->n && status == FS_OK; i++) {
+    for (uint32_t i = 0; i < run->group.n && status == FS_OK; i++) {
+        fs_way way;
         if (i == t->root)
             continue;
-        status = fs_shape_edge(run->b, t->up[i], share, latency, err);
+        status = add_up(run, t, i, &way, err);
         if (status == FS_OK)
-            status = fs_shape_edge(run->b, t->down[i], share, latency, err);
+            status = fs_shape_edge_end(run->b, share, err);
+        if (status == FS_OK)
+            status = add_down(run, t, i, &way, err);
+        if (status == FS_OK)
+            status = fs_shape_edge_end(run->b, share, err);
     }
-    return status == FS_OK ? fs_shape_move_end(run->b, share, latency, err) : status;
+    return status == FS_OK ? fs_shape_edges_end(run->b, first, share, tree_latency(run, t), err) : status;
 }
 
 /* One chunk: up[i] waits for the children's up, down[i] for the parent's down (at the root: for all that came up); both
  * for the chunk before on their edge. */
-static fs_status emit_chunk(const fs_algo_run *run, const tree *t, double share, bool first, uint32_t *up,
-                            uint32_t *down, uint32_t *last_up, uint32_t *last_down, fs_err *err)
+static fs_status emit_chunk(const fs_algo_run *run, tree *t, double share, bool first, fs_err *err)
 {
-    uint32_t n = run->group->n, root = t->root;
+    uint32_t n = run->group.n, root = t->root, *up = t->ids, *down = up + n, *last_up = down + n,
+             *last_down = last_up + n;
     fs_status status = FS_OK;
     for (uint32_t i = 0; i < n && status == FS_OK; i++) {
+        fs_way way;
         if (i == root)
             continue;
-        status = fs_shape_message(run->b, t->up[i], share, &up[i], err);
+        status = add_up(run, t, i, &way, err);
         if (status == FS_OK)
-            status = fs_shape_message(run->b, t->down[i], share, &down[i], err);
+            status = fs_shape_message_end(run->b, share, way.latency_s, way.worst_class, &up[i], err);
+        if (status == FS_OK)
+            status = add_down(run, t, i, &way, err);
+        if (status == FS_OK)
+            status = fs_shape_message_end(run->b, share, way.latency_s, way.worst_class, &down[i], err);
         if (status == FS_OK && !first)
             status = fs_shape_after(run->b, up[i], last_up[i], err);
         if (status == FS_OK && !first)
@@ -176,38 +210,34 @@ static fs_status emit_chunk(const fs_algo_run *run, const tree *t, double share,
     return status;
 }
 
-static fs_status emit_messages(const fs_algo_run *run, const tree *t, double share, fs_err *err)
+static fs_status emit_messages(const fs_algo_run *run, tree *t, double share, fs_err *err)
 {
-    uint32_t n = run->group->n;
     fs_status status = FS_OK;
     for (uint32_t k = 0; k < FS_CHUNKS && status == FS_OK; k++)
-        status = emit_chunk(run, t, share / FS_CHUNKS, k == 0, t->ids, t->ids + n, t->ids + 2 * (size_t)n,
-                            t->ids + 3 * (size_t)n, err);
-    return status == FS_OK ? fs_shape_move_end(run->b, 0.0, tree_latency(run->group, t), err) : status;
+        status = emit_chunk(run, t, share / FS_CHUNKS, k == 0, err);
+    return status == FS_OK ? fs_shape_move_end(run->b, 0.0, tree_latency(run, t), err) : status;
 }
 
 fs_status fs_tree_emit(const fs_algo_run *run, fs_err *err)
 {
-    const fs_group *group = run->group;
-    fs_status status = fs_group_find_channels(run->hood, run->group, err);
+    const fs_form *form = run->form;
+    fs_status status = fs_form_find_channels(run->hood, run->form, err);
     if (status != FS_OK)
         return status;
     bool messages = run->b->mode == FS_LOWER_MESSAGES;
-    uint32_t trees = group->n_domains > 1 ? 2 : 1;
-    run->b->channels = group->n_channels;
+    uint32_t trees = form->n_domains > 1 ? 2 : 1;
+    run->b->channels = form->n_channels;
     if (run->b->mode != FS_LOWER_COUPLED)
-        status =
-            fs_shape_check_moves(run->kind, FS_ALGO_TREE, group->n,
-                                 2.0 * trees * group->n_channels * (group->n - 1) * (messages ? FS_CHUNKS : 1), err);
+        status = fs_shape_check_moves(run->kind, FS_ALGO_TREE, form->n,
+                                      2.0 * trees * form->n_channels * (form->n - 1) * (messages ? FS_CHUNKS : 1), err);
     tree t = {0};
     if (status == FS_OK)
-        status = new_tree(group, &t, err);
-    for (uint32_t c = 0; c < group->n_channels && status == FS_OK; c++) {
+        status = new_tree(run, &t, err);
+    for (uint32_t c = 0; c < form->n_channels && status == FS_OK; c++) {
         status = walk_all(run, c, &t, err);
         for (uint32_t which = 0; which < trees && status == FS_OK; which++) {
-            status = connect(run, c, which, &t, err);
-            if (status == FS_OK)
-                status = (messages ? emit_messages : emit)(run, &t, group->channels[c].share / trees, err);
+            connect(run, which, &t);
+            status = (messages ? emit_messages : emit)(run, &t, form->channels[c].share / trees, err);
         }
     }
     free_tree(&t);

@@ -1,0 +1,385 @@
+/* board.c - see board.h.
+ *
+ * Makes are told apart by a hash over a board's devices and links, taken in one pass over the machine; domains by
+ * union-find over boards and the NVSwitches between them. Cost: O(devices + links) once, and for each make that is asked
+ * for GPUs x NICs routes on one of its boards.
+ *
+ * A GPU's NICs are the nearest of its board: the fewest hops over the least slow class of link. A NIC's GPU, for PXN, is
+ * of those next to it the one with the fewest NICs so far, so that two GPUs and two NICs behind one PCIe switch pair up
+ * as NCCL pairs them. */
+#include "coll/board.h"
+
+#include "base/forest.h"
+#include "base/index.h"
+#include "base/rng.h"
+
+/* ---- domains ----------------------------------------------------------------------------------------------------- */
+
+/* Vertex of a device: its board, or the NVSwitch of the system that it is. */
+static uint32_t vertex_of(const fs_topo *topo, uint32_t device)
+{
+    const fs_device d = fs_topo_device(topo, device);
+    if (d.node != FS_NONE)
+        return d.node;
+    /* NVSwitches of the system stand between boards and join only what is linked to them. */
+    return d.kind == FS_DEVICE_NVSWITCH ? topo->n_nodes + 1 + d.index : topo->n_nodes;
+}
+
+/* Devices of one board are near each other, and so is whatever NVLink joins. */
+static fs_status label_domains(fs_neighbourhood *hood, fs_err *err)
+{
+    const fs_topo *topo = hood->topo;
+    uint32_t n = topo->n_nodes + 1, n_domains = 0;
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        hood->n_nvswitches += fs_topo_device(topo, d).kind == FS_DEVICE_NVSWITCH;
+    uint32_t *parent = fs_alloc((size_t)n + hood->n_nvswitches, sizeof *parent);
+    if (parent == NULL)
+        return fs_fail_nomem(err);
+    fs_forest_start(parent, n + hood->n_nvswitches);
+    for (uint32_t l = 0; l < topo->n_links; l += 2) { /* the odd ones join the same two */
+        const fs_link link = fs_topo_link(topo, l);
+        if (topo->link_types[link.type].class_ == FS_CLASS_NVLINK)
+            fs_forest_unite(parent, vertex_of(topo, link.src), vertex_of(topo, link.dst));
+    }
+    for (uint32_t b = 0; b < n; b++) { /* the root of a set is its smallest, so it has its number already */
+        uint32_t root = fs_forest_root(parent, b);
+        hood->domain_of_board[b] = root == b ? n_domains++ : hood->domain_of_board[root];
+    }
+    fs_free(parent);
+    return FS_OK;
+}
+
+/* ---- makes ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t hash, uint64_t a, uint64_t b)
+{
+    const uint64_t words[] = {a, b};
+    return fs_hash_bytes(hash, words, sizeof words);
+}
+
+/* All links of a device, those inside its board by their ends, the others by what kind of device they lead to. */
+static uint64_t hash_links(const fs_neighbourhood *hood, uint64_t hash, uint32_t device, uint32_t board)
+{
+    const fs_topo *topo = hood->topo;
+    for (uint32_t k = 0; k < fs_topo_out_count(topo, device); k++) {
+        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, device, k));
+        const fs_device end = fs_topo_device(topo, link.dst);
+        uint64_t inside = fs_board_of(topo, link.dst) == board;
+        uint64_t where = inside ? link.dst - hood->first_of_board[board] : end.kind;
+        hash = mix(hash, inside << 32 | where, (uint64_t)link.type << 32 | link.lanes);
+    }
+    return hash;
+}
+
+/* hashes (n_nodes + 1); outside (n_nodes + 1): a GPU has an NVLink that leaves the board. */
+static void hash_boards(fs_neighbourhood *hood, uint64_t *hashes, bool *outside)
+{
+    const fs_topo *topo = hood->topo;
+    for (uint32_t d = 0; d < topo->n_devices; d++) {
+        const fs_device device = fs_topo_device(topo, d);
+        uint32_t board = device.node;
+        if (board == FS_NONE) /* there is one such board: nothing to compare it with */
+            continue;
+        if (hood->first_of_board[board] == FS_NONE)
+            hood->first_of_board[board] = d;
+        hood->end_of_board[board] = d + 1;
+        uint64_t what = (uint64_t)device.kind << 32 | device.part;
+        hashes[board] = mix(hashes[board], what, (uint64_t)(d - hood->first_of_board[board]) << 32 | device.rail);
+        hashes[board] = hash_links(hood, hashes[board], d, board);
+        for (uint32_t k = 0; device.kind == FS_DEVICE_GPU && k < fs_topo_out_count(topo, d) && !outside[board]; k++) {
+            const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, d, k));
+            outside[board] = topo->link_types[link.type].class_ == FS_CLASS_NVLINK &&
+                             fs_topo_device(topo, link.dst).node != board;
+        }
+    }
+}
+
+static fs_status name_makes(fs_neighbourhood *hood, const uint64_t *hashes, const bool *outside, fs_err *err)
+{
+    fs_index index = {0};
+    uint32_t n = hood->topo->n_nodes + 1;
+    bool ok = true;
+    hood->odd = fs_zalloc(n, sizeof *hood->odd);
+    for (uint32_t b = 0; b < n && ok && hood->odd; b++) {
+        fs_index_probe probe = fs_index_search(&index, hashes[b]);
+        uint32_t twin = fs_index_next(&probe);
+        while (twin != FS_NONE && (hashes[twin] != hashes[b] || outside[twin] != outside[b] || b + 1 == n))
+            twin = fs_index_next(&probe);
+        if (twin == FS_NONE)
+            ok = fs_index_add(&index, hashes[b], b);
+        hood->make_of_board[b] = twin == FS_NONE ? hood->n_makes++ : hood->make_of_board[twin];
+        hood->odd[hood->make_of_board[b]] = outside[b];
+    }
+    fs_index_free(&index);
+    hood->makes = fs_zalloc(hood->n_makes, sizeof *hood->makes);
+    return ok && hood->odd && hood->makes ? FS_OK : fs_fail_nomem(err);
+}
+
+static fs_status find_makes(fs_neighbourhood *hood, fs_err *err)
+{
+    uint32_t n = hood->topo->n_nodes + 1;
+    uint64_t *hashes = fs_alloc(n, sizeof *hashes);
+    bool *outside = fs_zalloc(n, sizeof *outside);
+    fs_status status = hashes && outside ? FS_OK : fs_fail_nomem(err);
+    if (status == FS_OK) {
+        for (uint32_t b = 0; b < n; b++) {
+            hashes[b] = FS_HASH_START;
+            hood->first_of_board[b] = b + 1 == n ? 0 : FS_NONE;
+            hood->end_of_board[b] = b + 1 == n ? hood->topo->n_devices : 0;
+        }
+        hash_boards(hood, hashes, outside);
+        status = name_makes(hood, hashes, outside, err);
+    }
+    fs_free(hashes);
+    fs_free(outside);
+    return status;
+}
+
+fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_router *router, fs_arena *arena,
+                                fs_err *err)
+{
+    size_t n = (size_t)topo->n_nodes + 1;
+    *hood = (fs_neighbourhood){.topo = topo, .router = router, .arena = arena};
+    hood->first_of_board = fs_alloc(n, sizeof *hood->first_of_board);
+    hood->end_of_board = fs_alloc(n, sizeof *hood->end_of_board);
+    hood->make_of_board = fs_alloc(n, sizeof *hood->make_of_board);
+    hood->domain_of_board = fs_alloc(n, sizeof *hood->domain_of_board);
+    if (!hood->first_of_board || !hood->end_of_board || !hood->make_of_board || !hood->domain_of_board)
+        return fs_fail_nomem(err);
+    fs_status status = label_domains(hood, err);
+    return status == FS_OK ? find_makes(hood, err) : status;
+}
+
+void fs_neighbourhood_free(fs_neighbourhood *hood)
+{
+    fs_free(hood->first_of_board);
+    fs_free(hood->end_of_board);
+    fs_free(hood->make_of_board);
+    fs_free(hood->domain_of_board);
+    fs_free(hood->makes);
+    fs_free(hood->odd);
+}
+
+/* ---- a make's NICs ----------------------------------------------------------------------------------------------- */
+
+/* A make being found out on one board. */
+typedef struct survey {
+    fs_neighbourhood *hood;
+    uint32_t board, base;
+    FS_VEC(uint32_t) gpus, nics, rails, near;
+    uint32_t *near_begin;
+    uint32_t *host; /* (nics) local of the GPU that a NIC is given, or FS_NONE */
+    uint32_t *via;
+    bool *open;
+} survey;
+
+static fs_status list_devices(survey *s, fs_err *err)
+{
+    const fs_topo *topo = s->hood->topo;
+    for (uint32_t d = s->base; d < s->hood->end_of_board[s->board]; d++) {
+        const fs_device device = fs_topo_device(topo, d);
+        if (fs_board_of(topo, d) != s->board)
+            continue;
+        if ((device.kind == FS_DEVICE_GPU && FS_PUSH(&s->gpus, d - s->base) == NULL) ||
+            (device.kind == FS_DEVICE_NIC &&
+             (FS_PUSH(&s->nics, d - s->base) == NULL || FS_PUSH(&s->rails, device.rail) == NULL)))
+            return fs_fail_nomem(err);
+    }
+    size_t g = s->gpus.count, n = s->nics.count;
+    fs_arena *arena = s->hood->arena;
+    s->near_begin = fs_arena_alloc(arena, g + 1, sizeof *s->near_begin);
+    s->via = fs_arena_alloc(arena, g * n, sizeof *s->via);
+    s->open = fs_arena_alloc(arena, n, sizeof *s->open);
+    s->host = fs_alloc(n, sizeof *s->host);
+    return s->near_begin && s->via && s->open && s->host ? FS_OK : fs_fail_nomem(err);
+}
+
+/* *route = NULL where there is none. */
+static fs_status try_route(survey *s, uint32_t from, uint32_t to, const fs_route **route, fs_err *err)
+{
+    fs_err no_path;
+    *route = NULL;
+    fs_status status = fs_router_find(s->hood->router, s->base + from, s->base + to, 0, route, &no_path);
+    if (status == FS_OK || status == FS_E_TOPOLOGY)
+        return FS_OK;
+    *err = no_path;
+    return status;
+}
+
+static fs_status find_near(survey *s, fs_err *err)
+{
+    for (uint32_t g = 0; g < s->gpus.count; g++) {
+        uint32_t best = UINT32_MAX, start = s->near.count;
+        s->near_begin[g] = start;
+        for (uint32_t k = 0; k < s->nics.count; k++) {
+            const fs_route *route;
+            fs_status status = try_route(s, s->gpus.data[g], s->nics.data[k], &route, err);
+            if (status != FS_OK)
+                return status;
+            uint32_t far = route ? fs_route_distance(route) : UINT32_MAX;
+            if (far < best)
+                s->near.count = start;
+            if (route == NULL || far > best)
+                continue; /* a NIC that this GPU does not reach is not its NIC */
+            best = far;
+            if (FS_PUSH(&s->near, k) == NULL)
+                return fs_fail_nomem(err);
+        }
+        s->near_begin[g + 1] = s->near.count;
+    }
+    return FS_OK;
+}
+
+/* Give every NIC its GPU. */
+static void find_hosts(survey *s)
+{
+    for (uint32_t k = 0; k < s->nics.count; k++) {
+        uint32_t fewest = UINT32_MAX;
+        s->host[k] = FS_NONE;
+        for (uint32_t g = 0; g < s->gpus.count; g++) {
+            bool next_to = false;
+            for (uint32_t i = s->near_begin[g]; i < s->near_begin[g + 1] && !next_to; i++)
+                next_to = s->near.data[i] == k;
+            uint32_t taken = next_to ? 0 : UINT32_MAX;
+            for (uint32_t i = 0; i < k && next_to; i++)
+                taken += s->host[i] == s->gpus.data[g];
+            if (taken < fewest) {
+                fewest = taken;
+                s->host[k] = s->gpus.data[g];
+            }
+        }
+    }
+}
+
+static fs_status find_via(survey *s, uint32_t g, uint32_t k, uint32_t *via, fs_err *err)
+{
+    uint32_t gpu = s->gpus.data[g], nic = s->nics.data[k], host = s->host[k];
+    const fs_route *route;
+    fs_status status = try_route(s, gpu, nic, &route, err);
+    uint32_t direct = route ? fs_route_distance(route) : UINT32_MAX;
+    *via = route ? gpu : FS_NONE;
+    if (status != FS_OK || host == FS_NONE || host == gpu)
+        return status;
+    status = try_route(s, gpu, host, &route, err);
+    if (status != FS_OK || route == NULL || route->worst_class != FS_CLASS_NVLINK)
+        return status;
+    status = try_route(s, host, nic, &route, err);
+    if (status == FS_OK && route != NULL && direct > fs_route_distance(route))
+        *via = host;
+    return status;
+}
+
+static fs_status find_all_via(survey *s, fs_err *err)
+{
+    fs_status status = FS_OK;
+    uint32_t n = s->nics.count;
+    for (uint32_t k = 0; k < n; k++) {
+        s->open[k] = true;
+        for (uint32_t g = 0; g < s->gpus.count && status == FS_OK; g++) {
+            uint32_t *via = &s->via[(size_t)g * n + k];
+            status = find_via(s, g, k, via, err);
+            s->open[k] = s->open[k] && status == FS_OK && *via != FS_NONE;
+        }
+    }
+    return status;
+}
+
+static const uint32_t *keep(fs_arena *arena, const uint32_t *data, uint32_t count)
+{
+    uint32_t *copy = fs_arena_alloc(arena, count, sizeof *copy);
+    for (uint32_t i = 0; copy != NULL && i < count; i++)
+        copy[i] = data[i];
+    return copy;
+}
+
+static fs_status keep_make(const survey *s, fs_make **out, fs_err *err)
+{
+    fs_arena *arena = s->hood->arena;
+    fs_make *make = fs_arena_alloc(arena, 1, sizeof *make);
+    if (make == NULL)
+        return fs_fail_nomem(err);
+    *make = (fs_make){.n_gpus = s->gpus.count,
+                      .n_nics = s->nics.count,
+                      .gpus = keep(arena, s->gpus.data, s->gpus.count),
+                      .nics = keep(arena, s->nics.data, s->nics.count),
+                      .rails = keep(arena, s->rails.data, s->rails.count),
+                      .near_begin = s->near_begin,
+                      .near = keep(arena, s->near.data, s->near.count),
+                      .via = s->via,
+                      .open = s->open};
+    if (!make->gpus || !make->nics || !make->rails || !make->near)
+        return fs_fail_nomem(err);
+    *out = make;
+    return FS_OK;
+}
+
+fs_status fs_find_make(fs_neighbourhood *hood, uint32_t board, const fs_make **out, fs_err *err)
+{
+    fs_make **make = &hood->makes[hood->make_of_board[board]];
+    if (*make == NULL) {
+        survey s = {.hood = hood, .board = board, .base = hood->first_of_board[board]};
+        fs_status status = list_devices(&s, err);
+        if (status == FS_OK)
+            status = find_near(&s, err);
+        if (status == FS_OK) {
+            find_hosts(&s);
+            status = find_all_via(&s, err);
+        }
+        if (status == FS_OK)
+            status = keep_make(&s, make, err);
+        fs_free(s.gpus.data);
+        fs_free(s.nics.data);
+        fs_free(s.rails.data);
+        fs_free(s.near.data);
+        fs_free(s.host);
+        if (status != FS_OK)
+            return status;
+    }
+    *out = *make;
+    return FS_OK;
+}
+
+/* Where a value is in an ascending list, or FS_NONE. */
+static uint32_t search(const uint32_t *list, uint32_t n, uint32_t value)
+{
+    uint32_t low = 0, high = n;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (list[middle] < value)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && list[low] == value ? low : FS_NONE;
+}
+
+uint32_t fs_make_gpu(const fs_make *make, uint32_t local)
+{
+    return search(make->gpus, make->n_gpus, local);
+}
+
+uint32_t fs_make_nic(const fs_make *make, uint32_t local)
+{
+    return search(make->nics, make->n_nics, local);
+}
+
+uint32_t fs_make_nic_on_rail(const fs_make *make, uint32_t rail)
+{
+    for (uint32_t k = 0; k < make->n_nics; k++)
+        if (make->rails[k] == rail)
+            return k;
+    return FS_NONE;
+}
+
+fs_status fs_way_to_nic(fs_neighbourhood *hood, uint32_t gpu, uint32_t nic, uint32_t *via, fs_err *err)
+{
+    const fs_make *make;
+    uint32_t board = fs_board_of(hood->topo, gpu), base = hood->first_of_board[board];
+    fs_status status = fs_find_make(hood, board, &make, err);
+    if (status != FS_OK)
+        return status;
+    uint32_t k = fs_make_nic(make, nic - base), g = fs_make_gpu(make, gpu - base);
+    uint32_t local = k == FS_NONE ? FS_NONE : make->via[(size_t)g * make->n_nics + k];
+    *via = local == FS_NONE ? FS_NONE : base + local;
+    return FS_OK;
+}
