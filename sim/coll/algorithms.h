@@ -43,14 +43,23 @@ typedef struct fs_way {
 /* From a device to another as the router likes, `times` over. flow: a ring's channel; 0 for all else. */
 FS_MUST_CHECK fs_status fs_way_leg(const fs_algo_run *run, uint32_t src, uint32_t dst, uint64_t flow, double times,
                                    fs_way *way, fs_err *err);
-/* Is there a way at all? FS_E_TOPOLOGY where only a fault is in it. */
-FS_MUST_CHECK fs_status fs_way_exists(const fs_algo_run *run, uint32_t src, uint32_t dst, bool *exists, fs_err *err);
+/* The same; *found = false, and nothing is added, where there is no way. FS_E_TOPOLOGY where only a fault is in it. */
+FS_MUST_CHECK fs_status fs_way_try(const fs_algo_run *run, uint32_t src, uint32_t dst, uint64_t flow, double times,
+                                   fs_way *way, bool *found, fs_err *err);
 /* Between positions of the group in different domains, through two given NICs (offset 0: as the router likes). */
 FS_MUST_CHECK fs_status fs_way_cross(const fs_algo_run *run, uint32_t src, fs_port src_nic, fs_port dst_nic,
                                      uint32_t dst, uint64_t flow, fs_way *way, fs_err *err);
 /* Between any two positions, as point-to-point traffic goes. */
 FS_MUST_CHECK fs_status fs_way_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double times, fs_way *way,
                                     fs_err *err);
+/* NICs nearest to a GPU: their device ids are base + make->nics[near[k]]. */
+typedef struct fs_near_nics {
+    const fs_make *make;
+    uint32_t base, n;
+    const uint32_t *near;
+} fs_near_nics;
+
+FS_MUST_CHECK fs_status fs_find_near(const fs_algo_run *run, uint32_t gpu, fs_near_nics *near, fs_err *err);
 /* Edge i of a channel: order[i] -> order[(i + 1) % n]. */
 FS_MUST_CHECK fs_status fs_way_edge(const fs_algo_run *run, uint32_t channel, uint32_t i, fs_way *way, fs_err *err);
 

@@ -88,8 +88,8 @@ static void hash_boards(fs_neighbourhood *hood, uint64_t *hashes, bool *outside)
         hashes[board] = hash_links(hood, hashes[board], d, board);
         for (uint32_t k = 0; device.kind == FS_DEVICE_GPU && k < fs_topo_out_count(topo, d) && !outside[board]; k++) {
             const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, d, k));
-            outside[board] = topo->link_types[link.type].class_ == FS_CLASS_NVLINK &&
-                             fs_topo_device(topo, link.dst).node != board;
+            outside[board] =
+                topo->link_types[link.type].class_ == FS_CLASS_NVLINK && fs_topo_device(topo, link.dst).node != board;
         }
     }
 }
@@ -152,6 +152,7 @@ fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_
 
 void fs_neighbourhood_free(fs_neighbourhood *hood)
 {
+    fs_route_buffer_free(&hood->buffer);
     fs_free(hood->first_of_board);
     fs_free(hood->end_of_board);
     fs_free(hood->make_of_board);
@@ -170,6 +171,7 @@ typedef struct survey {
     uint32_t *near_begin;
     uint32_t *host; /* (nics) local of the GPU that a NIC is given, or FS_NONE */
     uint32_t *via;
+    double *out_s, *in_s;
     bool *open;
 } survey;
 
@@ -189,18 +191,22 @@ static fs_status list_devices(survey *s, fs_err *err)
     fs_arena *arena = s->hood->arena;
     s->near_begin = fs_arena_alloc(arena, g + 1, sizeof *s->near_begin);
     s->via = fs_arena_alloc(arena, g * n, sizeof *s->via);
+    s->out_s = fs_arena_alloc(arena, g * n, sizeof *s->out_s);
+    s->in_s = fs_arena_alloc(arena, g * n, sizeof *s->in_s);
     s->open = fs_arena_alloc(arena, n, sizeof *s->open);
     s->host = fs_alloc(n, sizeof *s->host);
-    return s->near_begin && s->via && s->open && s->host ? FS_OK : fs_fail_nomem(err);
+    return s->near_begin && s->via && s->out_s && s->in_s && s->open && s->host ? FS_OK : fs_fail_nomem(err);
 }
 
 /* *route = NULL where there is none. */
 static fs_status try_route(survey *s, uint32_t from, uint32_t to, const fs_route **route, fs_err *err)
 {
     fs_err no_path;
+    fs_status status = fs_find_route(s->hood, s->base + from, s->base + to, route, &no_path);
+    if (status == FS_OK)
+        return FS_OK;
     *route = NULL;
-    fs_status status = fs_router_find(s->hood->router, s->base + from, s->base + to, 0, route, &no_path);
-    if (status == FS_OK || status == FS_E_TOPOLOGY)
+    if (status == FS_E_TOPOLOGY)
         return FS_OK;
     *err = no_path;
     return status;
@@ -251,21 +257,29 @@ static void find_hosts(survey *s)
     }
 }
 
-static fs_status find_via(survey *s, uint32_t g, uint32_t k, uint32_t *via, fs_err *err)
+static fs_status find_via(survey *s, uint32_t g, uint32_t k, fs_err *err)
 {
     uint32_t gpu = s->gpus.data[g], nic = s->nics.data[k], host = s->host[k];
+    size_t at = (size_t)g * s->nics.count + k;
     const fs_route *route;
-    fs_status status = try_route(s, gpu, nic, &route, err);
-    uint32_t direct = route ? fs_route_distance(route) : UINT32_MAX;
-    *via = route ? gpu : FS_NONE;
+    fs_status status = try_route(s, nic, gpu, &route, err);
+    s->in_s[at] = route ? route->latency_s : 0.0;
+    if (status == FS_OK)
+        status = try_route(s, gpu, nic, &route, err);
+    uint32_t direct = status == FS_OK && route ? fs_route_distance(route) : UINT32_MAX;
+    s->via[at] = direct < UINT32_MAX ? gpu : FS_NONE;
+    s->out_s[at] = direct < UINT32_MAX ? route->latency_s : 0.0;
     if (status != FS_OK || host == FS_NONE || host == gpu)
         return status;
     status = try_route(s, gpu, host, &route, err);
     if (status != FS_OK || route == NULL || route->worst_class != FS_CLASS_NVLINK)
         return status;
+    double hand_over_s = route->latency_s;
     status = try_route(s, host, nic, &route, err);
-    if (status == FS_OK && route != NULL && direct > fs_route_distance(route))
-        *via = host;
+    if (status == FS_OK && route != NULL && direct > fs_route_distance(route)) {
+        s->via[at] = host;
+        s->out_s[at] = hand_over_s + route->latency_s;
+    }
     return status;
 }
 
@@ -276,9 +290,8 @@ static fs_status find_all_via(survey *s, fs_err *err)
     for (uint32_t k = 0; k < n; k++) {
         s->open[k] = true;
         for (uint32_t g = 0; g < s->gpus.count && status == FS_OK; g++) {
-            uint32_t *via = &s->via[(size_t)g * n + k];
-            status = find_via(s, g, k, via, err);
-            s->open[k] = s->open[k] && status == FS_OK && *via != FS_NONE;
+            status = find_via(s, g, k, err);
+            s->open[k] = s->open[k] && status == FS_OK && s->via[(size_t)g * n + k] != FS_NONE;
         }
     }
     return status;
@@ -306,6 +319,8 @@ static fs_status keep_make(const survey *s, fs_make **out, fs_err *err)
                       .near_begin = s->near_begin,
                       .near = keep(arena, s->near.data, s->near.count),
                       .via = s->via,
+                      .out_s = s->out_s,
+                      .in_s = s->in_s,
                       .open = s->open};
     if (!make->gpus || !make->nics || !make->rails || !make->near)
         return fs_fail_nomem(err);

@@ -26,7 +26,8 @@ typedef struct fs_make {
     const uint32_t *near;        /* numbers of the nearest NICs of each GPU, ascending */
     const uint32_t *via; /* (n_gpus x n_nics) local of the GPU that hands over to the NIC: itself, or, PXN, the one
                           * beside the NIC, if that is reached over NVLink and nearer to it; FS_NONE: no way */
-    const bool *open;    /* (n_nics) all GPUs of the board have a way to it */
+    const double *out_s, *in_s; /* (n_gpus x n_nics) latency of that way, and of the one from the NIC to the GPU */
+    const bool *open;           /* (n_nics) all GPUs of the board have a way to it */
 } fs_make;
 
 /* What belongs to the topology alone; made once. */
@@ -34,6 +35,7 @@ typedef struct fs_neighbourhood {
     const fs_topo *topo;
     fs_router *router; /* of the healthy machine */
     fs_arena *arena;
+    fs_route_buffer buffer;    /* scratch */
     uint32_t *first_of_board;  /* (n_nodes + 1) device id; of devices of no board: 0 */
     uint32_t *end_of_board;    /* (n_nodes + 1) one past its last device id */
     uint32_t *make_of_board;   /* (n_nodes + 1) dense */
@@ -56,6 +58,15 @@ static inline uint32_t fs_board_of(const fs_topo *topo, uint32_t device)
 }
 
 FS_MUST_CHECK fs_status fs_find_make(fs_neighbourhood *hood, uint32_t board, const fs_make **make, fs_err *err);
+/* A route of the healthy machine, good until the next one is asked for. */
+static inline fs_status fs_find_route(fs_neighbourhood *hood, uint32_t src, uint32_t dst, const fs_route **route,
+                                      fs_err *err)
+{
+    fs_status status = fs_router_compose(hood->router, src, dst, 0, &hood->buffer, err);
+    *route = &hood->buffer.route;
+    return status;
+}
+
 /* The GPU of its board that hands a GPU's bytes to a NIC of the board, itself or another; FS_NONE: there is no way. */
 FS_MUST_CHECK fs_status fs_way_to_nic(fs_neighbourhood *hood, uint32_t gpu, uint32_t nic, uint32_t *via, fs_err *err);
 /* Numbers in the make; FS_NONE where it is none of its GPUs; no NIC is on the rail. */

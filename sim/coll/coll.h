@@ -1,7 +1,7 @@
 /* coll.h - from a collective to transfers: algorithm, protocol, latency, bytes on each link.
  *
- * lower.c dispatches; ring.c, tree.c, nvls.c, direct.c make plans; ring_search.c finds the channels;
- * nccl_cost.c holds NCCL's published constants. Lowering is deterministic and cached.
+ * lower.c dispatches and keeps; choice.c picks; ring.c, tree.c, nvls.c, direct.c make plans; ring_search.c finds the
+ * channels; nccl_cost.c holds NCCL's published constants. Lowering is deterministic and cached.
  *
  * size_bytes is what nccl-tests prints in its size column: the whole buffer. all_reduce, broadcast, reduce: the
  * buffer of each rank; all_gather: the gathered result; reduce_scatter: the input; all_to_all: what
@@ -60,7 +60,10 @@ typedef struct fs_plan {
     const uint32_t *succ_begin; /* (n_moves + 1) */
     const uint32_t *succ;       /* (succ_begin[n_moves]) successors of each move */
     const uint32_t *n_pred;     /* (n_moves) */
-    fs_algo algo;               /* what auto chose */
+    /* Where links fail or come back: patterns_at[epoch][move], NULL where an epoch's are those of moves[], which are
+     * the healthy machine's; NULL where all are. */
+    const uint32_t *const *patterns_at;
+    fs_algo algo; /* what auto chose */
     fs_proto proto;
     uint32_t channels;
     double estimate_s; /* the modelled time without other traffic; what auto compares */
@@ -74,21 +77,35 @@ typedef struct fs_coll_request {
     uint32_t n;           /* >= 1; a group of one does nothing */
     uint32_t root;        /* position in gpus[]: broadcast, reduce. sendrecv: gpus[0] -> gpus[1] */
     double size_bytes;    /* >= 0 */
+    const double *load;   /* (n) all_to_all: position i sends size_bytes x load[j] to j; sums to 1. NULL: even */
+    bool transpose;       /* with a load: i sends size_bytes x load[i] to each */
 } fs_coll_request;
 
 typedef struct fs_lowering fs_lowering;
 
+/* How point-to-point traffic gets to another rail. */
+typedef enum fs_cross_rail {
+    FS_CROSS_AS_TOPOLOGY, /* as fs_topo.cross_rail says */
+    FS_CROSS_PXN,         /* over NVLink to the GPU of the destination's rail, which sends */
+    FS_CROSS_NETWORK,     /* by the source's own NIC, through the network's spines */
+    FS_CROSS_RAILS
+} fs_cross_rail;
+
 typedef struct fs_lowering_options {
     fs_cost cost;
     fs_lowering_mode mode;
+    fs_cross_rail cross_rail;
+    fs_router *const *epochs; /* (topo->n_epochs) routers of each epoch; NULL: the machine stays healthy */
 } fs_lowering_options;
 
-/* topo, router and patterns must outlive the lowering; patterns are added to as plans are made. */
+/* router: of the healthy machine. topo, the routers and patterns must outlive the lowering; patterns are added to as
+ * plans are made. */
 FS_MUST_CHECK fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_table *patterns,
                                         fs_lowering_options options, fs_lowering **lowering, fs_err *err);
 void fs_lowering_free(fs_lowering *lowering);
 
-/* FS_E_TRACE where the algorithm cannot do the collective here (text says why and what can). */
+/* FS_E_TRACE where the algorithm cannot do the collective here (text says why and what can); FS_E_TOPOLOGY where faults
+ * cut the group off. */
 FS_MUST_CHECK fs_status fs_lower(fs_lowering *lowering, const fs_coll_request *request, const fs_plan **plan,
                                  fs_err *err);
 
@@ -98,10 +115,11 @@ double fs_link_capacity(const fs_topo *topo, uint32_t link, fs_cost cost);
 /* busbw / algbw of nccl-tests: 2(n-1)/n for all_reduce, (n-1)/n for all_gather, reduce_scatter, all_to_all, else 1. */
 double fs_busbw_factor(fs_coll_kind kind, uint32_t n);
 
-extern const char *const fs_coll_names[FS_COLL_KINDS];    /* "all_reduce" ... */
-extern const char *const fs_algo_names[FS_ALGOS];         /* "auto", "ring" ... */
-extern const char *const fs_lowering_names[FS_LOWERINGS]; /* "coupled" ... */
-extern const char *const fs_cost_names[FS_COSTS];         /* "nccl", "ideal" */
-extern const char *const fs_proto_names[FS_PROTOS];       /* "auto", "LL", "LL128", "Simple" */
+extern const char *const fs_coll_names[FS_COLL_KINDS];        /* "all_reduce" ... */
+extern const char *const fs_algo_names[FS_ALGOS];             /* "auto", "ring" ... */
+extern const char *const fs_lowering_names[FS_LOWERINGS];     /* "coupled" ... */
+extern const char *const fs_cost_names[FS_COSTS];             /* "nccl", "ideal" */
+extern const char *const fs_proto_names[FS_PROTOS];           /* "auto", "LL", "LL128", "Simple" */
+extern const char *const fs_cross_rail_names[FS_CROSS_RAILS]; /* "topology", "pxn", "network" */
 
 #endif

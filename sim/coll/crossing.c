@@ -15,26 +15,29 @@
 fs_status fs_way_leg(const fs_algo_run *run, uint32_t src, uint32_t dst, uint64_t flow, double times, fs_way *way,
                      fs_err *err)
 {
-    const fs_route *route;
-    fs_status status = fs_router_find(run->router, src, dst, flow, &route, err);
+    fs_route_buffer *buffer = &run->hood->buffer;
+    fs_status status = fs_router_compose(run->router, src, dst, flow, buffer, err);
     if (status != FS_OK)
         return status;
-    *way = (fs_way){route->latency_s, route->worst_class};
-    return fs_shape_add(run->b, route->shares, route->n_shares, times, err);
+    *way = (fs_way){buffer->route.latency_s, buffer->route.worst_class};
+    return times > 0.0 ? fs_shape_add(run->b, buffer->route.shares, buffer->route.n_shares, times, err) : FS_OK;
 }
 
 /* What is not found by a router of an epoch, but is by that of the healthy machine, has been cut off. */
-fs_status fs_way_exists(const fs_algo_run *run, uint32_t src, uint32_t dst, bool *exists, fs_err *err)
+fs_status fs_way_try(const fs_algo_run *run, uint32_t src, uint32_t dst, uint64_t flow, double times, fs_way *way,
+                     bool *found, fs_err *err)
 {
-    const fs_route *route;
-    fs_err no_path, healthy_no_path;
-    fs_status status = fs_router_find(run->router, src, dst, 0, &route, &no_path), healthy = status;
-    *exists = status == FS_OK;
-    if (status == FS_E_TOPOLOGY && run->router != run->hood->router)
-        healthy = fs_router_find(run->hood->router, src, dst, 0, &route, &healthy_no_path);
+    fs_err no_path;
+    fs_status status = fs_way_leg(run, src, dst, flow, times, way, &no_path), healthy = status;
+    *found = status == FS_OK;
+    if (status == FS_E_TOPOLOGY && run->router != run->hood->router) {
+        const fs_route *route;
+        healthy = fs_find_route(run->hood, src, dst, &route, err);
+    }
     if (status == FS_OK || healthy == FS_E_TOPOLOGY)
         return FS_OK;
-    *err = healthy == FS_OK || healthy == status ? no_path : healthy_no_path;
+    if (healthy == FS_OK || healthy == status)
+        *err = no_path;
     return healthy == FS_OK ? status : healthy;
 }
 
@@ -45,34 +48,34 @@ static void follow(fs_way *way, const fs_way *leg)
         way->worst_class = leg->worst_class;
 }
 
-/* Two NICs, and the GPU that hands over to the first; all device ids. */
-typedef struct path {
-    uint32_t via, src_nic, dst_nic;
-} path;
-
-/* *found = false, and nothing is added, where there is no such path. */
-static fs_status find_path(const fs_algo_run *run, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic, path *p,
-                           bool *found, fs_err *err)
+/* Over two NICs. *found = false, and nothing is added, where there is no such way. */
+static fs_status add_path(const fs_algo_run *run, uint32_t src_gpu, uint32_t src_nic, uint32_t dst_nic,
+                          uint32_t dst_gpu, uint64_t flow, double times, fs_way *way, bool *found, fs_err *err)
 {
-    *p = (path){.src_nic = src_nic, .dst_nic = dst_nic};
-    fs_status status = fs_way_to_nic(run->hood, src_gpu, src_nic, &p->via, err);
-    *found = status == FS_OK && p->via != FS_NONE;
-    return *found ? fs_way_exists(run, src_nic, dst_nic, found, err) : status;
-}
-
-static fs_status add_path(const fs_algo_run *run, uint32_t src_gpu, const path *p, uint32_t dst_gpu, uint64_t flow,
-                          double times, fs_way *way, fs_err *err)
-{
-    const uint32_t stops[] = {src_gpu, p->via, p->src_nic, p->dst_nic, dst_gpu};
+    uint32_t via;
+    fs_way net, leg;
+    fs_status status = fs_way_to_nic(run->hood, src_gpu, src_nic, &via, err);
+    *found = status == FS_OK && via != FS_NONE;
+    if (*found)
+        status = fs_way_try(run, src_nic, dst_nic, flow, times, &net, found, err);
+    if (status != FS_OK || !*found)
+        return status;
     *way = (fs_way){0};
-    for (uint32_t i = p->via == src_gpu; i < 4; i++) {
-        fs_way leg;
-        fs_status status = fs_way_leg(run, stops[i], stops[i + 1], flow, times, &leg, err);
-        if (status != FS_OK)
-            return status;
-        follow(way, &leg);
+    if (via != src_gpu) {
+        status = fs_way_leg(run, src_gpu, via, flow, times, &leg, err);
+        if (status == FS_OK)
+            follow(way, &leg);
     }
-    return FS_OK;
+    if (status == FS_OK)
+        status = fs_way_leg(run, via, src_nic, flow, times, &leg, err);
+    if (status == FS_OK) {
+        follow(way, &leg);
+        follow(way, &net);
+        status = fs_way_leg(run, dst_nic, dst_gpu, flow, times, &leg, err);
+    }
+    if (status == FS_OK)
+        follow(way, &leg);
+    return status;
 }
 
 /* The NIC of a GPU's board on the rail of another NIC, or FS_NONE. */
@@ -97,21 +100,17 @@ fs_status fs_way_cross(const fs_algo_run *run, uint32_t src, fs_port src_port, f
     uint32_t src_nic = gpus[src_port.anchor] + (uint32_t)src_port.offset, twin = FS_NONE;
     uint32_t dst_nic = gpus[dst_port.anchor] + (uint32_t)dst_port.offset;
     bool found = false;
-    path p;
-    fs_status status = find_path(run, gpus[src], src_nic, dst_nic, &p, &found, err);
+    fs_status status = add_path(run, gpus[src], src_nic, dst_nic, gpus[dst], flow, 1.0, way, &found, err);
     if (status == FS_OK && !found) /* rails that never meet: leave on the one to arrive on */
         status = nic_on_rail(run, gpus[src], dst_nic, &twin, err);
     if (status == FS_OK && !found && twin != FS_NONE)
-        status = find_path(run, gpus[src], twin, dst_nic, &p, &found, err);
-    if (status != FS_OK)
+        status = add_path(run, gpus[src], twin, dst_nic, gpus[dst], flow, 1.0, way, &found, err);
+    if (status != FS_OK || found)
         return status;
-    if (!found) {
-        const fs_topo *topo = run->hood->topo;
-        return fs_fail_at(err, FS_E_TOPOLOGY, topo->path, 0, 0, "no path from '%s' to '%s' over '%s' and '%s'",
-                          FS_DEVICE_NAME(topo, gpus[src]), FS_DEVICE_NAME(topo, gpus[dst]),
-                          FS_DEVICE_NAME(topo, src_nic), FS_DEVICE_NAME(topo, dst_nic));
-    }
-    return add_path(run, gpus[src], &p, gpus[dst], flow, 1.0, way, err);
+    const fs_topo *topo = run->hood->topo;
+    return fs_fail_at(err, FS_E_TOPOLOGY, topo->path, 0, 0, "no path from '%s' to '%s' over '%s' and '%s'",
+                      FS_DEVICE_NAME(topo, gpus[src]), FS_DEVICE_NAME(topo, gpus[dst]), FS_DEVICE_NAME(topo, src_nic),
+                      FS_DEVICE_NAME(topo, dst_nic));
 }
 
 fs_status fs_way_edge(const fs_algo_run *run, uint32_t c, uint32_t i, fs_way *way, fs_err *err)
@@ -126,14 +125,7 @@ fs_status fs_way_edge(const fs_algo_run *run, uint32_t c, uint32_t i, fs_way *wa
 
 /* ---- point to point ---------------------------------------------------------------------------------------------- */
 
-/* NICs nearest to a GPU: their device ids are base + nics[near[k]]. */
-typedef struct near_nics {
-    const fs_make *make;
-    uint32_t base, n;
-    const uint32_t *near;
-} near_nics;
-
-static fs_status find_near(const fs_algo_run *run, uint32_t gpu, near_nics *near, fs_err *err)
+fs_status fs_find_near(const fs_algo_run *run, uint32_t gpu, fs_near_nics *near, fs_err *err)
 {
     uint32_t board = fs_board_of(run->hood->topo, gpu);
     near->base = run->hood->first_of_board[board];
@@ -146,14 +138,14 @@ static fs_status find_near(const fs_algo_run *run, uint32_t gpu, near_nics *near
     return FS_OK;
 }
 
-static uint32_t near_nic(const near_nics *near, uint32_t k)
+static uint32_t near_nic(const fs_near_nics *near, uint32_t k)
 {
     return near->base + near->make->nics[near->near[k]];
 }
 
-/* Path number k of so many: by PXN one for each NIC of the destination, else one for each pair of NICs. */
-static fs_status path_number(const fs_algo_run *run, uint32_t src_gpu, const near_nics *from, const near_nics *to,
-                             uint32_t k, path *p, bool *found, fs_err *err)
+/* Way number k of so many: by PXN one for each NIC of the destination, else one for each pair of NICs. */
+static fs_status add_way(const fs_algo_run *run, uint32_t src_gpu, const fs_near_nics *from, uint32_t dst_gpu,
+                         const fs_near_nics *to, uint32_t k, double times, fs_way *way, bool *found, fs_err *err)
 {
     uint32_t dst_nic = near_nic(to, k % to->n), src_nic;
     fs_status status = FS_OK;
@@ -162,7 +154,7 @@ static fs_status path_number(const fs_algo_run *run, uint32_t src_gpu, const nea
     else
         status = nic_on_rail(run, src_gpu, dst_nic, &src_nic, err);
     *found = status == FS_OK && src_nic != FS_NONE;
-    return *found ? find_path(run, src_gpu, src_nic, dst_nic, p, found, err) : status;
+    return *found ? add_path(run, src_gpu, src_nic, dst_nic, dst_gpu, 0, times, way, found, err) : status;
 }
 
 fs_status fs_way_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double times, fs_way *way, fs_err *err)
@@ -170,30 +162,24 @@ fs_status fs_way_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double
     uint32_t src_gpu = run->group.gpus[src], dst_gpu = run->group.gpus[dst];
     if (run->form->domain_of[src] == run->form->domain_of[dst])
         return fs_way_leg(run, src_gpu, dst_gpu, 0, times, way, err);
-    near_nics from, to;
-    fs_status status = find_near(run, src_gpu, &from, err);
+    fs_near_nics from, to;
+    fs_status status = fs_find_near(run, src_gpu, &from, err);
     if (status == FS_OK)
-        status = find_near(run, dst_gpu, &to, err);
+        status = fs_find_near(run, dst_gpu, &to, err);
     if (status != FS_OK)
         return status;
-    uint32_t n_paths = to.n * (run->cross_rail ? from.n : 1);
-    bool found = n_paths > 0;
-    path p;
-    for (uint32_t k = 0; k < n_paths && found && status == FS_OK; k++)
-        status = path_number(run, src_gpu, &from, &to, k, &p, &found, err);
-    if (status == FS_OK && !found)
-        return fs_way_leg(run, src_gpu, dst_gpu, 0, times, way, err);
+    uint32_t n_ways = to.n * (run->cross_rail ? from.n : 1);
+    bool found = n_ways > 0;
+    fs_way one;
+    for (uint32_t k = 0; k < n_ways && n_ways > 1 && found && status == FS_OK; k++) /* all of them or none */
+        status = add_way(run, src_gpu, &from, dst_gpu, &to, k, 0.0, &one, &found, err);
     *way = (fs_way){0};
-    for (uint32_t k = 0; k < n_paths && status == FS_OK; k++) {
-        fs_way one;
-        if (n_paths > 1)
-            status = path_number(run, src_gpu, &from, &to, k, &p, &found, err);
-        if (status == FS_OK)
-            status = add_path(run, src_gpu, &p, dst_gpu, 0, times / n_paths, &one, err);
-        if (status == FS_OK) {
+    for (uint32_t k = 0; k < n_ways && found && status == FS_OK; k++) {
+        status = add_way(run, src_gpu, &from, dst_gpu, &to, k, times / n_ways, &one, &found, err);
+        if (status == FS_OK && found) {
             way->latency_s = fmax(way->latency_s, one.latency_s);
             way->worst_class = one.worst_class > way->worst_class ? one.worst_class : way->worst_class;
         }
     }
-    return status;
+    return status == FS_OK && !found ? fs_way_leg(run, src_gpu, dst_gpu, 0, times, way, err) : status;
 }

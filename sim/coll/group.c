@@ -65,7 +65,8 @@ static uint32_t label_outside(fs_groups *groups, uint32_t gpu, uint32_t stamp)
     for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
         const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, gpu, k));
         if (topo->link_types[link.type].class_ == FS_CLASS_NVLINK &&
-            fs_topo_device(topo, link.dst).kind == FS_DEVICE_GPU && fs_board_of(topo, link.dst) != fs_board_of(topo, gpu))
+            fs_topo_device(topo, link.dst).kind == FS_DEVICE_GPU &&
+            fs_board_of(topo, link.dst) != fs_board_of(topo, gpu))
             return 1u << 31 | gpu;
     }
     uint32_t first = fs_switch_of(topo, gpu);
@@ -136,8 +137,12 @@ static fs_status new_form(fs_groups *groups, const uint32_t *gpus, uint32_t n, f
     if (form == NULL || key == NULL)
         return fs_fail_nomem(err);
     memcpy(key, groups->key.data, (size_t)n * FS_FORM_WORDS * sizeof *key);
-    *form = (fs_form){
-        .n = n, .key = key, .sample = gpus, .n_domains = groups->domains.count, .n_boards = groups->boards.count};
+    *form = (fs_form){.n = n,
+                      .key = key,
+
+                      .sample = gpus,
+                      .n_domains = groups->domains.count,
+                      .n_boards = groups->boards.count};
     fs_status status = split_domains(arena, form, err);
     if (status == FS_OK)
         status = sort_members(arena, form, 0, form->n_boards, &form->board_begin, &form->on_board, err);

@@ -43,7 +43,7 @@ typedef struct fs_channel {
 typedef struct fs_form {
     uint32_t n;
     const uint32_t *key;       /* (FS_FORM_WORDS x n) */
-    const uint32_t *sample;    /* (n) device ids of the first group of this form */
+    const uint32_t *sample;    /* (n) device ids of some group of this form */
     const uint32_t *domain_of; /* (n) index in domains[] */
     uint32_t n_domains, n_boards;
     fs_domain *domains;          /* (n_domains) by first member */
@@ -77,8 +77,8 @@ typedef struct fs_groups {
     FS_VEC(fs_form *) forms;
     fs_index group_index, form_index;
     uint32_t stamp;
-    uint32_t *gpu_stamp;  /* (n_gpus) scratch: the last group that named the GPU */
-    FS_VEC(uint32_t) key; /* scratch */
+    uint32_t *gpu_stamp;                    /* (n_gpus) scratch: the last group that named the GPU */
+    FS_VEC(uint32_t) key;                   /* scratch */
     fs_numbering boards, domains, switches; /* scratch */
 } fs_groups;
 

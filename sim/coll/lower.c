@@ -1,15 +1,9 @@
-/* lower.c - see coll.h. Group -> shape -> plan, each cached.
+/* lower.c - see coll.h and lowering.h. Requests become plans; what has been made is kept.
  *
- *   group  the GPUs seen from the fabric (group.c)                   per distinct list of GPUs
- *   shape  an algorithm on a group: patterns and shares (shape.c)    per (group, kind, algorithm, root)
- *   plan   a shape times a size, with the protocol's cost            per (group, kind, algorithm, protocol, root, size)
- *
- * `auto` estimates every candidate and keeps the fastest; ties go to the first in the table below. Estimating needs
- * shapes but builds no plan. A request whose plan is known costs a hash of the group: O(n). */
-#include "coll/algorithms.h"
-#include "coll/nccl_cost.h"
+ * Cost: a request whose plan is known, a hash of the group, O(n); a new size for a known shape, a plan of 24 B a move; a
+ * new shape, its routes (algorithms.h). Structure is found once per form (group.h). */
+#include "coll/lowering.h"
 
-#include "base/index.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -21,65 +15,14 @@ const char *const fs_algo_names[FS_ALGOS] = {"auto", "ring", "tree", "nvls", "di
 const char *const fs_proto_names[FS_PROTOS] = {"auto", "LL", "LL128", "Simple"};
 const char *const fs_cost_names[FS_COSTS] = {"nccl", "ideal"};
 const char *const fs_lowering_names[FS_LOWERINGS] = {"coupled", "flows", "messages"};
+const char *const fs_cross_rail_names[FS_CROSS_RAILS] = {"topology", "pxn", "network"};
 
 #define BARRIER_BYTES 4.0
 
-enum { CANDIDATES = 4 };
-
-/* What can do what. `picked`: the first so many are considered by auto; the rest only by name: NCCL has no one-shot
- * all_gather or reduce_scatter and no NVLS broadcast, and its ring broadcast is the chain. */
-typedef struct ability {
-    uint32_t n, picked;
-    fs_algo algos[CANDIDATES];
-} ability;
-
-static const ability abilities[FS_COLL_KINDS] = {
-    [FS_ALL_REDUCE] = {3, 3, {FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS}},
-    [FS_ALL_GATHER] = {3, 2, {FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_DIRECT}},
-    [FS_REDUCE_SCATTER] = {3, 2, {FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_DIRECT}},
-    [FS_ALL_TO_ALL] = {1, 1, {FS_ALGO_DIRECT}},
-    [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
-    [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
-    [FS_BARRIER] = {3, 3, {FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS}},
-    [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
-
-typedef struct known_shape {
-    fs_coll_kind kind;
-    fs_algo algo;
-    uint32_t root;
-    const fs_shape *shape; /* NULL: the algorithm cannot do it here */
-} known_shape;
-
-typedef struct known_group {
-    fs_group *group;
-    FS_VEC(known_shape) shapes;
-} known_group;
-
-typedef struct plan_key {
-    double size_bytes;
-    uint32_t group, root;
-    uint32_t kind, algo, proto, unused; /* unused: no padding, keys are compared as bytes */
-} plan_key;
-
-typedef struct known_plan {
-    plan_key key;
-    const fs_plan *plan;
-} known_plan;
-
-struct fs_lowering {
-    fs_lowering_options options;
-    fs_arena *arena;
-    fs_neighbourhood hood;
-    fs_shape_builder builder;
-    FS_VEC(known_group) groups;
-    fs_index group_index; /* by GPUs */
-    FS_VEC(known_plan) plans;
-    fs_index plan_index; /* by key */
-};
-
 double fs_link_capacity(const fs_topo *topo, uint32_t link, fs_cost cost)
 {
-    return cost == FS_COST_IDEAL ? fs_topo_link(topo, link).bandwidth_Bps : fs_topo_link(topo, link).effective_Bps;
+    const fs_link l = fs_topo_link(topo, link);
+    return cost == FS_COST_IDEAL ? l.bandwidth_Bps : l.effective_Bps;
 }
 
 double fs_busbw_factor(fs_coll_kind kind, uint32_t n)
@@ -108,7 +51,7 @@ fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_tab
     if (status == FS_OK)
         status = fs_neighbourhood_init(&low->hood, topo, router, low->arena, err);
     if (status == FS_OK)
-        status = fs_shape_builder_init(&low->builder, err);
+        status = fs_groups_init(&low->groups, &low->hood, err);
     if (status != FS_OK) {
         fs_lowering_free(low);
         return status;
@@ -121,263 +64,261 @@ void fs_lowering_free(fs_lowering *low)
 {
     if (low == NULL)
         return;
-    for (uint32_t i = 0; i < low->groups.count; i++)
-        fs_free(low->groups.data[i].shapes.data);
-    fs_free(low->groups.data);
-    fs_index_free(&low->group_index);
+    fs_free(low->loads.data);
+    fs_free(low->shapes.data);
+    fs_free(low->choices.data);
     fs_free(low->plans.data);
+    fs_index_free(&low->load_index);
+    fs_index_free(&low->shape_index);
+    fs_index_free(&low->choice_index);
     fs_index_free(&low->plan_index);
     fs_shape_builder_free(&low->builder);
+    fs_groups_free(&low->groups);
     fs_neighbourhood_free(&low->hood);
     fs_arena_free(low->arena);
     fs_free(low);
 }
 
-/* ---- groups ------------------------------------------------------------------------------------------------------ */
+/* ---- loads ------------------------------------------------------------------------------------------------------- */
 
-static fs_status find_group(fs_lowering *low, const uint32_t *gpus, uint32_t n, uint32_t *id, fs_err *err)
+/* The number of a load, by its content. */
+static fs_status find_load(fs_lowering *low, const double *weights, uint32_t n, uint32_t *id, fs_err *err)
 {
-    uint64_t hash = fs_hash_bytes(FS_HASH_START, gpus, n * sizeof *gpus);
-    fs_index_probe probe = fs_index_search(&low->group_index, hash);
+    uint64_t hash = fs_hash_bytes(FS_HASH_START, weights, n * sizeof *weights);
+    fs_index_probe probe = fs_index_search(&low->load_index, hash);
     for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe)) {
-        const fs_group *group = low->groups.data[i].group;
-        if (group->n == n && memcmp(group->gpus, gpus, n * sizeof *gpus) == 0) {
+        const fs_known_load *load = &low->loads.data[i];
+        if (load->n == n && memcmp(load->weights, weights, n * sizeof *weights) == 0) {
             *id = i;
             return FS_OK;
         }
     }
-    known_group new = {0};
-    fs_status status = fs_group_new(&low->hood, gpus, n, &new.group, err);
-    if (status != FS_OK)
-        return status;
-    if (FS_PUSH(&low->groups, new) == NULL)
+    double *copy = fs_arena_alloc(low->arena, n, sizeof *copy);
+    if (copy == NULL)
         return fs_fail_nomem(err);
-    *id = low->groups.count - 1;
-    if (fs_index_add(&low->group_index, hash, *id))
+    memcpy(copy, weights, n * sizeof *copy);
+    if (FS_PUSH(&low->loads, ((fs_known_load){n, copy})) == NULL)
+        return fs_fail_nomem(err);
+    *id = low->loads.count - 1;
+    if (fs_index_add(&low->load_index, hash, *id))
         return FS_OK;
-    low->groups.count--;
+    low->loads.count--;
     return fs_fail_nomem(err);
 }
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
-static fs_status build_shape(fs_lowering *low, fs_group *group, fs_coll_kind kind, fs_algo algo, uint32_t root,
-                             const fs_shape **shape, fs_err *err)
+static fs_status emit(const fs_algo_run *run, fs_algo algo, fs_err *err)
 {
-    fs_algo_run run = {&low->hood, group, kind, root, &low->builder};
-    fs_status status = FS_OK;
-    fs_shape_begin(&low->builder);
-    if (group->n > 1) {
-        switch (algo) {
-        case FS_ALGO_RING:
-            status = kind == FS_BROADCAST || kind == FS_REDUCE ? fs_chain_emit(&run, err) : fs_ring_emit(&run, err);
-            break;
-        case FS_ALGO_TREE: status = fs_tree_emit(&run, err); break;
-        case FS_ALGO_NVLS: status = fs_nvls_emit(&run, err); break;
-        case FS_ALGO_DIRECT: status = fs_direct_emit(&run, err); break;
-        case FS_ALGO_CHAIN:
-        case FS_ALGO_AUTO:
-        case FS_ALGOS: status = fs_chain_emit(&run, err); break;
-        }
+    bool rooted = run->kind == FS_BROADCAST || run->kind == FS_REDUCE;
+    fs_shape_begin(run->b);
+    if (run->group.n == 1)
+        return FS_OK;
+    switch (algo) {
+    case FS_ALGO_RING: return rooted ? fs_chain_emit(run, err) : fs_ring_emit(run, err);
+    case FS_ALGO_TREE: return fs_tree_emit(run, err);
+    case FS_ALGO_NVLS: return fs_nvls_emit(run, err);
+    case FS_ALGO_DIRECT: return fs_direct_emit(run, err);
+    case FS_ALGO_CHAIN:
+    case FS_ALGO_AUTO:
+    case FS_ALGOS: break;
     }
-    return status == FS_OK ? fs_shape_end(&low->builder, algo, shape, err) : status;
+    return fs_chain_emit(run, err);
 }
 
-/* *shape = NULL where the algorithm cannot do it here and quiet is set; else that is an error. */
-static fs_status find_shape(fs_lowering *low, uint32_t group, fs_coll_kind kind, fs_algo algo, uint32_t root,
-                            bool quiet, const fs_shape **out, fs_err *err)
+/* The same moves with the routes of every epoch: patterns[epoch][move], where they differ from the healthy machine's. */
+static fs_status emit_epochs(fs_lowering *low, fs_algo_run *run, fs_shape *shape, fs_err *err)
 {
-    known_group *known = &low->groups.data[group];
-    for (uint32_t i = 0; i < known->shapes.count; i++) {
-        const known_shape *s = &known->shapes.data[i];
-        if (s->kind == kind && s->algo == algo && s->root == root && (s->shape != NULL || quiet)) {
-            *out = s->shape;
+    const fs_topo *topo = low->hood.topo;
+    if (low->options.epochs == NULL || topo->link_faults.count == 0)
+        return FS_OK;
+    const uint32_t **patterns = fs_arena_alloc(low->arena, topo->n_epochs, sizeof *patterns);
+    bool any = false;
+    if (patterns == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t e = 0; e < topo->n_epochs; e++) {
+        run->router = low->options.epochs[e];
+        run->epoch = e;
+        fs_status status = emit(run, shape->algo, err);
+        if (status != FS_OK)
+            return status;
+        bool differ = false;
+        for (uint32_t i = 0; i < shape->n_moves && !differ; i++)
+            differ = run->b->moves.data[i].pattern != shape->moves[i].pattern;
+        if (!differ)
+            continue;
+        uint32_t *ids = fs_arena_alloc(low->arena, shape->n_moves, sizeof *ids);
+        if (ids == NULL)
+            return fs_fail_nomem(err);
+        for (uint32_t i = 0; i < shape->n_moves; i++)
+            ids[i] = run->b->moves.data[i].pattern;
+        patterns[e] = ids;
+        any = true;
+    }
+    shape->patterns_at = any ? patterns : NULL;
+    return FS_OK;
+}
+
+static fs_status build_shape(fs_lowering *low, const fs_shape_key *key, const fs_shape **out, fs_err *err)
+{
+    const fs_group *group = &low->groups.groups.data[key->group];
+    bool network = low->options.cross_rail == FS_CROSS_AS_TOPOLOGY ? low->hood.topo->cross_rail
+                                                                   : low->options.cross_rail == FS_CROSS_NETWORK;
+    fs_algo_run run = {.hood = &low->hood,
+                       .router = low->hood.router,
+                       .epoch = FS_NONE,
+                       .group = *group,
+                       .form = fs_form_of(&low->groups, group),
+                       .kind = (fs_coll_kind)key->kind,
+                       .root = key->root,
+                       .cross_rail = network,
+                       .load = key->load == FS_NONE ? NULL : low->loads.data[key->load].weights,
+                       .transpose = key->transpose,
+                       .b = &low->builder};
+    fs_shape *shape = NULL;
+    fs_status status = emit(&run, (fs_algo)key->algo, err);
+    if (status == FS_OK)
+        status = fs_shape_end(&low->builder, (fs_algo)key->algo, &shape, err);
+    if (status == FS_OK)
+        status = emit_epochs(low, &run, shape, err);
+    if (status == FS_OK)
+        *out = shape;
+    return status;
+}
+
+/* What stands for a request's collective: see fs_scaled_shape. Only a ring's messages know how often they go round. */
+static fs_shape_key key_of(const fs_lowering *low, uint32_t group, const fs_request_key *request, fs_algo algo,
+                           double *times)
+{
+    fs_coll_kind kind = fs_kind_of(request);
+    bool ring = algo == FS_ALGO_RING, messages = low->options.mode == FS_LOWER_MESSAGES;
+    *times = 1.0;
+    if (ring && kind == FS_ALL_REDUCE && !messages) {
+        *times = 2.0;
+        kind = FS_ALL_GATHER;
+    }
+    if (ring && kind == FS_REDUCE_SCATTER)
+        kind = FS_ALL_GATHER;
+    if (algo == FS_ALGO_DIRECT && (kind == FS_ALL_GATHER || kind == FS_REDUCE_SCATTER))
+        kind = FS_ALL_TO_ALL;
+    return (fs_shape_key){.group = group,
+                          .root = request->root,
+                          .load = request->load,
+                          .kind = (uint8_t)kind,
+                          .algo = (uint8_t)algo,
+                          .transpose = request->transpose};
+}
+
+fs_status fs_find_shape(fs_lowering *low, uint32_t group, const fs_request_key *request, fs_algo algo, bool quiet,
+                        fs_scaled_shape *out, fs_err *err)
+{
+    fs_known_shape new = {.key = key_of(low, group, request, algo, &out->times)};
+    uint64_t hash = fs_hash_bytes(FS_HASH_START, &new.key, sizeof new.key);
+    fs_index_probe probe = fs_index_search(&low->shape_index, hash);
+    for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe)) {
+        const fs_known_shape *known = &low->shapes.data[i];
+        if (memcmp(&known->key, &new.key, sizeof new.key) == 0 && (known->shape != NULL || quiet)) {
+            out->shape = known->shape;
             return FS_OK;
         }
     }
-    known_shape new = {kind, algo, root, NULL};
     fs_err refusal;
-    fs_status status = build_shape(low, known->group, kind, algo, root, &new.shape, &refusal);
+    fs_status status = build_shape(low, &new.key, &new.shape, &refusal);
     if (status != FS_OK && (status != FS_E_TRACE || !quiet)) {
         *err = refusal;
         return status;
     }
-    if (FS_PUSH(&known->shapes, new) == NULL)
+    if (FS_PUSH(&low->shapes, new) == NULL)
         return fs_fail_nomem(err);
-    *out = new.shape;
+    if (!fs_index_add(&low->shape_index, hash, low->shapes.count - 1)) {
+        low->shapes.count--;
+        return fs_fail_nomem(err);
+    }
+    out->shape = new.shape;
     return FS_OK;
-}
-
-/* ---- cost -------------------------------------------------------------------------------------------------------- */
-
-typedef struct choice {
-    const fs_shape *shape;
-    fs_proto proto;
-    double size_bytes, estimate_s;
-    fs_nccl_time time; /* under ideal costs: wire 1, the rest 0 */
-} choice;
-
-static fs_arch arch_of(const fs_topo *topo, uint32_t gpu)
-{
-    return topo->parts[fs_topo_device(topo, gpu).part].arch;
-}
-
-static fs_nccl_run run_of(const fs_lowering *low, const fs_group *group, fs_coll_kind kind, const choice *c)
-{
-    return (fs_nccl_run){.kind = kind,
-                         .algo = c->shape->algo,
-                         .proto = c->proto,
-                         .arch = arch_of(low->hood.topo, group->gpus[0]),
-                         .n = group->n,
-                         .n_nodes = group->n_domains,
-                         .channels = c->shape->channels,
-                         .intra_class = c->shape->intra_class,
-                         .size_bytes = c->size_bytes,
-                         .stream_s = c->size_bytes * c->shape->stream_s_per_B};
-}
-
-/* Fill in c->time and c->estimate_s. False where the protocol does not exist for it. */
-static bool estimate(const fs_lowering *low, const fs_group *group, fs_coll_kind kind, choice *c)
-{
-    double stream_s = c->size_bytes * c->shape->stream_s_per_B;
-    c->time = (fs_nccl_time){.wire = 1.0};
-    c->estimate_s = c->shape->latency_s + stream_s;
-    if (group->n == 1)
-        c->estimate_s = 0.0;
-    if (low->options.cost == FS_COST_IDEAL || group->n == 1)
-        return true;
-    fs_nccl_run run = run_of(low, group, kind, c);
-    if (!fs_nccl_has(&run))
-        return false;
-    c->time = fs_nccl_cost(&run);
-    c->estimate_s = c->time.latency_s + c->time.wait_s + c->time.wire * stream_s;
-    return true;
-}
-
-/* The fastest protocol for c->shape; false where the one asked for does not exist. */
-static bool choose_proto(const fs_lowering *low, const fs_group *group, fs_coll_kind kind, fs_proto asked, choice *c)
-{
-    if (asked != FS_PROTO_AUTO || low->options.cost == FS_COST_IDEAL) {
-        c->proto = asked == FS_PROTO_AUTO ? FS_PROTO_SIMPLE : asked;
-        return estimate(low, group, kind, c);
-    }
-    choice best = {.estimate_s = INFINITY};
-    for (fs_proto proto = FS_PROTO_LL; proto < FS_PROTOS; proto++) {
-        c->proto = proto;
-        if (estimate(low, group, kind, c) && c->estimate_s < best.estimate_s)
-            best = *c;
-    }
-    *c = best;
-    return true;
-}
-
-static fs_status no_protocol(const fs_coll_request *request, fs_algo algo, fs_err *err)
-{
-    return fs_fail(err, FS_E_TRACE, "protocol %s does not exist for %s by '%s' on these GPUs; Simple does",
-                   fs_proto_names[request->proto], fs_coll_names[request->kind], fs_algo_names[algo]);
-}
-
-static fs_status choose(fs_lowering *low, uint32_t group, const fs_coll_request *request, choice *best, fs_err *err)
-{
-    fs_coll_kind kind = request->kind == FS_BARRIER ? FS_ALL_REDUCE : request->kind;
-    const ability *able = &abilities[request->kind];
-    bool any = request->algo == FS_ALGO_AUTO;
-    uint32_t root = kind == FS_BROADCAST || kind == FS_REDUCE ? request->root : 0;
-    *best = (choice){.estimate_s = INFINITY};
-    for (uint32_t i = 0; i < (any ? able->picked : 1); i++) {
-        fs_algo algo = any ? able->algos[i] : request->algo;
-        choice c = {.size_bytes = request->kind == FS_BARRIER ? BARRIER_BYTES : request->size_bytes};
-        /* With one candidate its refusal is the answer. */
-        fs_status status = find_shape(low, group, kind, algo, root, any && able->picked > 1, &c.shape, err);
-        if (status != FS_OK)
-            return status;
-        if (c.shape == NULL)
-            continue;
-        if (!choose_proto(low, low->groups.data[group].group, kind, request->proto, &c)) {
-            if (!any || able->picked == 1)
-                return no_protocol(request, algo, err);
-            continue;
-        }
-        if (c.estimate_s < best->estimate_s)
-            *best = c;
-    }
-    if (best->shape != NULL)
-        return FS_OK;
-    if (request->proto != FS_PROTO_AUTO)
-        return no_protocol(request, FS_ALGO_AUTO, err);
-    return find_shape(low, group, kind, able->algos[0], root, false, &best->shape, err);
 }
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
-static double move_latency(const fs_lowering *low, const choice *c, uint32_t i)
+static double move_latency(const fs_lowering *low, const fs_scaled_shape *scaled, fs_proto proto,
+                           const fs_nccl_time *time, uint32_t i)
 {
-    const fs_shape_move *move = &c->shape->moves[i];
+    const fs_shape *shape = scaled->shape;
+    const fs_shape_move *move = &shape->moves[i];
     if (low->options.cost == FS_COST_IDEAL)
-        return move->latency_s;
+        return move->latency_s * scaled->times;
     if (low->options.mode != FS_LOWER_MESSAGES)
-        return c->time.latency_s + c->time.wait_s;
-    double launch = c->shape->n_pred[i] == 0 ? fs_nccl_launch(c->shape->algo, c->proto) : 0.0;
-    return launch + fs_nccl_hop(c->shape->algo, c->proto, move->class_);
+        return time->latency_s + time->wait_s;
+    double launch = shape->n_pred[i] == 0 ? fs_nccl_launch(shape->algo, proto) : 0.0;
+    return launch + fs_nccl_hop(shape->algo, proto, move->class_);
 }
 
-static fs_status make_plan(fs_lowering *low, const choice *c, const fs_plan **out, fs_err *err)
+static fs_status make_plan(fs_lowering *low, const fs_request_key *request, fs_choice choice, const fs_plan **out,
+                           fs_err *err)
 {
-    const fs_shape *shape = c->shape;
+    const fs_group *group = &low->groups.groups.data[request->whose];
+    fs_scaled_shape scaled = {0};
+    fs_status status = fs_find_shape(low, request->whose, request, choice.algo, false, &scaled, err);
+    if (status != FS_OK)
+        return status;
+    const fs_shape *shape = scaled.shape;
     fs_plan *plan = fs_arena_alloc(low->arena, 1, sizeof *plan);
     fs_move *moves = fs_arena_alloc(low->arena, shape->n_moves, sizeof *moves);
     if (plan == NULL || moves == NULL)
         return fs_fail_nomem(err);
+    fs_nccl_time time;
+    double estimate_s;
+    fs_estimate(low, group, request, &scaled, shape->stream_s_per_B, choice.proto, &time, &estimate_s);
     for (uint32_t i = 0; i < shape->n_moves; i++)
-        moves[i] = (fs_move){shape->moves[i].pattern, shape->moves[i].share * c->size_bytes * c->time.wire,
-                             move_latency(low, c, i)};
+        moves[i] =
+            (fs_move){shape->moves[i].pattern, shape->moves[i].share * scaled.times * request->size_bytes * time.wire,
+                      move_latency(low, &scaled, choice.proto, &time, i)};
     *plan = (fs_plan){.n_moves = shape->n_moves,
                       .moves = moves,
                       .succ_begin = shape->succ_begin,
                       .succ = shape->succ,
                       .n_pred = shape->n_pred,
+                      .patterns_at = shape->patterns_at,
                       .algo = shape->algo,
-                      .proto = c->proto,
+                      .proto = choice.proto,
                       .channels = shape->channels,
-                      .estimate_s = c->estimate_s};
+                      .estimate_s = estimate_s};
     *out = plan;
     return FS_OK;
 }
 
-static uint64_t hash_key(const plan_key *key)
+static const fs_plan *recall_plan(const fs_lowering *low, const fs_request_key *key, uint64_t hash)
 {
-    return fs_hash_bytes(FS_HASH_START, key, sizeof *key);
-}
-
-static const fs_plan *recall_plan(const fs_lowering *low, const plan_key *key)
-{
-    fs_index_probe probe = fs_index_search(&low->plan_index, hash_key(key));
+    fs_index_probe probe = fs_index_search(&low->plan_index, hash);
     for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe))
         if (memcmp(&low->plans.data[i].key, key, sizeof *key) == 0)
             return low->plans.data[i].plan;
     return NULL;
 }
 
-static fs_status keep_plan(fs_lowering *low, const plan_key *key, const fs_plan *plan, fs_err *err)
+static fs_status keep_plan(fs_lowering *low, const fs_request_key *key, uint64_t hash, const fs_plan *plan, fs_err *err)
 {
-    if (FS_PUSH(&low->plans, ((known_plan){*key, plan})) == NULL)
+    if (FS_PUSH(&low->plans, ((fs_known_plan){*key, plan})) == NULL)
         return fs_fail_nomem(err);
-    if (fs_index_add(&low->plan_index, hash_key(key), low->plans.count - 1))
+    if (fs_index_add(&low->plan_index, hash, low->plans.count - 1))
         return FS_OK;
     low->plans.count--;
     return fs_fail_nomem(err);
 }
 
-static fs_status refuse_algo(const fs_coll_request *request, fs_err *err)
+static fs_status check_load(const fs_coll_request *request, fs_err *err)
 {
-    const ability *able = &abilities[request->kind];
-    char can[96] = "";
-    for (uint32_t i = 0; i < able->n; i++) {
-        strcat(can, i == 0 ? "" : i + 1 < able->n ? ", " : " or ");
-        strcat(can, fs_algo_names[able->algos[i]]);
+    double sum = 0.0;
+    if (request->kind != FS_ALL_TO_ALL)
+        return fs_fail(err, FS_E_TRACE, "%s with a load; only all_to_all has one", fs_coll_names[request->kind]);
+    for (uint32_t i = 0; i < request->n; i++) {
+        if (!(request->load[i] >= 0.0))
+            return fs_fail(err, FS_E_TRACE, "load %u of all_to_all is %g; expected at least 0", i, request->load[i]);
+        sum += request->load[i];
     }
-    return fs_fail(err, FS_E_TRACE, "%s cannot be done by '%s'; expected auto, %s", fs_coll_names[request->kind],
-                   fs_algo_names[request->algo], can);
+    if (!(fabs(sum - 1.0) <= 1e-6))
+        return fs_fail(err, FS_E_TRACE, "the loads of all_to_all sum to %g; expected 1", sum);
+    return FS_OK;
 }
 
 static fs_status check_request(const fs_coll_request *request, fs_err *err)
@@ -393,34 +334,42 @@ static fs_status check_request(const fs_coll_request *request, fs_err *err)
                        request->n);
     if (request->kind == FS_SENDRECV && request->n != 2)
         return fs_fail(err, FS_E_TRACE, "sendrecv is between two ranks; its group has %u", request->n);
-    const ability *able = &abilities[request->kind];
-    for (uint32_t i = 0; i < able->n; i++)
-        if (request->algo == FS_ALGO_AUTO || request->algo == able->algos[i])
-            return FS_OK;
-    return refuse_algo(request, err);
+    if (request->load != NULL) {
+        fs_status status = check_load(request, err);
+        if (status != FS_OK)
+            return status;
+    }
+    return fs_check_algo(request->kind, request->algo, err);
 }
 
 fs_status fs_lower(fs_lowering *low, const fs_coll_request *request, const fs_plan **out, fs_err *err)
 {
+    bool rooted = request->kind == FS_BROADCAST || request->kind == FS_REDUCE;
+    fs_request_key key = {.size_bytes =
+                              request->kind == FS_BARRIER ? BARRIER_BYTES : request->size_bytes + 0.0 /* -0 is 0 */,
+                          .root = rooted ? request->root : 0,
+                          .load = FS_NONE,
+                          .kind = (uint8_t)request->kind,
+                          .algo = (uint8_t)request->algo,
+                          .proto = (uint8_t)request->proto,
+                          .transpose = request->load != NULL && request->transpose};
     fs_status status = check_request(request, err);
-    uint32_t group = 0;
     if (status == FS_OK)
-        status = find_group(low, request->gpus, request->n, &group, err);
+        status = fs_group_find(&low->groups, request->gpus, request->n, &key.whose, err);
+    if (status == FS_OK && request->load != NULL)
+        status = find_load(low, request->load, request->n, &key.load, err);
     if (status != FS_OK)
         return status;
-    plan_key key = {
-        request->size_bytes + 0.0 /* -0 is 0 */, group, request->root, request->kind, request->algo, request->proto, 0};
-    const fs_plan *plan = recall_plan(low, &key);
-    if (plan != NULL) {
-        *out = plan;
-        return FS_OK;
+    uint64_t hash = fs_hash_bytes(FS_HASH_START, &key, sizeof key);
+    const fs_plan *plan = recall_plan(low, &key, hash);
+    if (plan == NULL) {
+        fs_choice choice = {FS_ALGO_AUTO, FS_PROTO_SIMPLE};
+        status = fs_choose(low, key.whose, &key, &choice, err);
+        if (status == FS_OK)
+            status = make_plan(low, &key, choice, &plan, err);
+        if (status == FS_OK)
+            status = keep_plan(low, &key, hash, plan, err);
     }
-    choice c;
-    status = choose(low, group, request, &c, err);
-    if (status == FS_OK)
-        status = make_plan(low, &c, &plan, err);
-    if (status == FS_OK)
-        status = keep_plan(low, &key, plan, err);
     if (status == FS_OK)
         *out = plan;
     return status;

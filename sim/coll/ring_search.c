@@ -130,7 +130,7 @@ static fs_status walk_nearest(fs_neighbourhood *hood, const fs_form *form, const
             const fs_route *route;
             if (walked[i] || (member == last && n + 1 < domain->n))
                 continue;
-            status = fs_router_find(hood->router, form->sample[order[n - 1]], form->sample[member], 0, &route, err);
+            status = fs_find_route(hood, form->sample[order[n - 1]], form->sample[member], &route, err);
             uint32_t far = status == FS_OK ? fs_route_distance(route) : UINT32_MAX;
             nearest = far < least ? i : nearest;
             least = far < least ? far : least;
@@ -261,7 +261,7 @@ static fs_status slowest_edge(fs_neighbourhood *hood, const fs_form *form, const
         const fs_route *route;
         if (form->domain_of[a] != form->domain_of[b])
             continue;
-        status = fs_router_find(hood->router, form->sample[a], form->sample[b], 0, &route, err);
+        status = fs_find_route(hood, form->sample[a], form->sample[b], &route, err);
         *rate = status == FS_OK ? fmin(*rate, route->effective_Bps) : *rate;
     }
     for (uint32_t p = 0; p < 2 * form->n_domains && status == FS_OK; p++) {
@@ -275,8 +275,8 @@ static fs_status slowest_edge(fs_neighbourhood *hood, const fs_form *form, const
         if (p % 2 == 1)
             status = fs_way_to_nic(hood, gpu, nic, &via, err);
         if (status == FS_OK && via != FS_NONE)
-            status = p % 2 == 0 ? fs_router_find(hood->router, nic, gpu, 0, &route, err)
-                                : fs_router_find(hood->router, via, nic, 0, &route, err);
+            status =
+                p % 2 == 0 ? fs_find_route(hood, nic, gpu, &route, err) : fs_find_route(hood, via, nic, &route, err);
         if (status == FS_OK && via != FS_NONE)
             *rate = fmin(*rate, route->effective_Bps);
     }
@@ -317,8 +317,8 @@ static fs_status several_domains(fs_neighbourhood *hood, fs_form *form, fs_err *
     if (status != FS_OK)
         return status;
     for (uint32_t c = 0; c < count; c++)
-        channels[c] = (fs_channel){.order = orders + (size_t)c * form->n,
-                                   .ports = ports + (size_t)c * form->n_domains * 2};
+        channels[c] =
+            (fs_channel){.order = orders + (size_t)c * form->n, .ports = ports + (size_t)c * form->n_domains * 2};
     status = weigh(hood, form, channels, count, err);
     if (status != FS_OK)
         return status;

@@ -8,15 +8,25 @@
 void fs_shape_builder_free(fs_shape_builder *b)
 {
     fs_free(b->row.shares.data);
+    for (uint32_t c = 0; c < FS_LINK_CLASSES; c++)
+        fs_free(b->aside[c].shares.data);
     fs_free(b->load.shares.data);
     fs_free(b->moves.data);
     fs_free(b->arcs.data);
 }
 
+static void empty(fs_row_sum *sum)
+{
+    sum->shares.count = sum->merged = 0;
+}
+
 /* Also cleans up what a failed build left behind. */
 void fs_shape_begin(fs_shape_builder *b)
 {
-    b->row.shares.count = b->row.merged = b->load.shares.count = b->load.merged = 0;
+    empty(&b->row);
+    empty(&b->load);
+    for (uint32_t c = 0; c < FS_LINK_CLASSES; c++)
+        empty(&b->aside[c]);
     b->moves.count = b->arcs.count = 0;
     b->channels = 1;
     b->intra_class = FS_CLASS_NVLINK;
@@ -45,6 +55,26 @@ fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, 
     return add(&b->row, shares, n, times, err);
 }
 
+fs_status fs_shape_set_aside(fs_shape_builder *b, uint32_t class_, double times, fs_err *err)
+{
+    fs_status status = add(&b->aside[class_], b->row.shares.data, b->row.shares.count, times, err);
+    empty(&b->row);
+    return status;
+}
+
+void fs_shape_take_up(fs_shape_builder *b, uint32_t class_)
+{
+    fs_row_sum row = b->aside[class_];
+    empty(&b->row);
+    b->aside[class_] = b->row;
+    b->row = row;
+}
+
+void fs_shape_drop(fs_shape_builder *b)
+{
+    empty(&b->row);
+}
+
 /* Empty the row into the pattern table and the loads. */
 static fs_status take_row(fs_shape_builder *b, double share, uint32_t *pattern, fs_err *err)
 {
@@ -52,7 +82,7 @@ static fs_status take_row(fs_shape_builder *b, double share, uint32_t *pattern, 
     fs_status status = add(&b->load, b->row.shares.data, b->row.shares.count, share, err);
     if (status == FS_OK)
         status = fs_pattern_add(b->patterns, b->row.shares.data, b->row.shares.count, pattern, err);
-    b->row.shares.count = b->row.merged = 0;
+    empty(&b->row);
     return status;
 }
 
@@ -73,8 +103,7 @@ fs_status fs_shape_move_end(fs_shape_builder *b, double share, double latency_s,
 {
     uint32_t id;
     b->latency_s = fmax(b->latency_s, latency_s);
-    return b->row.shares.count == 0 ? FS_OK
-                                    : fs_shape_message_end(b, share, latency_s, FS_CLASS_NVLINK, &id, err);
+    return b->row.shares.count == 0 ? FS_OK : fs_shape_message_end(b, share, latency_s, FS_CLASS_NVLINK, &id, err);
 }
 
 fs_status fs_shape_edge_end(fs_shape_builder *b, double share, fs_err *err)
@@ -163,7 +192,7 @@ static void bound(fs_shape_builder *b, fs_shape *shape)
     }
 }
 
-fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, const fs_shape **out, fs_err *err)
+fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, fs_shape **out, fs_err *err)
 {
     uint32_t n = b->moves.count;
     fs_shape *shape = fs_arena_alloc(b->arena, 1, sizeof *shape);

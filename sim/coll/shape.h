@@ -46,8 +46,9 @@ typedef struct fs_shape_builder {
     fs_arena *arena; /* shapes live here */
     fs_cost cost;
     fs_lowering_mode mode;
-    fs_row_sum row;  /* the transfer that is being put together */
-    fs_row_sum load; /* sum of coefficient x share so far */
+    fs_row_sum row;                    /* the transfer that is being put together */
+    fs_row_sum aside[FS_LINK_CLASSES]; /* those that wait */
+    fs_row_sum load;                   /* sum of coefficient x share so far */
     FS_VEC(fs_shape_move) moves;
     FS_VEC(fs_arc) arcs;
     uint32_t n_zeros;
@@ -61,11 +62,17 @@ enum { FS_MOVES_MAX = 1 << 22 }; /* of one plan: 200 MB as messages */
 void fs_shape_builder_free(fs_shape_builder *b);
 
 void fs_shape_begin(fs_shape_builder *b);
-FS_MUST_CHECK fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, const fs_shape **shape, fs_err *err);
+FS_MUST_CHECK fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, fs_shape **shape, fs_err *err);
 
 /* An edge, or any row of shares, into the transfer that is being put together; the same, `times` over. */
 FS_MUST_CHECK fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, double times,
                                      fs_err *err);
+/* What was added goes, so many times over, to the transfer of a class of route, which is put together meanwhile; and comes
+ * back in place of what was added. */
+FS_MUST_CHECK fs_status fs_shape_set_aside(fs_shape_builder *b, uint32_t class_, double times, fs_err *err);
+void fs_shape_take_up(fs_shape_builder *b, uint32_t class_);
+/* Nothing was added. */
+void fs_shape_drop(fs_shape_builder *b);
 /* The transfer is complete: one move whose edges each carry `share`. Nothing added: no move,
  * but the latency counts: the slow twin's estimate. */
 FS_MUST_CHECK fs_status fs_shape_move_end(fs_shape_builder *b, double share, double latency_s, fs_err *err);

@@ -118,8 +118,7 @@ static void connect(const fs_algo_run *run, uint32_t which, tree *t)
 static fs_status add_up(const fs_algo_run *run, tree *t, uint32_t i, fs_way *way, fs_err *err)
 {
     const uint32_t *domain_of = run->form->domain_of;
-    fs_status status =
-        fs_way_cross(run, i, t->nic[i], t->parent_nic[i], t->parent[i], t->channel, way, err);
+    fs_status status = fs_way_cross(run, i, t->nic[i], t->parent_nic[i], t->parent[i], t->channel, way, err);
     if (status != FS_OK)
         return status;
     t->up_s[i] = way->latency_s;
@@ -130,8 +129,7 @@ static fs_status add_up(const fs_algo_run *run, tree *t, uint32_t i, fs_way *way
 
 static fs_status add_down(const fs_algo_run *run, tree *t, uint32_t i, fs_way *way, fs_err *err)
 {
-    fs_status status =
-        fs_way_cross(run, t->parent[i], t->parent_nic[i], t->nic[i], i, t->channel, way, err);
+    fs_status status = fs_way_cross(run, t->parent[i], t->parent_nic[i], t->nic[i], i, t->channel, way, err);
     t->down_s[i] = status == FS_OK ? way->latency_s : 0.0;
     return status;
 }

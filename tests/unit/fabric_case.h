@@ -34,8 +34,9 @@ static inline fabric fabric_open(const char *text, fs_cost cost, fs_lowering_mod
     f.patterns = fs_pattern_table_new();
     assert_non_null(f.patterns);
     assert_int_equal(fs_router_new(f.topo, (fs_router_options){0}, &f.router, &f.err), FS_OK);
-    assert_int_equal(
-        fs_lowering_new(f.topo, f.router, f.patterns, (fs_lowering_options){cost, mode}, &f.lowering, &f.err), FS_OK);
+    assert_int_equal(fs_lowering_new(f.topo, f.router, f.patterns, (fs_lowering_options){.cost = cost, .mode = mode},
+                                     &f.lowering, &f.err),
+                     FS_OK);
     return f;
 }
 
@@ -78,10 +79,17 @@ static inline double fraction(const fabric *f, const fs_route *r, const char *fr
     return sum;
 }
 
+static inline fs_coll_request ask(fs_coll_kind kind, fs_algo algo, fs_proto proto, const uint32_t *gpus, uint32_t n,
+                                  uint32_t root, double size)
+{
+    return (fs_coll_request){
+        .kind = kind, .algo = algo, .proto = proto, .gpus = gpus, .n = n, .root = root, .size_bytes = size};
+}
+
 static inline fs_status lower(fabric *f, fs_coll_kind kind, fs_algo algo, const uint32_t *gpus, uint32_t n, double size,
                               const fs_plan **plan)
 {
-    fs_coll_request request = {kind, algo, FS_PROTO_AUTO, gpus, n, 0, size};
+    fs_coll_request request = ask(kind, algo, FS_PROTO_AUTO, gpus, n, 0, size);
     return fs_lower(f->lowering, &request, plan, &f->err);
 }
 

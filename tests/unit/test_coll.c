@@ -49,7 +49,7 @@ static void bytes_of_chains_and_trees(void **state)
         fabric f = fabric_open("gpus:4 nvlink:100GB/s multicast", FS_COST_IDEAL, mode);
         double *bytes = fs_zalloc(f.topo->n_links, sizeof *bytes);
         const uint32_t *g = f.topo->gpus;
-        fs_coll_request request = {FS_BROADCAST, FS_ALGO_CHAIN, FS_PROTO_AUTO, g, 4, 1, S};
+        fs_coll_request request = ask(FS_BROADCAST, FS_ALGO_CHAIN, FS_PROTO_AUTO, g, 4, 1, S);
         const fs_plan *plan;
         assert_int_equal(fs_lower(f.lowering, &request, &plan, &f.err), FS_OK);
         plan_bytes(&f, plan, bytes);
@@ -295,7 +295,7 @@ static void auto_takes_the_fastest(void **state)
         const fs_plan *best = lower_all(&f, FS_ALL_REDUCE, FS_ALGO_AUTO, size);
         for (fs_proto proto = FS_PROTO_AUTO; proto < FS_PROTOS; proto++) {
             for (fs_algo algo = FS_ALGO_RING; algo <= FS_ALGO_TREE; algo++) {
-                fs_coll_request request = {FS_ALL_REDUCE, algo, proto, f.topo->gpus, 16, 0, size};
+                fs_coll_request request = ask(FS_ALL_REDUCE, algo, proto, f.topo->gpus, 16, 0, size);
                 const fs_plan *plan;
                 assert_int_equal(fs_lower(f.lowering, &request, &plan, &f.err), FS_OK);
                 assert_true(best->estimate_s <= plan->estimate_s);
@@ -360,41 +360,39 @@ static void errors_say_what_is_wrong(void **state)
     fabric f = fabric_open("gpus:4 nvlink:100GB/s", FS_COST_NCCL, FS_LOWER_COUPLED);
     const uint32_t *g = f.topo->gpus;
     uint32_t twice[] = {g[0], g[1], g[0]}, wrong[] = {g[0], device(&f, "nvsw0")}, outside[] = {g[0], 99};
-    refused(&f, (fs_coll_request){FS_ALL_TO_ALL, FS_ALGO_RING, 0, g, 4, 0, S}, FS_E_TRACE,
+    refused(&f, ask(FS_ALL_TO_ALL, FS_ALGO_RING, 0, g, 4, 0, S), FS_E_TRACE,
             "all_to_all cannot be done by 'ring'; expected auto, direct");
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_DIRECT, 0, g, 4, 0, S}, FS_E_TRACE,
+    refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_DIRECT, 0, g, 4, 0, S), FS_E_TRACE,
             "all_reduce cannot be done by 'direct'; expected auto, ring, tree or nvls");
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_NVLS, 0, g, 4, 0, S}, FS_E_TRACE,
+    refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_NVLS, 0, g, 4, 0, S), FS_E_TRACE,
             "nvls needs all GPUs of the group on the same NVSwitches with multicast; ring and tree do without");
-    refused(&f, (fs_coll_request){FS_ALL_TO_ALL, FS_ALGO_AUTO, FS_PROTO_LL128, g, 4, 0, S}, FS_E_TRACE,
+    refused(&f, ask(FS_ALL_TO_ALL, FS_ALGO_AUTO, FS_PROTO_LL128, g, 4, 0, S), FS_E_TRACE,
             "protocol LL128 does not exist for all_to_all by 'direct' on these GPUs; Simple does");
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_RING, 0, g, 0, 0, S}, FS_E_TRACE,
-            "all_reduce over a group of no ranks");
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_RING, 0, g, 4, 0, -1.0}, FS_E_TRACE,
+    refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_RING, 0, g, 0, 0, S), FS_E_TRACE, "all_reduce over a group of no ranks");
+    refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_RING, 0, g, 4, 0, -1.0), FS_E_TRACE,
             "all_reduce of -1 bytes; expected a finite size of at least 0");
-    refused(&f, (fs_coll_request){FS_BROADCAST, FS_ALGO_AUTO, 0, g, 4, 4, S}, FS_E_TRACE,
+    refused(&f, ask(FS_BROADCAST, FS_ALGO_AUTO, 0, g, 4, 4, S), FS_E_TRACE,
             "root 4 of broadcast is outside its group of 4 ranks");
-    refused(&f, (fs_coll_request){FS_SENDRECV, FS_ALGO_AUTO, 0, g, 3, 0, S}, FS_E_TRACE,
+    refused(&f, ask(FS_SENDRECV, FS_ALGO_AUTO, 0, g, 3, 0, S), FS_E_TRACE,
             "sendrecv is between two ranks; its group has 3");
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_AUTO, 0, twice, 3, 0, S}, FS_E_TRACE,
-            "a group names 'gpu0' twice");
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_AUTO, 0, wrong, 2, 0, S}, FS_E_TRACE,
+    refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_AUTO, 0, twice, 3, 0, S), FS_E_TRACE, "a group names 'gpu0' twice");
+    refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_AUTO, 0, wrong, 2, 0, S), FS_E_TRACE,
             "a group names 'nvsw0', which is no GPU");
     char text[128];
     snprintf(text, sizeof text, "a group names device 99, but '%s' has 5 devices", f.topo->name);
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_AUTO, 0, outside, 2, 0, S}, FS_E_TRACE, text);
+    refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_AUTO, 0, outside, 2, 0, S), FS_E_TRACE, text);
     fabric_close(&f);
     f = fabric_open("pcie:4 pcie:12GB/s", FS_COST_NCCL, FS_LOWER_COUPLED);
-    refused(&f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_AUTO, FS_PROTO_LL128, f.topo->gpus, 4, 0, S}, FS_E_TRACE,
+    refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_AUTO, FS_PROTO_LL128, f.topo->gpus, 4, 0, S), FS_E_TRACE,
             "protocol LL128 does not exist for all_reduce by 'auto' on these GPUs; Simple does");
     fabric_close(&f);
     f = fabric_open("gpus:2048 nvlink:100GB/s", FS_COST_IDEAL, FS_LOWER_MESSAGES);
     refused(
-        &f, (fs_coll_request){FS_ALL_REDUCE, FS_ALGO_RING, 0, f.topo->gpus, 2048, 0, S}, FS_E_TRACE,
+        &f, ask(FS_ALL_REDUCE, FS_ALGO_RING, 0, f.topo->gpus, 2048, 0, S), FS_E_TRACE,
         "all_reduce of 2048 ranks by 'ring' is 8384512 transfers, more than the 4194304 of one plan; lower it coupled");
     fabric_close(&f);
     f = fabric_open("ring:4 nvlink:100GB/s", FS_COST_IDEAL, FS_LOWER_COUPLED);
-    refused(&f, (fs_coll_request){FS_ALL_TO_ALL, FS_ALGO_AUTO, 0, f.topo->gpus, 4, 0, S}, FS_E_TOPOLOGY,
+    refused(&f, ask(FS_ALL_TO_ALL, FS_ALGO_AUTO, 0, f.topo->gpus, 4, 0, S), FS_E_TOPOLOGY,
             "no path from 'gpu2' to 'gpu0'; gpu-forwarding=\"yes\" would let a GPU between them pass their traffic on");
     fabric_close(&f);
 }
@@ -424,9 +422,9 @@ static void memory_may_run_out(void **state)
             if (status == FS_OK)
                 status = fs_router_new(f.topo, (fs_router_options){0}, &router, &f.err);
             if (status == FS_OK)
-                status = fs_lowering_new(f.topo, router, patterns, (fs_lowering_options){FS_COST_NCCL, cases[i].mode},
-                                         &low, &f.err);
-            fs_coll_request request = {cases[i].kind, cases[i].algo, FS_PROTO_AUTO, f.topo->gpus, 4, 0, S};
+                status = fs_lowering_new(f.topo, router, patterns, (fs_lowering_options){.mode = cases[i].mode}, &low,
+                                         &f.err);
+            fs_coll_request request = ask(cases[i].kind, cases[i].algo, FS_PROTO_AUTO, f.topo->gpus, 4, 0, S);
             if (status == FS_OK)
                 status = fs_lower(low, &request, &plan, &f.err);
             fs_mem_fail_after(0);

@@ -259,7 +259,7 @@ static fabric open_nodes(uint32_t nodes, uint32_t nics, bool nvlink)
     fs_spec_free(spec);
     f.patterns = fs_pattern_table_new();
     assert_int_equal(fs_router_new(f.topo, (fs_router_options){0}, &f.router, &f.err), FS_OK);
-    fs_lowering_options options = {FS_COST_IDEAL, FS_LOWER_COUPLED};
+    fs_lowering_options options = {.cost = FS_COST_IDEAL};
     assert_int_equal(fs_lowering_new(f.topo, f.router, f.patterns, options, &f.lowering, &f.err), FS_OK);
     return f;
 }
