@@ -88,11 +88,15 @@ static fs_status grow(const scaler *s)
     }
     if (s->n_ranks % fixed != 0 || s->n_ranks == 0)
         return FAIL(s, "no multiple of %s, %llu", others, (unsigned long long)fixed);
-    uint64_t now = s->n_ranks / fixed;
+    uint64_t now = s->n_ranks / fixed, gpus = size_of(s, "parallel", "gpus");
+    if (gpus > 1 && s->by <= BY_EP) /* dp may follow from it */
+        size = gpus / fixed > 0 ? gpus / fixed : 1;
     snprintf(path, sizeof path, "parallel.%s", grown[s->by]);
     fs_status status = set_batch(s, fixed * size, s->n_ranks, s->by <= BY_EP ? now : size_of(s, "parallel", "dp"));
     if (status == FS_OK)
         status = set(s, path, now);
+    if (status == FS_OK && gpus > 1)
+        status = set(s, "parallel.gpus", s->n_ranks);
     if (status != FS_OK || s->by != BY_EP)
         return status;
     uint64_t ep = size_of(s, "parallel", "ep");

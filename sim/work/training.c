@@ -1,51 +1,48 @@
-/* training.c - kind "training": a dense transformer's step under tensor and data parallelism (docs/FORMATS.md, Trace).
+/* training.c - kind "training": a transformer's step under any mix of parallelism (docs/FORMATS.md, Trace).
  *
- * Reads and checks the description, then expands it: training_step.c writes the one program that all ranks run,
- * transformer.c knows the totals. Rank = data-parallel index x tp + tensor-parallel index. */
+ * Reads and checks the description, then expands it: training_step.c writes the programs, training_layout.c and
+ * transformer.c know the totals. */
+#include "work/training_reader.h"
 #include "work/training_step.h"
 
+#include "base/mem.h"
 #include "base/num.h"
-#include "work/trace.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 #ifndef FS_PASSES_MAX        /* fuzz builds take less, so that few bytes cannot ask for many ops */
-#define FS_PASSES_MAX 200000 /* layers x microbatches: some 20 million ops, 2 GB */
+#define FS_PASSES_MAX 200000 /* layers x microbatches: some million ops */
 #endif
 
 enum {
-    LAYERS_MAX = 100000,
-    WIDTH_MAX = 1 << 24, /* hidden, ffn, vocab, seq */
-    BATCH_MAX = 1 << 24, /* samples */
+    BATCH_MAX = 1 << 24, /* sequences */
     PASSES_MAX = FS_PASSES_MAX
 };
 
-typedef struct reader {
-    const fs_json_doc *doc;
-    fs_err *err;
-    fs_status status;
-    const fs_json *object; /* being read */
-} reader;
+/* ---- typed members ----------------------------------------------------------------------------------------------- */
 
-/* Enters a member object whose keys are known. A missing one stands for {} where it is optional. */
-static bool enter(reader *r, const char *key, bool required, const char *const *keys, size_t count)
+bool fs_training_enter(fs_training_reader *r, const fs_json *parent, const char *key, bool required,
+                       const char *const *keys, size_t count)
 {
-    const fs_json *root = fs_json_root(r->doc), *object = fs_json_get(root, key);
-    r->object = object;
+    const fs_json *object = fs_json_get(parent, key);
     if (r->status != FS_OK)
         return false;
     if (object == NULL && required)
-        r->status = fs_json_fail(r->doc, root, false, r->err, "missing key '%s'", key);
+        r->status = fs_json_fail(r->doc, parent, false, r->err, "missing key '%s'", key);
     else if (object && fs_json_kind(object) != FS_JSON_OBJECT)
         r->status = fs_json_fail(r->doc, object, false, r->err, "'%s' is an object", key);
     else
         r->status = fs_json_only(r->doc, object, keys, count, r->err);
-    return r->status == FS_OK && object;
+    if (r->status != FS_OK || object == NULL)
+        return false;
+    r->object = object;
+    return true;
 }
 
-static void number(reader *r, const char *key, bool required, uint32_t high, uint32_t *out)
+void fs_training_number(fs_training_reader *r, const char *key, bool required, uint32_t high, uint32_t *out)
 {
     uint64_t value = *out;
     if (r->status == FS_OK)
@@ -53,23 +50,20 @@ static void number(reader *r, const char *key, bool required, uint32_t high, uin
     *out = (uint32_t)value;
 }
 
-static void flag(reader *r, const char *key, bool *out)
+void fs_training_flag(fs_training_reader *r, const char *key, bool *out)
 {
     if (r->status == FS_OK)
         r->status = fs_json_bool_in(r->doc, r->object, key, false, out, r->err);
 }
 
-static uint32_t choice(reader *r, const fs_json *object, const char *key, bool required, const char *const *names,
-                       size_t count, uint32_t otherwise)
+void fs_training_choice(fs_training_reader *r, const fs_json *object, const char *key, bool required,
+                        const char *const *names, size_t count, uint32_t *out)
 {
-    uint32_t index = otherwise;
     if (r->status == FS_OK)
-        r->status = fs_json_enum_in(r->doc, object, key, required, names, count, &index, r->err);
-    return index;
+        r->status = fs_json_enum_in(r->doc, object, key, required, names, count, out, r->err);
 }
 
-/* `value` of `key` must be a multiple of `of`. */
-static void divides(reader *r, const char *key, uint32_t value, const char *what, uint32_t of)
+void fs_training_divides(fs_training_reader *r, const char *key, uint32_t value, const char *what, uint32_t of)
 {
     const fs_json *place = fs_json_get(r->object, key);
     if (r->status == FS_OK && (of == 0 || value % of != 0))
@@ -77,121 +71,308 @@ static void divides(reader *r, const char *key, uint32_t value, const char *what
                                  "'%s' is %u, which is no multiple of %s, %u", key, value, what, of);
 }
 
-static void read_parallel(reader *r, fs_training *t)
+/* ---- parallelism ------------------------------------------------------------------------------------------------- */
+
+static const char *const dimensions[FS_DIMS] = {"tp", "cp", "ep", "dp", "pp"};
+
+/* "tp-cp-ep-dp-pp", the fastest first; dimensions that it leaves out come behind. */
+static void read_order(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"tp", "dp"};
-    t->tp = t->dp = 1;
-    if (!enter(r, "parallel", false, keys, COUNT(keys)))
-        return;
-    number(r, "tp", false, FS_RANKS_MAX, &t->tp);
-    number(r, "dp", false, FS_RANKS_MAX, &t->dp);
-    if (r->status == FS_OK && (uint64_t)t->tp * t->dp > FS_RANKS_MAX)
-        r->status = fs_json_fail(r->doc, r->object, false, r->err, "tp x dp is %llu ranks, expected at most %d",
-                                 (unsigned long long)t->tp * t->dp, FS_RANKS_MAX);
+    const char *text = "tp-cp-ep-dp-pp";
+    uint32_t n = 0;
+    bool seen[FS_DIMS] = {false};
+    if (r->status == FS_OK)
+        r->status = fs_json_string_in(r->doc, r->object, "order", false, &text, r->err);
+    for (const char *at = text; r->status == FS_OK && *at != '\0';) {
+        uint32_t d = 0;
+        while (d < FS_DIMS && strncmp(at, dimensions[d], 2) != 0)
+            d++;
+        if (d == FS_DIMS || seen[d] || (at[2] != '-' && at[2] != '\0') || (at[2] == '-' && at[3] == '\0')) {
+            r->status = fs_json_fail(r->doc, fs_json_get(r->object, "order"), false, r->err,
+                                     "'%.100s' is no order of tp, cp, ep, dp and pp, such as \"tp-cp-ep-dp-pp\"", text);
+            return;
+        }
+        seen[d] = true;
+        t->order[n++] = (uint8_t)d;
+        at += at[2] == '-' ? 3 : 2;
+    }
+    for (uint32_t d = 0; d < FS_DIMS; d++)
+        if (!seen[d])
+            t->order[n++] = (uint8_t)d;
 }
 
-static void read_model(reader *r, fs_training *t)
+/* dp follows from the number of GPUs where only that is given. */
+static void read_replicas(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "seq", "gated"};
-    fs_transformer *m = &t->model;
-    if (!enter(r, "model", true, keys, COUNT(keys)))
+    uint32_t gpus = 0;
+    uint64_t replica = (uint64_t)t->tp * t->cp * t->pp;
+    fs_training_number(r, "gpus", false, FS_RANKS_MAX, &gpus);
+    fs_training_number(r, "dp", false, FS_RANKS_MAX, &t->dp);
+    if (r->status != FS_OK || gpus == 0)
         return;
-    number(r, "layers", true, LAYERS_MAX, &m->layers);
-    number(r, "hidden", true, WIDTH_MAX, &m->hidden);
-    number(r, "heads", true, WIDTH_MAX, &m->heads);
-    m->kv_heads = m->heads;
-    number(r, "kv_heads", false, WIDTH_MAX, &m->kv_heads);
-    m->ffn = 4 * m->hidden;
-    number(r, "ffn", false, 4 * WIDTH_MAX, &m->ffn);
-    number(r, "vocab", true, WIDTH_MAX, &m->vocab);
-    number(r, "seq", true, WIDTH_MAX, &m->seq);
-    flag(r, "gated", &m->gated);
-    divides(r, "hidden", m->hidden, "heads", m->heads);
-    divides(r, "heads", m->heads, "kv_heads", m->kv_heads);
-    divides(r, "heads", m->heads, "tp", t->tp);
-    divides(r, "kv_heads", m->kv_heads, "tp", t->tp);
-    divides(r, "ffn", m->ffn, "tp", t->tp);
-    divides(r, "vocab", m->vocab, "tp", t->tp);
+    const fs_json *place = fs_json_get(r->object, "gpus");
+    if (gpus % replica != 0)
+        r->status =
+            fs_json_fail(r->doc, place, false, r->err, "'gpus' is %u, which is no multiple of tp x cp x pp, %llu", gpus,
+                         (unsigned long long)replica);
+    else if (fs_json_get(r->object, "dp") && gpus != replica * t->dp)
+        r->status = fs_json_fail(r->doc, place, false, r->err, "'gpus' is %u, but tp x cp x pp x dp is %llu", gpus,
+                                 (unsigned long long)(replica * t->dp));
+    t->dp = (uint32_t)(gpus / replica);
 }
 
-static void read_batch(reader *r, fs_training *t)
+static void check_parallel(fs_training_reader *r, const fs_training *t)
 {
-    static const char *const keys[] = {"global", "micro"};
-    if (!enter(r, "batch", true, keys, COUNT(keys)))
-        return;
-    number(r, "global", true, BATCH_MAX, &t->global_batch);
-    t->micro_batch = 1;
-    number(r, "micro", false, BATCH_MAX, &t->micro_batch);
+    const fs_json *place = r->object;
     if (r->status != FS_OK)
         return;
-    uint64_t replica = (uint64_t)t->micro_batch * t->dp;
-    if (t->global_batch % replica != 0)
-        r->status = fs_json_fail(r->doc, fs_json_get(r->object, "global"), false, r->err,
-                                 "'global' is %u, which is no multiple of micro x dp, %llu", t->global_batch,
-                                 (unsigned long long)replica);
-    else if ((uint64_t)fs_training_microbatches(t) * t->model.layers > PASSES_MAX)
+    double ranks = (double)t->tp * t->cp * t->dp * t->pp, experts = (double)t->ep * t->etp;
+    if (ranks > FS_RANKS_MAX)
+        r->status = fs_json_fail(r->doc, place, false, r->err, "tp x cp x dp x pp is %.0f ranks, expected at most %d",
+                                 ranks, FS_RANKS_MAX);
+    else if (experts > FS_RANKS_MAX || t->tp * t->cp * t->dp % (t->ep * t->etp) != 0)
+        r->status =
+            fs_json_fail(r->doc, place, false, r->err, "ep x etp is %.0f, which does not divide tp x cp x dp, %u",
+                         experts, t->tp * t->cp * t->dp);
+    else if (t->dp % t->shard != 0)
+        r->status = fs_json_fail(r->doc, fs_json_get(place, "shard"), false, r->err,
+                                 "'shard' is %u, which does not divide dp, %u", t->shard, t->dp);
+    else if (t->shard < t->dp && (t->zero == 0 || t->ep * t->etp > 1))
+        r->status = fs_json_fail(r->doc, fs_json_get(place, "shard"), false, r->err,
+                                 "'shard' goes with 'zero', without experts");
+    else if (t->vpp > 1 && t->pp == 1)
+        r->status =
+            fs_json_fail(r->doc, fs_json_get(place, "vpp"), false, r->err, "'vpp' needs pipeline stages, but pp is 1");
+}
+
+static void check_stages(fs_training_reader *r, const fs_training *t)
+{
+    if (r->status == FS_OK && t->pp > 1 &&
+        fs_training_digit(t, FS_DIM_PP).stride != fs_training_expert_digit(t, FS_DIM_PP).stride)
         r->status = fs_json_fail(r->doc, r->object, false, r->err,
-                                 "%u microbatches of %u layers; their product may be %d at most",
-                                 fs_training_microbatches(t), t->model.layers, PASSES_MAX);
+                                 "in this order a pipeline stage would be other ranks for experts (etp, ep) than for "
+                                 "the rest (tp, cp): put pp behind ep, or make them equal");
 }
 
-static void read_options(reader *r, fs_training *t)
+static void read_parallel(fs_training_reader *r, fs_training *t)
 {
-    static const char *const precisions[] = {"fp16", "bf16"}, *const grads[] = {"fp16", "bf16", "fp32"};
-    static const fs_dtype dtypes[] = {FS_FP16, FS_BF16, FS_FP32};
-    static const char *const recomputes[] = {"none", "full"}, *const kernels[] = {"unfused", "fused", "flash"};
-    static const char *const optimizers[] = {"adam"}, *const overlaps[] = {"grad_reduce"};
+    static const char *const keys[] = {"tp",    "cp",       "pp",      "vpp",  "dp",    "ep",   "etp",
+                                       "order", "sequence", "cp_comm", "zero", "shard", "gpus", "scatter_gather"};
+    static const char *const comms[] = {"all_gather", "ring"};
+    uint32_t ring = 0;
+    uint64_t zero = 0;
+    t->tp = t->cp = t->pp = t->vpp = t->dp = t->ep = t->etp = t->shard = 1;
+    for (uint8_t d = 0; d < FS_DIMS; d++)
+        t->order[d] = d;
+    if (!fs_training_enter(r, fs_json_root(r->doc), "parallel", false, keys, COUNT(keys)))
+        return;
+    fs_training_number(r, "tp", false, FS_RANKS_MAX, &t->tp);
+    fs_training_number(r, "cp", false, FS_RANKS_MAX, &t->cp);
+    fs_training_number(r, "pp", false, FS_RANKS_MAX, &t->pp);
+    fs_training_number(r, "vpp", false, FS_RANKS_MAX, &t->vpp);
+    fs_training_number(r, "ep", false, FS_RANKS_MAX, &t->ep);
+    bool experts = fs_json_get(fs_json_get(fs_json_root(r->doc), "model"), "moe") != NULL;
+    t->etp = experts ? t->tp : 1;
+    fs_training_number(r, "etp", false, FS_RANKS_MAX, &t->etp);
+    if (r->status == FS_OK && (double)t->tp * t->cp * t->pp <= FS_RANKS_MAX)
+        read_replicas(r, t);
+    t->shard = t->dp;
+    fs_training_number(r, "shard", false, FS_RANKS_MAX, &t->shard);
+    if (r->status == FS_OK)
+        r->status = fs_json_uint_in(r->doc, r->object, "zero", false, 0, 3, &zero, r->err);
+    t->zero = (uint32_t)zero;
+    fs_training_flag(r, "sequence", &t->sequence);
+    fs_training_flag(r, "scatter_gather", &t->scatter_gather);
+    fs_training_choice(r, r->object, "cp_comm", false, comms, COUNT(comms), &ring);
+    t->ring = ring == 1;
+    t->sequence = t->sequence && t->tp > 1;
+    read_order(r, t);
+    check_parallel(r, t);
+    if (experts)
+        check_stages(r, t);
+}
+
+/* ---- batch and schedule ------------------------------------------------------------------------------------------ */
+
+static void check_batch(fs_training_reader *r, const fs_training *t)
+{
+    uint64_t replica = (uint64_t)t->micro_batch * t->dp;
+    const fs_json *place = fs_json_get(r->object, "global");
+    if (r->status != FS_OK)
+        return;
+    if (t->global_batch % replica != 0) {
+        r->status =
+            fs_json_fail(r->doc, place, false, r->err, "'global' is %u, which is no multiple of micro x dp, %llu",
+                         t->global_batch, (unsigned long long)replica);
+        return;
+    }
+    uint32_t n = fs_training_microbatches(t);
+    double each = (t->model.moe.popularity ? t->ep : 1) * (double)(t->ring ? t->cp : 1);
+    double passes = (double)n * t->model.layers * each;
+    if (passes > PASSES_MAX && each > 1)
+        r->status = fs_json_fail(r->doc, r->object, false, r->err,
+                                 "%u microbatches of %u layers, for %.0f expert positions and steps of a ring; their "
+                                 "product may be %d at most",
+                                 n, t->model.layers, each, PASSES_MAX);
+    else if (passes > PASSES_MAX)
+        r->status = fs_json_fail(r->doc, r->object, false, r->err,
+                                 "%u microbatches of %u layers; their product may be %d at most", n, t->model.layers,
+                                 PASSES_MAX);
+    else if (t->vpp > 1 && n % t->pp != 0)
+        r->status =
+            fs_json_fail(r->doc, place, false, r->err,
+                         "%u microbatches, which are no multiple of pp, %u, as interleaving (vpp) needs", n, t->pp);
+}
+
+static void read_batch(fs_training_reader *r, fs_training *t)
+{
+    static const char *const keys[] = {"global", "micro"};
+    static const char *const schedules[] = {"1f1b", "gpipe", "zb-h1"};
     const fs_json *root = fs_json_root(r->doc);
-    uint32_t precision = choice(r, root, "precision", false, precisions, COUNT(precisions), 0);
-    t->precision = dtypes[precision];
-    t->grad_dtype = dtypes[choice(r, root, "grad_dtype", false, grads, COUNT(grads), precision)];
-    t->recompute = choice(r, root, "recompute", false, recomputes, COUNT(recomputes), 0) == 1;
-    t->kernels = (fs_kernels)choice(r, root, "kernels", false, kernels, COUNT(kernels), FS_FUSED);
-    choice(r, root, "optimizer", false, optimizers, COUNT(optimizers), 0);
-    if (enter(r, "overlap", false, overlaps, COUNT(overlaps)))
-        flag(r, "grad_reduce", &t->overlap_grad_reduce);
+    uint32_t schedule = FS_SCHEDULE_1F1B;
+    if (!fs_training_enter(r, root, "batch", true, keys, COUNT(keys)))
+        return;
+    fs_training_number(r, "global", true, BATCH_MAX, &t->global_batch);
+    t->micro_batch = 1;
+    fs_training_number(r, "micro", false, BATCH_MAX, &t->micro_batch);
+    check_batch(r, t);
+    fs_training_choice(r, root, "schedule", false, schedules, COUNT(schedules), &schedule);
+    t->schedule = (fs_schedule)schedule;
+    if (r->status == FS_OK && t->vpp > 1 && schedule != FS_SCHEDULE_1F1B)
+        r->status = fs_json_fail(r->doc, fs_json_get(root, "schedule"), false, r->err,
+                                 "interleaving (vpp) is a schedule of its own: leave out 'schedule'");
 }
 
-static fs_status set_note(fs_work_builder *b, const fs_training *t, fs_err *err)
+/* ---- number formats, kernels, overlap ---------------------------------------------------------------------------- */
+
+static void part(fs_training_reader *r, const char *key, fs_dtype *dtype)
 {
-    static const char *const kernels[] = {"unfused", "fused", "flash"};
-    const fs_transformer *m = &t->model;
-    double n = fs_transformer_parameters(m);
-    uint64_t tenths = (uint64_t)(n / 1e8 + 0.5); /* of a billion: integers need no decimal point of the locale's */
-    char note[256], size[32];
-    if (n < 1e9)
-        snprintf(size, sizeof size, "%.0fM", n / 1e6);
-    else
-        snprintf(size, sizeof size, "%llu.%lluB", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
-    snprintf(note, sizeof note,
-             "%s parameters (%u layers, hidden %u, %u heads), TP %u x DP %u, batch %u x %u tokens, %s, %s kernels%s",
-             size, m->layers, m->hidden, m->heads, t->tp, t->dp, t->global_batch, m->seq, fs_dtype_names[t->precision],
-             kernels[t->kernels], t->recompute ? ", full recomputation" : "");
-    return fs_work_set_note(b, note, err);
+    static const char *const names[] = {"fp16", "bf16", "fp8", "fp4"};
+    static const fs_dtype dtypes[] = {FS_FP16, FS_BF16, FS_FP8, FS_FP4};
+    uint32_t at = FS_NONE;
+    fs_training_choice(r, r->object, key, false, names, COUNT(names), &at);
+    if (r->status == FS_OK && at != FS_NONE)
+        *dtype = dtypes[at];
 }
+
+static double bytes_of(fs_dtype dtype)
+{
+    return dtype == FS_FP4 ? 0.5 : dtype == FS_FP8 ? 1 : FS_ACTIVATION_BYTES;
+}
+
+/* "bf16", "fp8": products of weights in fp8, all else in bf16; or the parts one by one. */
+static void read_precision(fs_training_reader *r, fs_training *t)
+{
+    static const char *const names[] = {"fp16", "bf16", "fp8", "fp4"}, *const bases[] = {"fp16", "bf16"};
+    static const char *const keys[] = {"base",   "gemm",     "experts", "attention",
+                                       "logits", "dispatch", "combine", "weights"};
+    static const fs_dtype dtypes[] = {FS_FP16, FS_BF16, FS_FP8, FS_FP4};
+    const fs_json *root = fs_json_root(r->doc);
+    uint32_t kind = 0;
+    bool parts = fs_json_kind(fs_json_get(root, "precision")) == FS_JSON_OBJECT;
+    if (parts && fs_training_enter(r, root, "precision", true, keys, COUNT(keys))) {
+        kind = 1;
+        fs_training_choice(r, r->object, "base", false, bases, COUNT(bases), &kind);
+    } else if (!parts) {
+        fs_training_choice(r, root, "precision", false, names, COUNT(names), &kind);
+    }
+    t->precision = kind == 0 ? FS_FP16 : FS_BF16;
+    t->gemm = dtypes[kind];
+    t->attention = t->logits = t->precision;
+    if (parts)
+        part(r, "gemm", &t->gemm);
+    t->experts = t->gemm;
+    fs_dtype dispatch = t->precision, combine = t->precision, weights = t->precision;
+    if (parts) {
+        part(r, "experts", &t->experts);
+        part(r, "attention", &t->attention);
+        part(r, "logits", &t->logits);
+        part(r, "dispatch", &dispatch);
+        part(r, "combine", &combine);
+        part(r, "weights", &weights);
+    }
+    t->dispatch_bytes = bytes_of(dispatch);
+    t->combine_bytes = bytes_of(combine);
+    t->param_bytes = bytes_of(weights);
+}
+
+static void read_optimizer(fs_training_reader *r, fs_training *t)
+{
+    static const char *const optimizers[] = {"adam"}, *const keys[] = {"name", "master", "moments"};
+    static const char *const formats[] = {"fp32", "fp16", "bf16", "fp8", "none"};
+    static const double bytes[] = {4, 2, 2, 1, 0};
+    const fs_json *root = fs_json_root(r->doc);
+    uint32_t ignored = 0, master = 0, moments = 0;
+    if (fs_json_kind(fs_json_get(root, "optimizer")) == FS_JSON_OBJECT) {
+        if (!fs_training_enter(r, root, "optimizer", true, keys, COUNT(keys)))
+            return;
+        fs_training_choice(r, r->object, "name", false, optimizers, COUNT(optimizers), &ignored);
+        fs_training_choice(r, r->object, "master", false, formats, COUNT(formats), &master);
+        fs_training_choice(r, r->object, "moments", false, formats, COUNT(formats) - 1, &moments);
+    } else {
+        fs_training_choice(r, root, "optimizer", false, optimizers, COUNT(optimizers), &ignored);
+    }
+    t->master_bytes = bytes[master];
+    t->moment_bytes = bytes[moments];
+}
+
+static void read_overlap(fs_training_reader *r, fs_training *t)
+{
+    static const char *const keys[] = {"grad_reduce", "param_gather", "tp", "moe_shared", "bucket", "sm_share"};
+    double share = 0;
+    t->overlap_grad_reduce = t->overlap_param_gather = t->zero == 3;
+    if (!fs_training_enter(r, fs_json_root(r->doc), "overlap", false, keys, COUNT(keys)))
+        return;
+    fs_training_flag(r, "grad_reduce", &t->overlap_grad_reduce);
+    fs_training_flag(r, "param_gather", &t->overlap_param_gather);
+    fs_training_flag(r, "tp", &t->overlap_tp);
+    fs_training_flag(r, "moe_shared", &t->overlap_shared);
+    if (r->status == FS_OK)
+        r->status = fs_json_number_in(r->doc, r->object, "bucket", false, 0, 1e15, &t->bucket, r->err);
+    if (r->status == FS_OK)
+        r->status = fs_json_number_in(r->doc, r->object, "sm_share", false, 0, 0.9, &share, r->err);
+    t->sm_share = (float)share;
+    t->overlap_tp = t->overlap_tp && t->tp > 1;
+}
+
+static void read_options(fs_training_reader *r, fs_training *t)
+{
+    static const char *const grads[] = {"fp16", "bf16", "fp32"};
+    static const char *const recomputes[] = {"none", "selective", "full"}, *const kernels[] = {"unfused", "fused",
+                                                                                               "flash"};
+    static const fs_dtype dtypes[] = {FS_FP16, FS_BF16, FS_FP32};
+    const fs_json *root = fs_json_root(r->doc);
+    uint32_t recompute = FS_RECOMPUTE_NONE, kernel = FS_FUSED;
+    read_precision(r, t);
+    uint32_t grad = t->precision == FS_FP16 ? 0 : 1;
+    fs_training_choice(r, root, "grad_dtype", false, grads, COUNT(grads), &grad);
+    fs_training_choice(r, root, "recompute", false, recomputes, COUNT(recomputes), &recompute);
+    fs_training_choice(r, root, "kernels", false, kernels, COUNT(kernels), &kernel);
+    t->grad_dtype = dtypes[grad];
+    t->recompute = (fs_recompute)recompute;
+    t->kernels = (fs_kernels)kernel;
+    read_optimizer(r, t);
+    read_overlap(r, t);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
 {
-    uint32_t tp = 0, dp = 0, program = 0, n_ranks = t->tp * t->dp;
+    char note[512];
     fs_totals totals = {.model_flops = fs_training_model_flops(t),
                         .hardware_flops = fs_training_hardware_flops(t),
                         .tokens = (double)t->global_batch * t->model.seq,
                         .samples = t->global_batch,
-                        .dtype = t->precision,
-                        .memory = fs_training_memory(t)};
-    fs_status status = fs_work_set_ranks(b, n_ranks, err);
+                        .dtype = t->gemm};
+    fs_status status = fs_training_memory(t, &totals.memory, err);
     if (status == FS_OK)
-        status = fs_work_family_strided(b, "tp", t->tp, 1, &tp, err);
+        status = fs_work_set_ranks(b, fs_training_ranks(t), err);
     if (status == FS_OK)
-        status = fs_work_family_strided(b, "dp", t->dp, t->tp, &dp, err);
+        status = fs_training_emit(b, t, err);
+    fs_training_note(t, note, sizeof note);
     if (status == FS_OK)
-        status = fs_work_program(b, "step", &program, err);
-    for (uint32_t rank = 0; rank < n_ranks && status == FS_OK; rank++)
-        status = fs_work_assign(b, rank, program, err);
-    if (status == FS_OK)
-        status = fs_training_emit(b, program, t, tp, dp, err);
-    if (status == FS_OK)
-        status = set_note(b, t, err);
+        status = fs_work_set_note(b, note, err);
     if (status == FS_OK)
         fs_work_set_totals(b, &totals);
     return status;
@@ -199,15 +380,18 @@ static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
 
 fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {"fabsim",    "kind",      "name",       "model",     "parallel",
-                                       "batch",     "precision", "grad_dtype", "recompute", "kernels",
-                                       "optimizer", "overlap",   "faults",     "scale"};
+    static const char *const keys[] = {"fabsim",  "source",    "kind",       "name",      "model",   "parallel",
+                                       "batch",   "precision", "grad_dtype", "recompute", "kernels", "optimizer",
+                                       "overlap", "schedule",  "faults",     "scale"};
     fs_training t = {0};
-    reader r = {.doc = doc, .err = err};
+    fs_training_reader r = {.doc = doc, .err = err};
     r.status = fs_json_only(doc, fs_json_root(doc), keys, COUNT(keys), err);
     read_parallel(&r, &t);
-    read_model(&r, &t);
+    fs_training_read_model(&r, &t);
     read_batch(&r, &t);
     read_options(&r, &t);
-    return r.status == FS_OK ? expand(b, &t, err) : r.status;
+    if (r.status == FS_OK)
+        r.status = expand(b, &t, err);
+    fs_free(r.popularity);
+    return r.status;
 }

@@ -1,346 +1,500 @@
-/* training_step.c - the kernels of a training step, in the order in which Megatron-LM launches them.
+/* training_step.c - a step of training: families, and a program for each pipeline stage (and, where experts are
+ * unevenly popular, for each position of a stage's expert-parallel groups); all other ranks share them.
  *
- * Each kernel is a compute op: a matrix product by its FLOPs and bytes, anything else by the bytes it reads and writes,
- * since it is bound by memory. A "pass" is one reading or writing of a tensor. `unfused` counts what PyTorch ran
- * in Megatron-LM's first release (2019): bias, scale, mask, softmax, dropout and residual were kernels of their own,
- * and only GELU and the layer norm were fused; `fused` has the later fused kernels (bias + GELU, scale + mask +
- * softmax, bias + dropout + residual, cross entropy, Adam); `flash` never writes attention scores (Dao et al. 2022).
- * docs/MODEL.md lists the passes.
- * Tensor parallelism (Shoeybi et al. 2019, section 3): an all-reduce of the hidden states behind attention and behind
- * the MLP, forward (g) and backward (f), and again when a forward is recomputed; the embedding, the logits' gradient
- * and the cross entropy have their own. The compute stream waits for each: nothing hides them.
- * Cost: about 100 ops per layer and microbatch. */
+ * A program is its schedule's passes, each a task (training_task.c) between a receive and a send; then gradients are
+ * reduced where that was not done on the way, and Adam runs. Receives are posted ahead, each direction has streams of
+ * its own. Cost: O(ops written). */
 #include "work/training_step.h"
+
+#include "work/training_schedule.h"
+
+#include <stdio.h>
+#include <string.h>
 
 typedef struct step {
     fs_work_builder *b;
     const fs_training *t;
     fs_err *err;
-    fs_status status; /* of the first op that failed; later ones are not tried */
-    uint32_t program, tp_family, dp_family;
-    uint16_t compute, tp_stream, dp_stream;
-    uint8_t phase;
-    uint32_t last;     /* the last kernel */
-    uint32_t waits[2]; /* collectives that the next kernel waits for; never more than 2 between kernels */
-    uint32_t n_waits;
-    uint32_t reduction; /* the last one of gradients: its stream keeps the earlier ones before it */
-
-    /* One microbatch on one GPU; sizes in elements. */
-    double tokens;
-    double hidden, qkv, head_width, heads, context, inner; /* widths: all but hidden are this GPU's share */
-    double H, Q, P, F, S, L; /* tensors: hidden states, Q K V, attention output, MLP inside, scores, logits */
+    fs_status status; /* of what failed first; nothing is tried after it */
+    fs_wiring wiring;
+    uint32_t stage, program, load;
+    double share;
+    fs_task *tasks;         /* (FS_PASSES x vpp x 2) made when first needed */
+    uint32_t *gathered;     /* ops that gather the weights of buckets */
+    uint32_t *gather_begin; /* (vpp + 1) of the stage's chunks */
+    uint32_t last;          /* kernel, FS_NONE */
+    uint32_t reduced[2];
+    uint32_t name_act, name_grad, name_gather;
 } step;
 
-static void add(step *s, fs_op *op, const char *name, const uint32_t *deps, uint32_t n_deps, uint32_t *index)
+/* ---- families and streams ---------------------------------------------------------------------------------------- */
+
+/* A family of up to two digits, of any order; ones of size 1 do not count. */
+static void family(step *s, const char *name, fs_digit a, fs_digit b, uint32_t *id)
 {
-    if (s->status == FS_OK)
-        s->status = fs_work_name(s->b, name, &op->name, s->err);
-    if (s->status == FS_OK)
-        s->status = fs_work_op(s->b, s->program, op, deps, n_deps, index, s->err);
+    fs_digit both[2] = {a.stride <= b.stride ? a : b, a.stride <= b.stride ? b : a};
+    if (s->status != FS_OK)
+        return;
+    if (a.size == 1 || b.size == 1)
+        both[0] = a.size == 1 ? b : a;
+    bool one = a.size == 1 || b.size == 1;
+    if (!one && both[0].size * both[0].stride == both[1].stride) { /* neighbours are one digit */
+        both[0].size *= both[1].size;
+        one = true;
+    }
+    if (one && both[0].size == 1)
+        both[0].stride = 1;
+    s->status = fs_work_family_digits(s->b, name, both, one ? 1 : 2, id, s->err);
 }
 
-static void kernel(step *s, const char *name, double flops, double bytes)
+static void stream(step *s, bool wanted, const char *name, uint16_t *id)
 {
-    fs_op op = fs_op_default(FS_OP_COMPUTE);
-    op.stream = s->compute;
-    op.phase = s->phase;
-    op.dtype = (uint8_t)s->t->precision;
-    op.flops = flops;
-    op.bytes = bytes;
-    add(s, &op, name, s->waits, s->n_waits, &s->last);
-    s->n_waits = 0;
+    if (s->status == FS_OK && wanted)
+        s->status = fs_work_stream(s->b, name, id, s->err);
 }
 
-/* `passes` over a tensor of `elements` in the precision of activations. */
-static void pass(step *s, const char *name, double passes, double elements)
+static void make_families(step *s)
 {
-    kernel(s, name, 0, passes * elements * FS_ACTIVATION_BYTES);
+    const fs_training *t = s->t;
+    const fs_digit none = {1, 1};
+    fs_wiring *w = &s->wiring;
+    fs_digit tp = fs_training_digit(t, FS_DIM_TP), cp = fs_training_digit(t, FS_DIM_CP);
+    fs_digit dp = fs_training_digit(t, FS_DIM_DP), pp = fs_training_digit(t, FS_DIM_PP);
+    family(s, "tp", tp, none, &w->tp);
+    family(s, "dp", cp, dp, &w->dp);
+    if (t->cp > 1)
+        family(s, "cp", cp, none, &w->cp);
+    if (t->pp > 1)
+        family(s, "pp", pp, none, &w->pp);
+    if (t->zero > 0 && t->shard < t->dp) {
+        fs_digit inner = {t->shard, dp.stride}, outer = {t->dp / t->shard, dp.stride * t->shard};
+        family(s, "dp_shard", cp, inner, &w->shard);
+        family(s, "dp_replica", outer, none, &w->replica);
+    }
+    if (t->model.moe.experts == 0)
+        return;
+    if (t->ep > 1)
+        family(s, "ep", fs_training_expert_digit(t, FS_DIM_EP), none, &w->ep);
+    if (t->etp > 1)
+        family(s, "etp", fs_training_expert_digit(t, FS_DIM_TP), none, &w->etp);
+    if (fs_training_edp(t) > 1)
+        family(s, "edp", fs_training_expert_digit(t, FS_DIM_DP), none, &w->edp);
 }
 
-/* (rows x inner) times (inner x columns), `batch` of them. */
-static void product(step *s, const char *name, double batch, double rows, double inner, double columns)
+static void make_streams(step *s)
 {
-    double elements = rows * inner + inner * columns + rows * columns;
-    kernel(s, name, 2 * batch * rows * inner * columns, batch * elements * FS_ACTIVATION_BYTES);
+    static const char *const pipeline[] = {"pp recv forward", "pp send forward", "pp recv backward",
+                                           "pp send backward"};
+    const fs_training *t = s->t;
+    fs_wiring *w = &s->wiring;
+    stream(s, true, "compute", &w->compute);
+    stream(s, t->tp > 1, "tp", &w->tp_stream);
+    stream(s, t->cp > 1, t->ring ? "cp recv" : "cp", &w->cp_recv);
+    stream(s, t->cp > 1 && t->ring, "cp send", &w->cp_send);
+    stream(s, t->dp * t->cp > 1, "dp", &w->dp_stream);
+    stream(s, w->edp != FS_NONE, "edp", &w->edp_stream);
+    stream(s, t->zero > 0 && t->dp * t->cp > 1, "gather", &w->gather_stream);
+    stream(s, w->ep != FS_NONE || w->etp != FS_NONE, "ep", &w->ep_stream);
+    for (uint32_t i = 0; i < 4; i++)
+        stream(s, t->pp > 1, pipeline[i], &w->pp_streams[i]);
 }
 
-/* Gradients of a product: one for its input, one for its weights, each of the product's size. */
-static void product_back(step *s, const char *input, const char *weights, double batch, double rows, double inner,
-                         double columns)
-{
-    product(s, input, batch, rows, columns, inner);
-    product(s, weights, batch, inner, rows, columns);
-}
+/* ---- ops --------------------------------------------------------------------------------------------------------- */
 
-/* Behind the last kernel. Its op. */
-static uint32_t all_reduce(step *s, const char *name, uint32_t family, uint16_t stream, double bytes)
+static uint32_t append(step *s, const fs_op *op, const uint32_t *deps, uint32_t n_deps)
 {
-    fs_op op = fs_op_default(FS_OP_COLLECTIVE);
     uint32_t index = 0;
-    op.stream = stream;
-    op.phase = s->phase;
-    op.family = family;
-    op.size_bytes = bytes;
-    add(s, &op, name, &s->last, 1, &index);
+    if (s->status == FS_OK)
+        s->status = fs_work_op(s->b, s->program, op, deps, n_deps, &index, s->err);
     return index;
 }
 
-/* Hidden states (or what else), summed over the tensor-parallel group; the next kernel needs the sum. */
-static void tp_sum(step *s, const char *name, double bytes)
+static uint32_t message(step *s, fs_op_kind kind, int32_t peer, uint32_t tag, uint16_t on, double bytes, uint32_t name,
+                        uint32_t after)
 {
-    if (s->t->tp > 1)
-        s->waits[s->n_waits++] = all_reduce(s, name, s->tp_family, s->tp_stream, bytes);
+    fs_op op = fs_op_default(kind);
+    op.family = s->wiring.pp;
+    op.peer = peer;
+    op.tag = tag;
+    op.stream = on;
+    op.size_bytes = bytes;
+    op.name = name;
+    return append(s, &op, &after, after != FS_NONE);
 }
 
-/* Bias, dropout and residual behind a row-parallel product. */
-static void add_to_residual(step *s)
+static uint32_t named_collective(step *s, fs_op op, const char *name, fs_phase phase, bool after_last)
 {
-    if (s->t->kernels != FS_UNFUSED) {
-        pass(s, "bias dropout residual", 3.5, s->H); /* read both, write the sum, and a mask of one byte */
+    op.phase = (uint8_t)phase;
+    if (s->status == FS_OK)
+        s->status = fs_work_name(s->b, name, &op.name, s->err);
+    return append(s, &op, &s->last, after_last && s->last != FS_NONE);
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------------------------- */
+
+static fs_task *find_task(step *s, fs_pass pass, uint32_t chunk, bool special)
+{
+    fs_task *task = &s->tasks[((uint32_t)pass * s->t->vpp + chunk) * 2 + special];
+    if (task->ops.count > 0 || s->status != FS_OK)
+        return task;
+    fs_task_request request = {
+        .pass = pass, .chunk = chunk * s->t->pp + s->stage, .special = special, .share = s->share, .load = s->load};
+    s->status = fs_task_make(s->b, s->t, &s->wiring, &request, task, s->err);
+    return task;
+}
+
+/* input: what the task starts from, FS_NONE where nothing came in. */
+static void replay(step *s, const fs_task *task, const uint32_t *gathered, uint32_t input)
+{
+    uint32_t base = FS_NONE;
+    for (uint32_t i = 0; i < task->ops.count && s->status == FS_OK; i++) {
+        const fs_task_op *one = &task->ops.data[i];
+        uint32_t deps[FS_TASK_DEPS + 1], n = 0;
+        bool computes = one->op.kind == FS_OP_COMPUTE;
+        for (uint32_t d = 0; d < one->n_deps; d++) {
+            uint32_t dep = one->deps[d];
+            if (dep == FS_TASK_START) {
+                if (input != FS_NONE)
+                    deps[n++] = input;
+                if (s->last != FS_NONE && !computes) /* kernels follow each other anyway */
+                    deps[n++] = s->last;
+            } else if (dep >= FS_TASK_GATHER(0)) {
+                if (gathered[dep - FS_TASK_GATHER(0)] != FS_NONE)
+                    deps[n++] = gathered[dep - FS_TASK_GATHER(0)];
+            } else {
+                deps[n++] = base + dep;
+            }
+        }
+        uint32_t at = append(s, &one->op, deps, n);
+        base = i == 0 ? at : base;
+    }
+    if (s->status != FS_OK)
         return;
-    }
-    pass(s, "bias", 2, s->H);
-    pass(s, "dropout", 2.5, s->H);
-    pass(s, "residual", 3, s->H);
+    for (uint32_t i = 0; i < 2; i++)
+        s->reduced[i] = task->reduced[i] == FS_NONE ? s->reduced[i] : base + task->reduced[i];
+    s->last = task->end == FS_NONE ? s->last : base + task->end;
 }
 
-static void attention_forward(step *s)
+static double boundary_bytes(const fs_training *t)
 {
-    double batch = s->t->micro_batch * s->heads, seq = s->t->model.seq;
-    bool unfused = s->t->kernels == FS_UNFUSED;
-    product(s, "qkv", 1, s->tokens, s->hidden, s->qkv);
-    if (unfused)
-        pass(s, "qkv bias", 2, s->Q);
-    pass(s, "split heads", 2, s->Q);
-    if (s->t->kernels == FS_FLASH) {
-        kernel(s, "flash attention", 4 * batch * seq * seq * s->head_width, (s->Q + s->P) * FS_ACTIVATION_BYTES);
-    } else {
-        product(s, "scores", batch, seq, s->head_width, seq);
-        if (unfused) {
-            pass(s, "scale", 2, s->S);
-            pass(s, "mask", 4, s->S); /* times the mask, minus 10000 where it hides */
-        }
-        pass(s, "softmax", 2, s->S);
-        pass(s, "attention dropout", 2.5, s->S);
-        product(s, "context", batch, seq, seq, s->head_width);
-    }
-    pass(s, "join heads", 2, s->P);
-    product(s, "projection", 1, s->tokens, s->context, s->hidden);
+    double tokens = (double)t->micro_batch * t->model.seq / t->cp;
+    return tokens * t->model.hidden * FS_ACTIVATION_BYTES / (t->sequence || t->scatter_gather ? t->tp : 1);
 }
 
-static void mlp_forward(step *s)
-{
-    double inputs = s->t->model.gated ? 2 : 1;
-    product(s, "mlp in", 1, s->tokens, s->hidden, inputs * s->inner);
-    if (s->t->kernels == FS_UNFUSED)
-        pass(s, "mlp bias", 2 * inputs, s->F);
-    pass(s, s->t->model.gated ? "swiglu" : "gelu", inputs + 1, s->F);
-    product(s, "mlp out", 1, s->tokens, s->inner, s->hidden);
-}
-
-static void layer_forward(step *s)
-{
-    double hidden_bytes = s->H * FS_ACTIVATION_BYTES;
-    pass(s, "layer norm", 2, s->H);
-    attention_forward(s);
-    tp_sum(s, "attention all-reduce", hidden_bytes);
-    add_to_residual(s);
-    pass(s, "layer norm", 2, s->H);
-    mlp_forward(s);
-    tp_sum(s, "mlp all-reduce", hidden_bytes);
-    add_to_residual(s);
-}
-
-/* Through bias and dropout; the residual's gradient is the sum's own, and is added where the branch began. */
-static void residual_backward(step *s)
-{
-    pass(s, "dropout grad", 2.5, s->H);
-    pass(s, "bias grad", 1, s->H);
-}
-
-static void branch_backward(step *s)
-{
-    pass(s, "layer norm grad", 3, s->H);
-    pass(s, "residual grad", 3, s->H);
-}
-
-static void mlp_backward(step *s)
-{
-    double inputs = s->t->model.gated ? 2 : 1;
-    product_back(s, "mlp out dgrad", "mlp out wgrad", 1, s->tokens, s->inner, s->hidden);
-    pass(s, s->t->model.gated ? "swiglu grad" : "gelu grad", 2 * inputs + 1, s->F);
-    pass(s, "mlp bias grad", inputs, s->F);
-    product_back(s, "mlp in dgrad", "mlp in wgrad", 1, s->tokens, s->hidden, inputs * s->inner);
-}
-
-static void attention_backward(step *s)
-{
-    double batch = s->t->micro_batch * s->heads, seq = s->t->model.seq;
-    product_back(s, "projection dgrad", "projection wgrad", 1, s->tokens, s->context, s->hidden);
-    pass(s, "join heads grad", 2, s->P);
-    if (s->t->kernels == FS_FLASH) {
-        /* Five products for the forward's two; reads Q K V, output and its gradient, writes the gradients of Q K V. */
-        kernel(s, "flash attention grad", 10 * batch * seq * seq * s->head_width,
-               2 * (s->Q + s->P) * FS_ACTIVATION_BYTES);
-    } else {
-        product_back(s, "context dgrad", "context vgrad", batch, seq, seq, s->head_width);
-        pass(s, "attention dropout grad", 2.5, s->S);
-        pass(s, "softmax grad", 3, s->S);
-        if (s->t->kernels == FS_UNFUSED) {
-            pass(s, "mask grad", 2, s->S);
-            pass(s, "scale grad", 2, s->S);
-        }
-        product_back(s, "scores qgrad", "scores kgrad", batch, seq, s->head_width, seq);
-    }
-    pass(s, "split heads grad", 2, s->Q);
-    pass(s, "qkv bias grad", 1, s->Q);
-    product_back(s, "qkv dgrad", "qkv wgrad", 1, s->tokens, s->hidden, s->qkv);
-}
-
-static void layer_backward(step *s)
-{
-    double hidden_bytes = s->H * FS_ACTIVATION_BYTES;
-    residual_backward(s);
-    mlp_backward(s);
-    tp_sum(s, "mlp grad all-reduce", hidden_bytes);
-    branch_backward(s);
-    residual_backward(s);
-    attention_backward(s);
-    tp_sum(s, "attention grad all-reduce", hidden_bytes);
-    branch_backward(s);
-}
-
-static void embedding_forward(step *s)
-{
-    pass(s, "embedding", 2, s->H);
-    tp_sum(s, "embedding all-reduce", s->H * FS_ACTIVATION_BYTES);
-    pass(s, "positions", 3, s->H);
-    pass(s, "embedding dropout", 2.5, s->H);
-}
-
-/* Vocabulary-parallel: maximum, own logit and sum of exponentials are exchanged, 4 bytes a token each. Unfused works on
- * a copy in fp32: cast 3 passes, maximum 2, subtract 4, exponentials 4, their sum 2, divide 4. */
-static void loss(step *s)
-{
-    bool unfused = s->t->kernels == FS_UNFUSED;
-    pass(s, "final norm", 2, s->H);
-    product(s, "logits", 1, s->tokens, s->hidden, s->L / s->tokens);
-    pass(s, "loss maximum", unfused ? 5 : 1, s->L);
-    tp_sum(s, "loss all-reduce", 4 * s->tokens);
-    if (unfused)
-        pass(s, "loss shift", 4, s->L);
-    tp_sum(s, "loss all-reduce", 4 * s->tokens);
-    pass(s, "loss exponentials", unfused ? 6 : 2, s->L);
-    tp_sum(s, "loss all-reduce", 4 * s->tokens);
-    if (unfused)
-        pass(s, "loss quotient", 4, s->L);
-}
-
-static void loss_backward(step *s)
-{
-    pass(s, "loss grad", s->t->kernels == FS_UNFUSED ? 7 : 2, s->L); /* unfused: scale in fp32 4, cast back 3 */
-    product_back(s, "logits dgrad", "logits wgrad", 1, s->tokens, s->hidden, s->L / s->tokens);
-    tp_sum(s, "logits grad all-reduce", s->H * FS_ACTIVATION_BYTES);
-    pass(s, "final norm grad", 3, s->H);
-}
-
-static void embedding_backward(step *s)
-{
-    pass(s, "embedding dropout grad", 2.5, s->H);
-    pass(s, "positions grad", 1, s->H);
-    pass(s, "embedding grad", 2, s->H);
-    /* The lookup's gradient is dense: made of zeros, then added to that of the logits, which share the weights. */
-    pass(s, "tied weights grad", 4, s->L / s->tokens * s->hidden);
-}
-
-static void reduce_gradients(step *s, double parameters)
-{
-    if (s->t->dp > 1)
-        s->reduction =
-            all_reduce(s, "gradient all-reduce", s->dp_family, s->dp_stream, parameters * fs_training_grad_bytes(s->t));
-}
-
-static void microbatch(step *s, bool last)
+/* From the stage before (forward) or behind (backward); with scatter-gather the parts are put together over tp. */
+static uint32_t receive(step *s, bool forward)
 {
     const fs_training *t = s->t;
-    double layer = fs_training_layer_parameters(t), all = fs_training_gpu_parameters(t);
-    s->phase = FS_PHASE_FORWARD;
-    embedding_forward(s);
-    for (uint32_t i = 0; i < t->model.layers; i++)
-        layer_forward(s);
-    loss(s);
-    s->phase = FS_PHASE_BACKWARD;
-    loss_backward(s);
-    for (uint32_t i = 0; i < t->model.layers; i++) {
-        if (t->recompute) {
-            s->phase = FS_PHASE_RECOMPUTE;
-            layer_forward(s);
-            s->phase = FS_PHASE_BACKWARD;
-        }
-        layer_backward(s);
-        if (last && t->overlap_grad_reduce)
-            reduce_gradients(s, layer);
+    double bytes = boundary_bytes(t);
+    uint32_t at = message(s, FS_OP_RECV, forward ? -1 : 1, forward ? FS_TAG_FORWARD : FS_TAG_BACKWARD,
+                          s->wiring.pp_streams[forward ? 0 : 2], bytes, forward ? s->name_act : s->name_grad, FS_NONE);
+    if (!t->scatter_gather || t->sequence || t->tp == 1)
+        return at;
+    fs_op op = fs_op_default(FS_OP_COLLECTIVE);
+    op.coll = FS_ALL_GATHER;
+    op.family = s->wiring.tp;
+    op.stream = s->wiring.tp_stream;
+    op.size_bytes = bytes * t->tp;
+    op.name = s->name_gather;
+    return append(s, &op, &at, 1);
+}
+
+static void send(step *s, bool forward)
+{
+    message(s, FS_OP_SEND, forward ? 1 : -1, forward ? FS_TAG_FORWARD : FS_TAG_BACKWARD,
+            s->wiring.pp_streams[forward ? 1 : 3], boundary_bytes(s->t), forward ? s->name_act : s->name_grad, s->last);
+}
+
+static void pass(step *s, const fs_slot *slot)
+{
+    const fs_training *t = s->t;
+    uint32_t chunk = slot->chunk * t->pp + s->stage, end = t->pp * t->vpp - 1, input = FS_NONE;
+    bool forward = slot->pass == FS_PASS_FORWARD;
+    uint32_t marked = forward ? 0 : fs_training_microbatches(t) - 1;
+    const fs_task *task = find_task(s, slot->pass, slot->chunk, slot->microbatch == marked);
+    if (slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? 0 : end))
+        input = receive(s, forward);
+    replay(s, task, s->gathered + s->gather_begin[slot->chunk], input);
+    if (slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? end : 0))
+        send(s, forward);
+}
+
+/* ---- before and after -------------------------------------------------------------------------------------------- */
+
+/* Weights that the optimizer changed, over those that share it. The last op. */
+static uint32_t gather(step *s, fs_gpu_size size, bool beside, fs_phase phase, bool after_last)
+{
+    fs_op ops[3];
+    uint32_t n = fs_training_exchange(s->t, &s->wiring, size, false, ops), at = FS_NONE;
+    for (uint32_t i = 0; i < n; i++) { /* one stream: the last one is there when all are */
+        ops[i].sm_share = beside ? s->t->sm_share : 0;
+        at = named_collective(s, ops[i], "weights all-gather", phase, after_last);
     }
-    embedding_backward(s);
-    if (last)
-        reduce_gradients(s, t->overlap_grad_reduce ? all - t->model.layers * layer : all);
+    return at;
+}
+
+static uint32_t n_layers_of_stage(const fs_training *t, uint32_t stage)
+{
+    uint32_t sum = 0, first, count;
+    for (uint32_t c = 0; c < t->vpp; c++) {
+        fs_training_layers(t, c * t->pp + stage, &first, &count);
+        sum += count;
+    }
+    return sum;
+}
+
+static void gather_chunk(step *s, uint32_t c, uint32_t *n)
+{
+    const fs_training *t = s->t;
+    uint32_t first, count, chunk = c * t->pp + s->stage;
+    fs_bucket_walk walk = {0};
+    fs_training_layers(t, chunk, &first, &count);
+    fs_gpu_size rest = fs_training_chunk_size(t, chunk);
+    for (uint32_t i = first; i < first + count; i++)
+        rest.dense -= fs_training_layer_size(t, i).dense; /* embeddings: with the first bucket or the last */
+    double head = chunk == 0 ? rest.dense : 0, tail = chunk == 0 ? 0 : rest.dense;
+    for (uint32_t i = first; i < first + count; i++) {
+        fs_gpu_size size;
+        bool full = fs_bucket_add(t, &walk, i, &size), last = i + 1 == first + count;
+        if (!full && !last)
+            continue;
+        if (!full)
+            size = walk.size;
+        size.dense += head + (last ? tail : 0);
+        head = 0;
+        s->gathered[(*n)++] = gather(s, size, true, FS_PHASE_FORWARD, false);
+    }
+}
+
+static void gather_weights(step *s)
+{
+    const fs_training *t = s->t;
+    bool now = t->overlap_param_gather && (t->zero == 1 || t->zero == 2);
+    uint32_t n = 0;
+    for (uint32_t c = 0; c < t->vpp && s->status == FS_OK; c++) {
+        s->gather_begin[c] = n;
+        if (now)
+            gather_chunk(s, c, &n);
+    }
+}
+
+/* First and last stage hold the tied embedding each and sum its gradients: between two ranks an all-reduce is an
+ * exchange of all of it. */
+static uint32_t exchange_embedding(step *s)
+{
+    const fs_training *t = s->t;
+    bool first = s->stage == 0, last = s->stage + 1 == t->pp;
+    uint32_t name = FS_NONE;
+    if (!t->model.tied || t->pp == 1 || (!first && !last))
+        return FS_NONE;
+    double bytes = fs_embedding_parameters(&t->model) / t->tp * fs_training_grad_bytes(t);
+    if (s->status == FS_OK)
+        s->status = fs_work_name(s->b, "tied embedding", &name, s->err);
+    int32_t peer = first ? -1 : 1;
+    message(s, FS_OP_SEND, peer, FS_TAG_EMBEDDING, s->wiring.pp_streams[1], bytes, name, s->last);
+    return message(s, FS_OP_RECV, peer, FS_TAG_EMBEDDING, s->wiring.pp_streams[0], bytes, name, s->last);
+}
+
+static void reduce_rest(step *s, fs_gpu_size size)
+{
+    fs_op ops[3];
+    if (s->t->overlap_grad_reduce || s->t->zero >= 2)
+        return;
+    uint32_t n = fs_training_exchange(s->t, &s->wiring, size, true, ops);
+    for (uint32_t i = 0; i < n; i++)
+        s->reduced[ops[i].family == s->wiring.edp] =
+            named_collective(s, ops[i], "gradient all-reduce", FS_PHASE_BACKWARD, true);
+}
+
+/* A kernel of so many bytes, behind `deps`. */
+static void kernel(step *s, const char *name, double bytes, uint32_t *deps, uint32_t *n_deps)
+{
+    fs_op op = fs_op_default(FS_OP_COMPUTE);
+    op.stream = s->wiring.compute;
+    op.phase = FS_PHASE_OPTIMIZER;
+    op.dtype = (uint8_t)s->t->precision;
+    op.bytes = bytes;
+    if (s->status == FS_OK)
+        s->status = fs_work_name(s->b, name, &op.name, s->err);
+    s->last = append(s, &op, deps, *n_deps);
+    *n_deps = 0;
+}
+
+/* The squares of the gradients' norm, summed over one family after the other. */
+static void sum_norm(step *s, uint32_t *deps, uint32_t *n_deps)
+{
+    const fs_training *t = s->t;
+    const struct {
+        bool wanted;
+        uint32_t family;
+        uint16_t stream;
+    } sums[] = {{t->tp > 1, s->wiring.tp, s->wiring.tp_stream},
+                {t->pp > 1, s->wiring.pp, s->wiring.pp_streams[1]},
+                {t->zero > 0 && t->dp * t->cp > 1, s->wiring.dp, s->wiring.dp_stream}};
+    uint32_t before = s->last;
+    for (uint32_t i = 0; i < sizeof sums / sizeof *sums; i++) {
+        fs_op op = fs_op_default(FS_OP_COLLECTIVE);
+        if (!sums[i].wanted)
+            continue;
+        op.family = sums[i].family;
+        op.stream = sums[i].stream;
+        op.size_bytes = 4;
+        op.phase = FS_PHASE_OPTIMIZER;
+        if (s->status == FS_OK)
+            s->status = fs_work_name(s->b, "norm all-reduce", &op.name, s->err);
+        before = append(s, &op, &before, 1);
+        deps[0] = before;
+        *n_deps = 1;
+    }
 }
 
 /* Adam in mixed precision, bytes per parameter; g = bytes of a gradient. Fused: norm of the gradients g; one kernel
- * reads gradient, master weight and moments (g + 12) and writes the latter and the weight in use (14). Unfused (Apex's
- * FP16_Optimizer, 2019): gradients to fp32 (g + 4), unscale 8, norm 4, clip 8, Adam 16 read + 12 written, weights back
- * to fp16 (4 + 2). */
-static void optimizer(step *s)
+ * reads gradient, master weight and moments and writes the latter and the weight in use: g + 26 where all are fp32.
+ * Unfused (Apex's FP16_Optimizer, 2019): gradients to fp32 (g + 4), unscale 8, norm 4, clip 8, Adam 16 read + 12
+ * written, weights back to fp16 (4 + 2). */
+static void optimizer(step *s, fs_gpu_size size, uint32_t exchanged)
 {
-    double n = fs_training_gpu_parameters(s->t), g = fs_training_grad_bytes(s->t);
-    bool unfused = s->t->kernels == FS_UNFUSED;
-    s->phase = FS_PHASE_OPTIMIZER;
-    if (s->t->dp > 1)
-        s->waits[s->n_waits++] = s->reduction;
+    const fs_training *t = s->t;
+    double edp = t->model.moe.experts ? fs_training_edp(t) : 1, g = fs_training_grad_bytes(t);
+    double n = t->zero > 0 ? size.dense / ((double)t->shard * t->cp) + size.experts / edp : size.dense + size.experts;
+    double state = t->master_bytes + 2 * t->moment_bytes;
+    bool unfused = t->kernels == FS_UNFUSED;
+    uint32_t deps[4], n_deps = 0;
+    for (uint32_t i = 0; i < 2; i++)
+        if (s->reduced[i] != FS_NONE)
+            deps[n_deps++] = s->reduced[i];
+    if (exchanged != FS_NONE)
+        deps[n_deps++] = exchanged;
     if (unfused) {
-        kernel(s, "gradients to fp32", 0, (g + 4) * n);
-        kernel(s, "unscale", 0, 8 * n);
+        kernel(s, "gradients to fp32", (g + 4) * n, deps, &n_deps);
+        kernel(s, "unscale", 8 * n, deps, &n_deps);
     }
-    kernel(s, "gradient norm", 0, (unfused ? 4 : g) * n);
-    tp_sum(s, "norm all-reduce", 4);
+    kernel(s, "gradient norm", (unfused ? 4 : g) * n, deps, &n_deps);
+    sum_norm(s, deps, &n_deps);
     if (unfused)
-        kernel(s, "clip", 0, 8 * n);
-    kernel(s, "adam", 0, (unfused ? 28 : g + 26) * n);
+        kernel(s, "clip", 8 * n, deps, &n_deps);
+    kernel(s, "adam", (unfused ? 28 : g + 2 * state + FS_ACTIVATION_BYTES) * n, deps, &n_deps);
     if (unfused)
-        kernel(s, "weights to fp16", 0, 6 * n);
+        kernel(s, "weights to fp16", 6 * n, deps, &n_deps);
+    if ((t->zero == 1 || t->zero == 2) && !t->overlap_param_gather)
+        gather(s, size, false, FS_PHASE_OPTIMIZER, true);
 }
 
-static void measure(step *s)
+/* ---- programs ---------------------------------------------------------------------------------------------------- */
+
+static void emit(step *s, const fs_slots *slots)
 {
-    const fs_transformer *m = &s->t->model;
-    double tp = s->t->tp;
-    s->tokens = (double)s->t->micro_batch * m->seq;
-    s->hidden = m->hidden;
-    s->qkv = fs_transformer_qkv_width(m) / tp;
-    s->head_width = (double)m->hidden / m->heads;
-    s->heads = m->heads / tp;
-    s->context = m->hidden / tp;
-    s->inner = m->ffn / tp;
-    s->H = s->tokens * s->hidden;
-    s->Q = s->tokens * s->qkv;
-    s->P = s->tokens * s->context;
-    s->F = s->tokens * s->inner;
-    s->S = s->heads * s->tokens * m->seq;
-    s->L = s->tokens * m->vocab / tp;
+    fs_gpu_size size = fs_training_stage_size(s->t, s->stage);
+    s->last = s->reduced[0] = s->reduced[1] = FS_NONE;
+    gather_weights(s);
+    for (uint32_t i = 0; i < slots->count && s->status == FS_OK; i++)
+        pass(s, &slots->data[i]);
+    uint32_t exchanged = exchange_embedding(s);
+    reduce_rest(s, size);
+    optimizer(s, size, exchanged);
 }
 
-fs_status fs_training_emit(fs_work_builder *b, uint32_t program, const fs_training *t, uint32_t tp, uint32_t dp,
-                           fs_err *err)
+/* Ops of the passes, so that the program's arrays need not grow. */
+static uint64_t count_ops(step *s, const fs_slots *slots)
 {
-    step s = {.b = b, .t = t, .err = err, .program = program, .tp_family = tp, .dp_family = dp};
-    measure(&s);
-    s.status = fs_work_stream(b, "compute", &s.compute, err);
-    if (s.status == FS_OK && t->tp > 1)
-        s.status = fs_work_stream(b, "tp", &s.tp_stream, err);
-    if (s.status == FS_OK && t->dp > 1)
-        s.status = fs_work_stream(b, "dp", &s.dp_stream, err);
-    for (uint32_t i = fs_training_microbatches(t); i-- > 0 && s.status == FS_OK;)
-        microbatch(&s, i == 0);
-    optimizer(&s);
+    uint64_t sum = 64 + 2 * (uint64_t)n_layers_of_stage(s->t, s->stage);
+    uint32_t last = fs_training_microbatches(s->t) - 1;
+    for (uint32_t i = 0; i < slots->count && s->status == FS_OK; i++) {
+        const fs_slot *slot = &slots->data[i];
+        bool special = slot->microbatch == (slot->pass == FS_PASS_FORWARD ? 0 : last);
+        sum += 3 + find_task(s, slot->pass, slot->chunk, special)->ops.count;
+    }
+    return sum;
+}
+
+static void one_program(step *s, const char *name)
+{
+    uint32_t n_tasks = FS_PASSES * s->t->vpp * 2, n_gathers = n_layers_of_stage(s->t, s->stage);
+    fs_slots slots = {0};
+    s->tasks = fs_zalloc(n_tasks, sizeof *s->tasks);
+    s->gathered = fs_alloc(n_gathers, sizeof *s->gathered);
+    s->gather_begin = fs_zalloc((size_t)s->t->vpp + 1, sizeof *s->gather_begin);
+    if (!s->tasks || !s->gathered || !s->gather_begin)
+        s->status = fs_fail_nomem(s->err);
+    for (uint32_t i = 0; s->status == FS_OK && i < n_gathers; i++)
+        s->gathered[i] = FS_NONE;
+    if (s->status == FS_OK)
+        s->status = fs_work_program(s->b, name, &s->program, s->err);
+    if (s->status == FS_OK)
+        s->status = fs_schedule_make(s->t, s->stage, &slots, s->err);
+    uint64_t n_ops = s->status == FS_OK ? count_ops(s, &slots) : 0;
+    if (s->status == FS_OK)
+        s->status = fs_work_reserve(s->b, s->program, n_ops < UINT32_MAX ? (uint32_t)n_ops : UINT32_MAX, s->err);
+    if (s->status == FS_OK)
+        emit(s, &slots);
+    for (uint32_t i = 0; s->tasks && i < n_tasks; i++)
+        fs_free(s->tasks[i].ops.data);
+    fs_free(slots.data);
+    fs_free(s->tasks);
+    fs_free(s->gathered);
+    fs_free(s->gather_begin);
+}
+
+static void assign(step *s, uint32_t first_program, uint32_t n_positions)
+{
+    fs_digit pp = fs_training_digit(s->t, FS_DIM_PP), ep = {1, 1};
+    if (n_positions > 1)
+        ep = fs_training_expert_digit(s->t, FS_DIM_EP);
+    uint32_t n_ranks = fs_training_ranks(s->t);
+    for (uint32_t rank = 0; rank < n_ranks && s->status == FS_OK; rank++) {
+        uint32_t stage = rank / pp.stride % pp.size, position = rank / ep.stride % ep.size;
+        s->status = fs_work_assign(s->b, rank, first_program + stage * n_positions + position, s->err);
+    }
+}
+
+static void make_programs(step *s, double *share)
+{
+    const fs_training *t = s->t;
+    bool uneven = t->model.moe.experts > 0 && fs_training_shares(t, share);
+    uint32_t n_positions = uneven ? t->ep : 1, first = 0;
+    s->share = 1.0 / t->ep;
+    s->load = FS_NONE;
+    if (uneven && s->status == FS_OK)
+        s->status = fs_work_load_shares(s->b, share, t->ep, &s->load, s->err);
+    for (uint32_t i = 0; i < t->pp * n_positions && s->status == FS_OK; i++) {
+        char name[64];
+        s->stage = i / n_positions;
+        if (uneven) {
+            s->share = share[i % n_positions];
+            snprintf(name, sizeof name, "stage %u, experts %u", s->stage, i % n_positions);
+        } else {
+            snprintf(name, sizeof name, t->pp == 1 ? "step" : "stage %u", s->stage);
+        }
+        one_program(s, name);
+        first = i == 0 ? s->program : first;
+    }
+    assign(s, first, n_positions);
+}
+
+fs_status fs_training_emit(fs_work_builder *b, const fs_training *t, fs_err *err)
+{
+    step s = {.b = b, .t = t, .err = err};
+    double *share = fs_alloc(t->ep, sizeof *share);
+    s.status = share ? FS_OK : fs_fail_nomem(err);
+    s.wiring = (fs_wiring){.tp = FS_NONE,
+                           .cp = FS_NONE,
+                           .dp = FS_NONE,
+                           .pp = FS_NONE,
+                           .ep = FS_NONE,
+                           .etp = FS_NONE,
+                           .edp = FS_NONE,
+                           .shard = FS_NONE,
+                           .replica = FS_NONE};
+    make_families(&s);
+    make_streams(&s);
+    if (t->pp > 1 && s.status == FS_OK)
+        s.status = fs_work_name(b, "activations", &s.name_act, err);
+    if (t->pp > 1 && s.status == FS_OK)
+        s.status = fs_work_name(b, "activation gradients", &s.name_grad, err);
+    if (t->pp > 1 && s.status == FS_OK)
+        s.status = fs_work_name(b, "activations all-gather", &s.name_gather, err);
+    if (s.status == FS_OK)
+        make_programs(&s, share);
+    fs_free(share);
     return s.status;
 }

@@ -1,121 +1,181 @@
 /* transformer.c - see transformer.h. Closed forms, in doubles: counts go far beyond 2^32, and are exact below 2^53.
  *
  * FLOPs: D. Narayanan et al., "Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM", SC
- * 2021, appendix. Activations: V. Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models",
- * MLSys 2023 (arXiv 2205.05198), section 4. Both are widened to any ffn, gating and grouped-query attention, and give
- * the papers' expressions for ffn = 4 hidden, kv_heads = heads. */
+ * 2021, appendix, widened to any ffn, gating, grouped-query and latent attention, and experts (those that a token
+ * visits). They give the paper's expressions for ffn = 4 hidden, kv_heads = heads. */
 #include "work/transformer.h"
 
-/* fp32 master weight, first and second moment of Adam (Rajbhandari et al., "ZeRO", SC 2020, section 3.1). */
-enum { ADAM_BYTES = 12 };
-
-double fs_training_grad_bytes(const fs_training *t)
+fs_transformer fs_transformer_default(uint32_t layers, uint32_t hidden, uint32_t heads, uint32_t vocab, uint32_t seq)
 {
-    return t->grad_dtype == FS_FP32 ? 4 : 2;
+    return (fs_transformer){.layers = layers,
+                            .hidden = hidden,
+                            .heads = heads,
+                            .kv_heads = heads,
+                            .head_dim = heads ? hidden / heads : 0,
+                            .ffn = 4 * hidden,
+                            .vocab = vocab,
+                            .seq = seq,
+                            .tied = true,
+                            .bias = true,
+                            .norm_bias = true,
+                            .learned_positions = true,
+                            .dropout = true,
+                            .moe = {.every = 1}};
 }
 
-uint32_t fs_training_microbatches(const fs_training *t)
+bool fs_layer_has_experts(const fs_transformer *m, uint32_t layer)
 {
-    return (uint32_t)(t->global_batch / ((uint64_t)t->micro_batch * t->dp));
+    return m->moe.experts > 0 && layer >= m->moe.first && layer % m->moe.every == 0;
 }
 
-static double kv_width(const fs_transformer *m)
+uint32_t fs_layers_with_experts(const fs_transformer *m, uint32_t first, uint32_t count)
 {
-    return (double)m->hidden / m->heads * m->kv_heads;
+    uint32_t n = 0;
+    for (uint32_t i = first; i < first + count; i++)
+        n += fs_layer_has_experts(m, i);
+    return n;
+}
+
+uint32_t fs_moe_inputs(const fs_transformer *m)
+{
+    return m->gated ? 2 : 1;
+}
+
+double fs_transformer_query_width(const fs_transformer *m)
+{
+    return (double)m->heads * (m->mla.kv_rank ? m->mla.nope + m->mla.rope : m->head_dim);
+}
+
+double fs_transformer_value_width(const fs_transformer *m)
+{
+    return (double)m->heads * (m->mla.kv_rank ? m->mla.v : m->head_dim);
 }
 
 double fs_transformer_qkv_width(const fs_transformer *m)
 {
-    return m->hidden + 2 * kv_width(m);
+    if (m->mla.kv_rank)
+        return 2 * fs_transformer_query_width(m) + fs_transformer_value_width(m); /* as the core sees them */
+    return fs_transformer_query_width(m) + 2.0 * m->kv_heads * m->head_dim;
+}
+
+double fs_transformer_mlp_weights(const fs_transformer *m, double ffn)
+{
+    return m->hidden * ffn * (fs_moe_inputs(m) + 1);
 }
 
 /* ---- parameters ------------------------------------------------------------------------------------------------- */
 
-/* One layer split over tp GPUs: matrices and the biases of their columns are; what acts on whole vectors is not. */
-static double layer_parameters(const fs_transformer *m, double tp)
+/* Matrices and the biases of their columns are split; what acts on whole vectors is not. The latent's down-projections
+ * feed all heads: each GPU has them whole. */
+static fs_layer_size attention_parameters(const fs_transformer *m)
 {
-    double h = m->hidden, qkv = fs_transformer_qkv_width(m), inputs = m->gated ? 2 : 1;
-    double split = (h + 1) * qkv + h * h + (h + 1) * m->ffn * inputs + (double)m->ffn * h;
-    double whole = h + h + 4 * h; /* biases of the projection and of the MLP's output; two layer norms */
-    return split / tp + whole;
+    double h = m->hidden, q = fs_transformer_query_width(m), v = fs_transformer_value_width(m);
+    double bias = m->bias ? 1 : 0;
+    const fs_mla *a = &m->mla;
+    if (a->kv_rank == 0)
+        return (fs_layer_size){.split = (h + bias) * fs_transformer_qkv_width(m) + v * h, .whole = bias * h};
+    double down = h * (a->kv_rank + a->rope) + a->kv_rank + (a->q_rank ? h * a->q_rank + a->q_rank : 0);
+    double up = (a->q_rank ? a->q_rank : h) * q + (double)a->kv_rank * m->heads * (a->nope + a->v);
+    return (fs_layer_size){.split = up + v * h, .whole = down + bias * h};
 }
 
-static double outer_parameters(const fs_transformer *m, double tp)
+static fs_layer_size mlp_parameters(const fs_transformer *m, double ffn)
 {
-    return (double)m->vocab * m->hidden / tp + (double)m->seq * m->hidden + 2.0 * m->hidden;
+    double bias = m->bias ? 1 : 0;
+    return (fs_layer_size){.split = fs_transformer_mlp_weights(m, ffn) + bias * ffn * fs_moe_inputs(m),
+                           .whole = bias * m->hidden};
+}
+
+double fs_norm_parameters(const fs_transformer *m)
+{
+    return (m->norm_bias ? 2.0 : 1.0) * m->hidden;
+}
+
+fs_layer_size fs_layer_parameters(const fs_transformer *m, uint32_t layer)
+{
+    fs_layer_size size = attention_parameters(m);
+    size.whole += 2 * fs_norm_parameters(m);
+    bool experts = fs_layer_has_experts(m, layer);
+    if (!experts || m->moe.shared_ffn > 0) {
+        fs_layer_size mlp = mlp_parameters(m, experts ? m->moe.shared_ffn : m->ffn);
+        size.split += mlp.split;
+        size.whole += mlp.whole;
+    }
+    if (experts) {
+        fs_layer_size one = mlp_parameters(m, m->moe.ffn);
+        size.experts = m->moe.experts * (one.split + one.whole);
+        size.whole += (double)m->hidden * m->moe.experts; /* the router */
+    }
+    return size;
+}
+
+double fs_embedding_parameters(const fs_transformer *m)
+{
+    return (double)m->vocab * m->hidden;
+}
+
+double fs_position_parameters(const fs_transformer *m)
+{
+    return m->learned_positions ? (double)m->seq * m->hidden : 0;
+}
+
+static double outer_parameters(const fs_transformer *m)
+{
+    return fs_embedding_parameters(m) * (m->tied ? 1 : 2) + fs_position_parameters(m) + fs_norm_parameters(m);
 }
 
 double fs_transformer_parameters(const fs_transformer *m)
 {
-    return m->layers * layer_parameters(m, 1) + outer_parameters(m, 1);
+    double sum = 0;
+    for (uint32_t i = 0; i < m->layers; i++) {
+        fs_layer_size size = fs_layer_parameters(m, i);
+        sum += size.split + size.whole + size.experts;
+    }
+    return sum + outer_parameters(m);
 }
 
-double fs_training_layer_parameters(const fs_training *t)
+double fs_transformer_active_parameters(const fs_transformer *m)
 {
-    return layer_parameters(&t->model, t->tp);
-}
-
-double fs_training_gpu_parameters(const fs_training *t)
-{
-    return t->model.layers * layer_parameters(&t->model, t->tp) + outer_parameters(&t->model, t->tp);
+    double sum = 0;
+    for (uint32_t i = 0; i < m->layers; i++) {
+        fs_layer_size size = fs_layer_parameters(m, i);
+        sum += size.split + size.whole;
+        if (size.experts > 0)
+            sum += size.experts / m->moe.experts * m->moe.top_k;
+    }
+    return sum + outer_parameters(m);
 }
 
 /* ---- FLOPs ------------------------------------------------------------------------------------------------------ */
 
-/* The two batched products of attention, per sample and layer. Causality is not exploited. */
-static double attention_flops(const fs_transformer *m)
+static double attention_weights(const fs_transformer *m)
 {
-    return 4.0 * m->seq * m->seq * m->hidden;
+    double h = m->hidden, out = fs_transformer_value_width(m) * h;
+    const fs_mla *a = &m->mla;
+    if (a->kv_rank == 0)
+        return h * fs_transformer_qkv_width(m) + out;
+    double query = a->q_rank ? a->q_rank * (h + fs_transformer_query_width(m)) : h * fs_transformer_query_width(m);
+    return query + h * (a->kv_rank + a->rope) + (double)a->kv_rank * m->heads * (a->nope + a->v) + out;
 }
 
-static double layer_flops(const fs_transformer *m)
+double fs_layer_weight_flops(const fs_transformer *m, uint32_t layer)
 {
-    double h = m->hidden, weights = h * fs_transformer_qkv_width(m) + h * h + h * m->ffn * (m->gated ? 3 : 2);
-    return 2.0 * m->seq * weights + attention_flops(m);
+    double weights = attention_weights(m);
+    if (fs_layer_has_experts(m, layer))
+        weights += fs_transformer_mlp_weights(m, (double)m->moe.top_k * m->moe.ffn + m->moe.shared_ffn) +
+                   (double)m->hidden * m->moe.experts;
+    else
+        weights += fs_transformer_mlp_weights(m, m->ffn);
+    return 2.0 * m->seq * weights;
 }
 
-static double logits_flops(const fs_transformer *m)
+double fs_scores_flops(const fs_transformer *m, bool causal)
+{
+    double all = 2.0 * m->seq * m->seq * (fs_transformer_query_width(m) + fs_transformer_value_width(m));
+    return causal ? all / 2 : all;
+}
+
+double fs_logits_flops(const fs_transformer *m)
 {
     return 2.0 * m->seq * m->hidden * m->vocab;
-}
-
-double fs_training_model_flops(const fs_training *t)
-{
-    return 3 * t->global_batch * (t->model.layers * layer_flops(&t->model) + logits_flops(&t->model));
-}
-
-double fs_training_hardware_flops(const fs_training *t)
-{
-    double again = t->recompute ? t->model.layers * layer_flops(&t->model) : 0;
-    /* The backward pass of flash attention forms the scores once more: 5 products for 4 (Dao et al. 2022). */
-    double scores = t->kernels == FS_FLASH ? t->model.layers * attention_flops(&t->model) / 2 : 0;
-    return fs_training_model_flops(t) + t->global_batch * (again + scores);
-}
-
-/* ---- memory ----------------------------------------------------------------------------------------------------- */
-
-/* What the backward pass of one layer needs, one microbatch: s b h (10 + 24/t + 5 a s / (h t)) in the paper. */
-static double layer_activations(const fs_training *t)
-{
-    const fs_transformer *m = &t->model;
-    double tokens = (double)t->micro_batch * m->seq, h = m->hidden, tp = t->tp;
-    double whole = 10 * h; /* inputs of norms, attention and MLP at 2 B, two dropout masks at 1 B */
-    double split = 2 * (fs_transformer_qkv_width(m) + h) + (m->gated ? 6 : 4) * (double)m->ffn;
-    double scores = t->kernels == FS_FLASH ? 0 : 5.0 * m->heads * m->seq; /* softmax in and out, dropout mask */
-    return tokens * (whole + (split + scores) / tp);
-}
-
-fs_memory fs_training_memory(const fs_training *t)
-{
-    const fs_transformer *m = &t->model;
-    double n = fs_training_gpu_parameters(t), tokens = (double)t->micro_batch * m->seq;
-    double layers = t->recompute
-                        ? 2 * tokens * m->hidden * m->layers + layer_activations(t) /* inputs, and one layer at work */
-                        : m->layers * layer_activations(t);
-    /* Dropout mask of the embedding, final norm, output layer, and logits in fp32. */
-    double ends = tokens * (m->hidden + 4.0 * m->hidden + 4.0 * m->vocab / t->tp);
-    return (fs_memory){.weights = FS_ACTIVATION_BYTES * n,
-                       .gradients = fs_training_grad_bytes(t) * n,
-                       .optimizer = ADAM_BYTES * n,
-                       .activations = layers + ends};
 }

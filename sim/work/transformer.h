@@ -1,48 +1,70 @@
-/* transformer.h - sizes of a dense transformer and of its training: parameters, FLOPs, bytes.
+/* transformer.h - a transformer language model: its sizes, parameters and FLOPs.
  *
- * GPT-like: learned positions, two layer norms and biases, input and output embedding tied. `gated` makes the MLP
- * one of two input matrices (SwiGLU); kv_heads < heads is grouped-query attention. */
+ * The default is GPT-like: learned positions, two layer norms and biases, dropout, input and output embedding tied.
+ * `gated` makes the MLP one of two input matrices (SwiGLU); kv_heads < heads is grouped-query attention; `mla` is
+ * multi-head latent attention (DeepSeek-V2, arXiv 2405.04434); `moe` replaces MLPs by experts. */
 #ifndef FS_TRANSFORMER_H
 #define FS_TRANSFORMER_H
 
 #include "work/work.h"
 
+/* Keys and values come from kv_rank numbers a token, queries from q_rank (0: from the hidden state); a head's query and
+ * key have `nope` + `rope` numbers, its value `v`. kv_rank = 0: no latent attention. */
+typedef struct fs_mla {
+    uint32_t q_rank, kv_rank, nope, rope, v;
+} fs_mla;
+
+typedef struct fs_moe {
+    uint32_t experts;         /* 0: a dense model */
+    uint32_t top_k, ffn;      /* experts that a token visits; width of one */
+    uint32_t shared_ffn;      /* width of the experts that every token visits, together; 0: none */
+    uint32_t every, first;    /* layer i has experts where i >= first and i is a multiple of every */
+    double capacity;          /* tokens that an expert takes, over its even share; 0: all that come (dropless) */
+    const double *popularity; /* (experts) how much each is chosen, sum 1; NULL: all alike */
+} fs_moe;
+
 typedef struct fs_transformer {
-    uint32_t layers, hidden, heads, kv_heads, ffn, vocab, seq;
-    bool gated;
+    uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab, seq;
+    bool gated;             /* SwiGLU and its like */
+    bool tied;              /* input and output embedding share their weights */
+    bool bias;              /* of matrices */
+    bool norm_bias;         /* layer norm; false: RMS norm */
+    bool learned_positions; /* a vector for each position; false: rotary, or none */
+    bool rotary;
+    bool dropout;
+    bool causal; /* count only the half of the scores that the mask leaves, where a kernel can */
+    fs_mla mla;
+    fs_moe moe;
 } fs_transformer;
 
-/* Which kernels the framework of the day has (docs/MODEL.md, Training step). */
-typedef enum fs_kernels { FS_UNFUSED, FS_FUSED, FS_FLASH, FS_KERNELS } fs_kernels;
+/* Every other field 0, GPT-like: head_dim hidden / heads, kv_heads = heads, ffn 4 hidden, tied, biases, dropout. */
+fs_transformer fs_transformer_default(uint32_t layers, uint32_t hidden, uint32_t heads, uint32_t vocab, uint32_t seq);
 
-typedef struct fs_training {
-    fs_transformer model;
-    uint32_t tp, dp;
-    uint32_t global_batch, micro_batch; /* samples; micro_batch per data-parallel replica */
-    fs_dtype precision;                 /* of weights and activations: 2 bytes (fp16, bf16) */
-    fs_dtype grad_dtype;                /* of gradients, accumulated and reduced */
-    fs_kernels kernels;
-    bool recompute;           /* each layer's forward again before its backward */
-    bool overlap_grad_reduce; /* a layer's gradients are reduced as soon as they are there */
-} fs_training;
+bool fs_layer_has_experts(const fs_transformer *m, uint32_t layer);
+uint32_t fs_layers_with_experts(const fs_transformer *m, uint32_t first, uint32_t count);
 
-enum { FS_ACTIVATION_BYTES = 2 }; /* fp16, bf16: also the bytes of a weight in use */
+double fs_transformer_qkv_width(const fs_transformer *m);   /* columns of Q, K and V together */
+double fs_transformer_query_width(const fs_transformer *m); /* of Q, all heads */
+double fs_transformer_value_width(const fs_transformer *m); /* of V and of the attention's output, all query heads */
+double fs_transformer_mlp_weights(const fs_transformer *m, double ffn); /* matrices only */
+uint32_t fs_moe_inputs(const fs_transformer *m);                        /* 2 where gated, else 1 */
 
-double fs_training_grad_bytes(const fs_training *t); /* of one gradient */
-uint32_t fs_training_microbatches(const fs_training *t);
-double fs_transformer_qkv_width(const fs_transformer *m); /* columns of Q, K and V together */
+/* Parameters of one layer: `split` is shared out by tensor parallelism, `whole` is on each of its GPUs; experts are
+ * counted apart, all of them. */
+typedef struct fs_layer_size {
+    double split, whole, experts;
+} fs_layer_size;
+fs_layer_size fs_layer_parameters(const fs_transformer *m, uint32_t layer);
+double fs_embedding_parameters(const fs_transformer *m); /* one vocab x hidden matrix: split */
+double fs_position_parameters(const fs_transformer *m);
+double fs_norm_parameters(const fs_transformer *m);
 
-/* Parameters: the whole model's; one layer's and all on one GPU under tensor parallelism. */
 double fs_transformer_parameters(const fs_transformer *m);
-double fs_training_layer_parameters(const fs_training *t);
-double fs_training_gpu_parameters(const fs_training *t);
+double fs_transformer_active_parameters(const fs_transformer *m); /* that one token uses */
 
-/* FLOPs of a step over all GPUs. Model: 3 x forward (Narayanan et al. 2021, eq. 3 without its recomputation);
- * hardware: what the kernels execute. */
-double fs_training_model_flops(const fs_training *t);
-double fs_training_hardware_flops(const fs_training *t);
-
-/* Bytes on each GPU (Korthikanti et al. 2022 for the activations). */
-fs_memory fs_training_memory(const fs_training *t);
+/* FLOPs of a forward pass of one sequence. `scores` is attention's part that is not weights. */
+double fs_layer_weight_flops(const fs_transformer *m, uint32_t layer);
+double fs_scores_flops(const fs_transformer *m, bool causal);
+double fs_logits_flops(const fs_transformer *m);
 
 #endif

@@ -1,0 +1,364 @@
+/* layer_kernels.c - see layer_kernels.h: the kernels of a layer, in the order in which Megatron-LM launches them.
+ *
+ * Matrix products count their FLOPs and the bytes of three matrices, anything else the bytes it reads and writes,
+ * since it is bound by memory. A "pass" is one reading or writing of a tensor. `unfused` counts what PyTorch ran
+ * in Megatron-LM's first release (2019): bias, scale, mask, softmax, dropout and residual were kernels of their own,
+ * and only GELU and the layer norm were fused; `fused` has the later fused kernels (bias + GELU, scale + mask +
+ * softmax, bias + dropout + residual); `flash` never writes attention scores (Dao et al. 2022). Casts to fp8 and fp4 are
+ * taken as fused into the kernels before (Transformer Engine). */
+#include "work/layer_kernels.h"
+
+static double dtype_bytes(fs_dtype dtype)
+{
+    switch (dtype) {
+    case FS_FP64: return 8;
+    case FS_FP32:
+    case FS_TF32: return 4;
+    case FS_FP8:
+    case FS_INT8: return 1;
+    case FS_FP4: return 0.5;
+    case FS_FP16:
+    case FS_BF16:
+    case FS_DTYPES: break;
+    }
+    return 2;
+}
+
+static double pick(bool condition, double yes, double no)
+{
+    return condition ? yes : no;
+}
+
+void fs_kernels_init(fs_kernel_writer *w, fs_work_builder *b, const fs_training *t, double share, fs_err *err)
+{
+    const fs_transformer *m = &t->model;
+    double tp = t->tp;
+    *w = (fs_kernel_writer){.b = b, .t = t, .err = err};
+    w->tokens = (double)t->micro_batch * m->seq / t->cp;
+    w->local = w->tokens / (t->sequence ? tp : 1);
+    w->hidden = m->hidden;
+    w->qkv = fs_transformer_qkv_width(m) / tp;
+    w->query = fs_transformer_query_width(m) / tp;
+    w->value = fs_transformer_value_width(m) / tp;
+    w->heads = m->heads / tp;
+    w->H = w->tokens * w->hidden;
+    w->N = w->local * w->hidden;
+    w->Q = w->tokens * w->qkv;
+    w->P = w->tokens * w->value;
+    w->S = w->heads * w->tokens * m->seq;
+    w->L = w->tokens * m->vocab / tp;
+    if (m->moe.experts > 0) {
+        w->routed = fs_training_routed(t);
+        w->arrived = w->routed * t->etp * t->ep * share;
+    }
+}
+
+void fs_kernels_free(fs_kernel_writer *w)
+{
+    fs_free(w->list.data);
+    fs_free(w->later.data);
+}
+
+void fs_kernels_resume(fs_kernel_writer *w)
+{
+    for (uint32_t i = 0; i < w->later.count && w->status == FS_OK; i++)
+        if (FS_PUSH(&w->list, w->later.data[i]) == NULL)
+            w->status = fs_fail_nomem(w->err);
+    w->later.count = 0;
+}
+
+/* ---- one kernel -------------------------------------------------------------------------------------------------- */
+
+static void kernel(fs_kernel_writer *w, const char *name, double flops, double bytes, fs_dtype dtype, bool wgrad)
+{
+    if (w->status != FS_OK || (w->wgrad == FS_WGRAD_ONLY && !wgrad) || (w->wgrad == FS_WGRAD_SKIP && wgrad))
+        return;
+    fs_kernel k = {.flops = flops, .bytes = bytes, .count = 1, .dtype = (uint8_t)dtype};
+    w->status = fs_work_name(w->b, name, &k.name, w->err);
+    bool kept = w->status == FS_OK &&
+                (wgrad && w->wgrad == FS_WGRAD_LATER ? FS_PUSH(&w->later, k) != NULL : FS_PUSH(&w->list, k) != NULL);
+    if (w->status == FS_OK && !kept)
+        w->status = fs_fail_nomem(w->err);
+}
+
+void fs_kernel_bytes(fs_kernel_writer *w, const char *name, double bytes)
+{
+    kernel(w, name, 0, bytes, w->t->precision, false);
+}
+
+void fs_kernel_pass(fs_kernel_writer *w, const char *name, double passes, double elements)
+{
+    fs_kernel_bytes(w, name, passes * elements * FS_ACTIVATION_BYTES);
+}
+
+/* (rows x inner) times (inner x columns), `batch` of them. */
+static void multiply(fs_kernel_writer *w, const char *name, fs_dtype dtype, bool wgrad, double batch, double rows,
+                     double inner, double columns)
+{
+    double in = (rows * inner + inner * columns) * dtype_bytes(dtype), out = rows * columns * FS_ACTIVATION_BYTES;
+    kernel(w, name, 2 * batch * rows * inner * columns, batch * (in + out), dtype, wgrad);
+}
+
+static void product(fs_kernel_writer *w, const char *name, fs_dtype dtype, double rows, double inner, double columns)
+{
+    multiply(w, name, dtype, false, 1, rows, inner, columns);
+}
+
+/* Gradients of a product: one for its input, one for its weights, each of the product's size. */
+static void product_grad(fs_kernel_writer *w, const char *input, const char *weights, fs_dtype dtype, double batch,
+                         double rows, double inner, double columns)
+{
+    multiply(w, input, dtype, false, batch, rows, columns, inner);
+    multiply(w, weights, dtype, true, batch, inner, rows, columns);
+}
+
+/* ---- norms and residuals ----------------------------------------------------------------------------------------- */
+
+void fs_kernels_norm(fs_kernel_writer *w)
+{
+    fs_kernel_pass(w, "norm", 2, w->N);
+}
+
+void fs_kernels_residual(fs_kernel_writer *w)
+{
+    const fs_transformer *m = &w->t->model;
+    if (w->t->kernels != FS_UNFUSED) { /* read both, write the sum, and a mask of one byte */
+        fs_kernel_pass(w, m->dropout ? "bias dropout residual" : "residual", m->dropout ? 3.5 : 3, w->N);
+        return;
+    }
+    if (m->bias)
+        fs_kernel_pass(w, "bias", 2, w->N);
+    if (m->dropout)
+        fs_kernel_pass(w, "dropout", 2.5, w->N);
+    fs_kernel_pass(w, "residual", 3, w->N);
+}
+
+/* The residual's gradient is the sum's own, and is added where the branch began. */
+void fs_kernels_residual_grad(fs_kernel_writer *w)
+{
+    if (w->t->model.dropout)
+        fs_kernel_pass(w, "dropout grad", 2.5, w->N);
+    if (w->t->model.bias)
+        fs_kernel_pass(w, "bias grad", 1, w->N);
+}
+
+void fs_kernels_branch_grad(fs_kernel_writer *w)
+{
+    fs_kernel_pass(w, "norm grad", 3, w->N);
+    fs_kernel_pass(w, "residual grad", 3, w->N);
+}
+
+/* ---- attention --------------------------------------------------------------------------------------------------- */
+
+/* Queries, keys and values by way of their latents; the down-projections run whole on every GPU. */
+static void latent_qkv(fs_kernel_writer *w)
+{
+    const fs_mla *a = &w->t->model.mla;
+    fs_dtype dtype = w->t->gemm;
+    double up = w->heads * (a->nope + a->v);
+    if (a->q_rank) {
+        product(w, "query down", dtype, w->tokens, w->hidden, a->q_rank);
+        fs_kernel_pass(w, "latent norm", 2, w->tokens * a->q_rank);
+    }
+    product(w, "query up", dtype, w->tokens, a->q_rank ? a->q_rank : w->hidden, w->query);
+    product(w, "latent down", dtype, w->tokens, w->hidden, a->kv_rank + a->rope);
+    fs_kernel_pass(w, "latent norm", 2, w->tokens * a->kv_rank);
+    product(w, "latent up", dtype, w->tokens, a->kv_rank, up);
+}
+
+void fs_kernels_qkv(fs_kernel_writer *w)
+{
+    const fs_transformer *m = &w->t->model;
+    if (m->mla.kv_rank)
+        latent_qkv(w);
+    else
+        product(w, "qkv", w->t->gemm, w->tokens, w->hidden, w->qkv);
+    if (w->t->kernels == FS_UNFUSED && m->bias)
+        fs_kernel_pass(w, "qkv bias", 2, w->Q);
+    fs_kernel_pass(w, "split heads", 2, w->Q);
+    if (m->rotary)
+        fs_kernel_pass(w, "rotary", 2, w->Q - w->P);
+}
+
+void fs_kernels_core(fs_kernel_writer *w, uint32_t blocks)
+{
+    const fs_transformer *m = &w->t->model;
+    double batch = w->t->micro_batch * w->heads, rows = w->tokens / w->t->micro_batch, keys = (double)m->seq / blocks;
+    double scores = w->S / blocks, query = w->query / w->heads, value = w->value / w->heads;
+    fs_dtype dtype = w->t->attention;
+    if (w->t->kernels == FS_FLASH) {
+        kernel(w, "flash attention", 2 * batch * rows * keys * (query + value) * pick(m->causal, 0.5, 1),
+               (w->Q + w->P) * FS_ACTIVATION_BYTES, dtype, false);
+        return;
+    }
+    multiply(w, "scores", dtype, false, batch, rows, query, keys);
+    if (w->t->kernels == FS_UNFUSED) {
+        fs_kernel_pass(w, "scale", 2, scores);
+        fs_kernel_pass(w, "mask", 4, scores); /* times the mask, minus 10000 where it hides */
+    }
+    fs_kernel_pass(w, "softmax", 2, scores);
+    if (m->dropout)
+        fs_kernel_pass(w, "attention dropout", 2.5, scores);
+    multiply(w, "context", dtype, false, batch, rows, keys, value);
+}
+
+void fs_kernels_projection(fs_kernel_writer *w)
+{
+    fs_kernel_pass(w, "join heads", 2, w->P);
+    product(w, "projection", w->t->gemm, w->tokens, w->value, w->hidden);
+}
+
+void fs_kernels_projection_grad(fs_kernel_writer *w)
+{
+    product_grad(w, "projection dgrad", "projection wgrad", w->t->gemm, 1, w->tokens, w->value, w->hidden);
+    fs_kernel_pass(w, "join heads grad", 2, w->P);
+}
+
+/* The scores' "weights" are activations: both gradients are needed at once. */
+static void scores_grad(fs_kernel_writer *w, const char *left, const char *right, double batch, double rows,
+                        double inner, double columns)
+{
+    multiply(w, left, w->t->attention, false, batch, rows, columns, inner);
+    multiply(w, right, w->t->attention, false, batch, inner, rows, columns);
+}
+
+void fs_kernels_core_grad(fs_kernel_writer *w, uint32_t blocks)
+{
+    const fs_transformer *m = &w->t->model;
+    double batch = w->t->micro_batch * w->heads, rows = w->tokens / w->t->micro_batch, keys = (double)m->seq / blocks;
+    double scores = w->S / blocks, query = w->query / w->heads, value = w->value / w->heads;
+    if (w->t->kernels == FS_FLASH) {
+        /* Five products for the forward's two; reads Q K V, output and its gradient, writes the gradients of Q K V. */
+        kernel(w, "flash attention grad", 2 * batch * rows * keys * (3 * query + 2 * value) * pick(m->causal, 0.5, 1),
+               2 * (w->Q + w->P) * FS_ACTIVATION_BYTES, w->t->attention, false);
+        return;
+    }
+    scores_grad(w, "context dgrad", "context vgrad", batch, rows, keys, value);
+    if (m->dropout)
+        fs_kernel_pass(w, "attention dropout grad", 2.5, scores);
+    fs_kernel_pass(w, "softmax grad", 3, scores);
+    if (w->t->kernels == FS_UNFUSED) {
+        fs_kernel_pass(w, "mask grad", 2, scores);
+        fs_kernel_pass(w, "scale grad", 2, scores);
+    }
+    scores_grad(w, "scores qgrad", "scores kgrad", batch, rows, query, keys);
+}
+
+static void latent_grad(fs_kernel_writer *w)
+{
+    const fs_mla *a = &w->t->model.mla;
+    fs_dtype dtype = w->t->gemm;
+    double up = w->heads * (a->nope + a->v);
+    product_grad(w, "latent up dgrad", "latent up wgrad", dtype, 1, w->tokens, a->kv_rank, up);
+    fs_kernel_pass(w, "latent norm grad", 3, w->tokens * a->kv_rank);
+    product_grad(w, "latent down dgrad", "latent down wgrad", dtype, 1, w->tokens, w->hidden, a->kv_rank + a->rope);
+    product_grad(w, "query up dgrad", "query up wgrad", dtype, 1, w->tokens, a->q_rank ? a->q_rank : w->hidden,
+                 w->query);
+    if (a->q_rank) {
+        fs_kernel_pass(w, "latent norm grad", 3, w->tokens * a->q_rank);
+        product_grad(w, "query down dgrad", "query down wgrad", dtype, 1, w->tokens, w->hidden, a->q_rank);
+    }
+}
+
+void fs_kernels_qkv_grad(fs_kernel_writer *w)
+{
+    const fs_transformer *m = &w->t->model;
+    if (m->rotary)
+        fs_kernel_pass(w, "rotary grad", 2, w->Q - w->P);
+    fs_kernel_pass(w, "split heads grad", 2, w->Q);
+    if (m->bias)
+        fs_kernel_pass(w, "qkv bias grad", 1, w->Q);
+    if (m->mla.kv_rank)
+        latent_grad(w);
+    else
+        product_grad(w, "qkv dgrad", "qkv wgrad", w->t->gemm, 1, w->tokens, w->hidden, w->qkv);
+}
+
+/* ---- MLP --------------------------------------------------------------------------------------------------------- */
+
+void fs_kernels_mlp_in(fs_kernel_writer *w, double columns)
+{
+    const fs_transformer *m = &w->t->model;
+    double inputs = fs_moe_inputs(m), inner = w->tokens * columns;
+    product(w, "mlp in", w->t->gemm, w->tokens, w->hidden, inputs * columns);
+    if (w->t->kernels == FS_UNFUSED && m->bias)
+        fs_kernel_pass(w, "mlp bias", 2 * inputs, inner);
+    fs_kernel_pass(w, m->gated ? "swiglu" : "gelu", inputs + 1, inner);
+}
+
+void fs_kernels_mlp_out(fs_kernel_writer *w, double columns)
+{
+    product(w, "mlp out", w->t->gemm, w->tokens, columns, w->hidden);
+}
+
+void fs_kernels_mlp_grad(fs_kernel_writer *w, double columns)
+{
+    const fs_transformer *m = &w->t->model;
+    double inputs = fs_moe_inputs(m), inner = w->tokens * columns;
+    product_grad(w, "mlp out dgrad", "mlp out wgrad", w->t->gemm, 1, w->tokens, columns, w->hidden);
+    fs_kernel_pass(w, m->gated ? "swiglu grad" : "gelu grad", 2 * inputs + 1, inner);
+    if (m->bias)
+        fs_kernel_pass(w, "mlp bias grad", inputs, inner);
+    product_grad(w, "mlp in dgrad", "mlp in wgrad", w->t->gemm, 1, w->tokens, w->hidden, inputs * columns);
+}
+
+/* ---- experts ----------------------------------------------------------------------------------------------------- */
+
+/* Each token is looked at by the router, in fp32 as is the custom, and copied once for each expert that it visits. */
+void fs_kernels_route(fs_kernel_writer *w)
+{
+    double experts = w->t->model.moe.experts;
+    product(w, "router", w->t->precision, w->local, w->hidden, experts);
+    fs_kernel_bytes(w, "top k", 3 * 4 * w->local * experts);
+    fs_kernel_bytes(w, "permute", w->N * FS_ACTIVATION_BYTES + w->routed * w->hidden * w->t->dispatch_bytes);
+}
+
+/* All experts of this GPU in one grouped product each way. */
+void fs_kernels_experts(fs_kernel_writer *w)
+{
+    const fs_transformer *m = &w->t->model;
+    double local = m->moe.experts / w->t->ep, columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
+    multiply(w, "experts in", w->t->experts, false, local, w->arrived / local, w->hidden, inputs * columns);
+    fs_kernel_pass(w, m->gated ? "experts swiglu" : "experts gelu", inputs + 1, w->arrived * columns);
+    multiply(w, "experts out", w->t->experts, false, local, w->arrived / local, columns, w->hidden);
+}
+
+void fs_kernels_unroute(fs_kernel_writer *w)
+{
+    fs_kernel_bytes(w, "unpermute", w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
+}
+
+void fs_kernels_unroute_grad(fs_kernel_writer *w)
+{
+    fs_kernel_bytes(w, "unpermute grad", w->N * FS_ACTIVATION_BYTES + 2 * w->routed * w->hidden * w->t->combine_bytes);
+}
+
+void fs_kernels_experts_grad(fs_kernel_writer *w)
+{
+    const fs_transformer *m = &w->t->model;
+    double local = m->moe.experts / w->t->ep, columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
+    double rows = w->arrived / local;
+    product_grad(w, "experts out dgrad", "experts out wgrad", w->t->experts, local, rows, columns, w->hidden);
+    fs_kernel_pass(w, m->gated ? "experts swiglu grad" : "experts gelu grad", 2 * inputs + 1, w->arrived * columns);
+    product_grad(w, "experts in dgrad", "experts in wgrad", w->t->experts, local, rows, w->hidden, inputs * columns);
+}
+
+void fs_kernels_route_grad(fs_kernel_writer *w)
+{
+    double experts = w->t->model.moe.experts;
+    fs_kernel_bytes(w, "permute grad", w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
+    fs_kernel_bytes(w, "top k grad", 3 * 4 * w->local * experts);
+    product_grad(w, "router dgrad", "router wgrad", w->t->precision, 1, w->local, w->hidden, experts);
+}
+
+/* ---- output ------------------------------------------------------------------------------------------------------ */
+
+void fs_kernels_logits(fs_kernel_writer *w)
+{
+    product(w, "logits", w->t->logits, w->tokens, w->hidden, w->L / w->tokens);
+}
+
+void fs_kernels_logits_grad(fs_kernel_writer *w)
+{
+    product_grad(w, "logits dgrad", "logits wgrad", w->t->logits, 1, w->tokens, w->hidden, w->L / w->tokens);
+}

@@ -1,0 +1,128 @@
+/* training_memory.c - bytes on the fullest GPU. See training.h.
+ *
+ * Activations: V. Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models", MLSys 2023 (arXiv
+ * 2205.05198), section 4, widened to any ffn, gating, grouped-query and latent attention and experts; their expressions
+ * for ffn = 4 hidden. How many microbatches a stage holds is counted along its schedule. States: S. Rajbhandari et al.,
+ * "ZeRO", SC 2020, section 3. O(passes of the schedules). */
+#include "work/training_schedule.h"
+
+/* Inputs of the expert products, their inner tensors, and the outputs to combine. */
+static double expert_activations(const fs_training *t, double share)
+{
+    const fs_transformer *m = &t->model;
+    double routed = fs_training_routed(t), arrived = routed * t->etp * t->ep * share;
+    double inner = (m->gated ? 6 : 4) * (double)m->moe.ffn / t->etp;
+    return arrived * (2.0 * m->hidden + inner) + routed * 2.0 * m->hidden;
+}
+
+/* What the backward pass of one layer needs, one microbatch: s b h (10 + 24/t + 5 a s / (h t)) in the paper, and all
+ * of it over t with sequence parallelism. */
+static double layer_activations(const fs_training *t, uint32_t layer, double share, bool scores)
+{
+    const fs_transformer *m = &t->model;
+    double tokens = (double)t->micro_batch * m->seq / t->cp, h = m->hidden, tp = t->tp;
+    bool experts = fs_layer_has_experts(m, layer);
+    double ffn = experts ? m->moe.shared_ffn : m->ffn;
+    double whole = (m->dropout ? 10 : 8) * h; /* inputs of norms, attention and MLP at 2 B, two dropout masks at 1 B */
+    double split = 2 * (fs_transformer_qkv_width(m) + fs_transformer_value_width(m)) + (m->gated ? 6 : 4) * ffn;
+    double kept = scores ? (m->dropout ? 5.0 : 4.0) * m->heads * m->seq : 0; /* softmax in and out, dropout mask */
+    double latent = m->mla.kv_rank ? 2.0 * (m->mla.q_rank + m->mla.kv_rank + m->mla.rope) : 0;
+    return tokens * ((t->sequence ? whole / tp : whole) + (split + kept) / tp + latent) +
+           (experts ? expert_activations(t, share) : 0);
+}
+
+/* Of a chunk and microbatch, between its passes. With full recomputation only the inputs of layers. */
+static double chunk_activations(const fs_training *t, uint32_t chunk, double share)
+{
+    uint32_t first, count;
+    double sum = 0, tokens = (double)t->micro_batch * t->model.seq / t->cp;
+    double split = t->sequence ? t->tp : 1;
+    fs_training_layers(t, chunk, &first, &count);
+    for (uint32_t i = first; i < first + count; i++)
+        sum += t->recompute == FS_RECOMPUTE_FULL ? 2 * tokens * t->model.hidden / split
+                                                 : layer_activations(t, i, share, fs_training_keeps_scores(t));
+    if (chunk == 0) /* dropout mask of the embedding */
+        sum += t->model.dropout ? tokens * t->model.hidden / split : 0;
+    if (chunk + 1 == t->pp * t->vpp) /* final norm, output layer, and logits in fp32 */
+        sum += tokens * (4.0 * t->model.hidden / split + 4.0 * t->model.vocab / t->tp);
+    return sum;
+}
+
+/* One layer at work, where layers keep less than their backward pass needs. */
+static double working_set(const fs_training *t, uint32_t stage, double share)
+{
+    double most = 0;
+    bool scores = t->kernels != FS_FLASH;
+    for (uint32_t c = 0; c < t->vpp && t->recompute != FS_RECOMPUTE_NONE; c++) {
+        uint32_t first, count;
+        fs_training_layers(t, c * t->pp + stage, &first, &count);
+        for (uint32_t i = first; i < first + count; i++) {
+            double all = layer_activations(t, i, share, scores);
+            double less = t->recompute == FS_RECOMPUTE_FULL ? 0 : layer_activations(t, i, share, false);
+            most = all - less > most ? all - less : most;
+        }
+    }
+    return most;
+}
+
+/* The most that the stage holds at once. A pass for the weights alone still needs what it multiplies. */
+static fs_status held(const fs_training *t, uint32_t stage, double share, double *most, fs_err *err)
+{
+    fs_slots slots = {0};
+    double *chunk = fs_alloc(t->vpp, sizeof *chunk), now = 0;
+    fs_status status = chunk ? fs_schedule_make(t, stage, &slots, err) : fs_fail_nomem(err);
+    for (uint32_t c = 0; status == FS_OK && c < t->vpp; c++)
+        chunk[c] = chunk_activations(t, c * t->pp + stage, share);
+    *most = 0;
+    for (uint32_t i = 0; status == FS_OK && i < slots.count; i++) {
+        fs_pass frees = t->schedule == FS_SCHEDULE_ZB_H1 ? FS_PASS_WEIGHTS : FS_PASS_BACKWARD;
+        if (slots.data[i].pass == FS_PASS_FORWARD)
+            now += chunk[slots.data[i].chunk];
+        *most = now > *most ? now : *most;
+        if (slots.data[i].pass == frees)
+            now -= chunk[slots.data[i].chunk];
+    }
+    *most += working_set(t, stage, share);
+    fs_free(slots.data);
+    fs_free(chunk);
+    return status;
+}
+
+/* Weights, gradients, optimizer, each over those that share it. */
+static fs_memory states(const fs_training *t, fs_gpu_size size)
+{
+    double shard = (double)t->shard * t->cp, edp = fs_training_edp(t);
+    double sharded = size.dense / shard + size.experts / edp, all = size.dense + size.experts;
+    double optimizer = t->master_bytes + 2 * t->moment_bytes;
+    return (fs_memory){.weights = FS_ACTIVATION_BYTES * (t->zero >= 3 ? sharded : all),
+                       .gradients = fs_training_grad_bytes(t) * (t->zero >= 2 ? sharded : all),
+                       .optimizer = optimizer * (t->zero >= 1 ? sharded : all)};
+}
+
+static double sum(const fs_memory *m)
+{
+    return m->weights + m->gradients + m->optimizer + m->activations;
+}
+
+fs_status fs_training_memory(const fs_training *t, fs_memory *memory, fs_err *err)
+{
+    double largest = 1.0 / t->ep;
+    double *share = fs_alloc(t->ep, sizeof *share);
+    fs_status status = share ? FS_OK : fs_fail_nomem(err);
+    fs_memory fullest = {0};
+    if (status == FS_OK && t->model.moe.experts > 0) {
+        fs_training_shares(t, share);
+        for (uint32_t i = 0; i < t->ep; i++)
+            largest = share[i] > largest ? share[i] : largest;
+    }
+    for (uint32_t stage = 0; stage < t->pp && status == FS_OK; stage++) {
+        fs_memory here = states(t, fs_training_stage_size(t, stage));
+        status = held(t, stage, largest, &here.activations, err);
+        if (status == FS_OK && sum(&here) > sum(&fullest))
+            fullest = here;
+    }
+    fs_free(share);
+    if (status == FS_OK)
+        *memory = fullest;
+    return status;
+}
