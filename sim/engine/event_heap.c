@@ -5,12 +5,23 @@
 #include "base/mem.h"
 
 #include <stdbool.h>
+#include <string.h>
 
-enum { ARITY = 4 };
+enum { ARITY = 4 }; /* sift_down compares four children by pairs */
 
+/* Times are never negative, so their bits order as they do. Which of two events comes first is a coin toss: compared as
+ * integers without short cuts it costs no mispredicted branch. */
 static bool before(const fs_event *a, const fs_event *b)
 {
-    return a->time_s < b->time_s || (a->time_s == b->time_s && a->sequence < b->sequence);
+    uint64_t x, y;
+    memcpy(&x, &a->time_s, sizeof x);
+    memcpy(&y, &b->time_s, sizeof y);
+    return (x < y) | ((x == y) & (a->sequence < b->sequence));
+}
+
+static uint32_t first_of(const fs_event_heap *heap, uint32_t a, uint32_t b)
+{
+    return a + (b - a) * before(&heap->events[b], &heap->events[a]); /* b > a; no branch */
 }
 
 static void place(fs_event_heap *heap, uint32_t at, fs_event event)
@@ -40,9 +51,11 @@ static void sift_down(fs_event_heap *heap, uint32_t at, fs_event event)
         if (first >= heap->count)
             break;
         uint32_t best = (uint32_t)first;
-        for (uint32_t child = best + 1; child < heap->count && child < first + ARITY; child++)
-            if (before(&heap->events[child], &heap->events[best]))
-                best = child;
+        if (first + ARITY <= heap->count)
+            best = first_of(heap, first_of(heap, best, best + 1), first_of(heap, best + 2, best + 3));
+        else
+            for (uint32_t child = best + 1; child < heap->count; child++)
+                best = first_of(heap, best, child);
         if (!before(&heap->events[best], &event))
             break;
         place(heap, at, heap->events[best]);

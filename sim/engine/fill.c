@@ -21,7 +21,12 @@
  * does. Levels within rounding of each other are the same, so what does not change keeps its rate and end bit for bit.
  *
  * Cost: O(shares of the transfers that change, times how often; shares at the full resources that they cross; queue),
- * and O(pattern) for a transfer that shares nothing. Whatever is not full costs O(1) a change. */
+ * and O(pattern) for a transfer that shares nothing. Whatever is not full costs O(1) a change.
+ *
+ * Shares looked at an event, measured with bench/engine.c on 98,304 hashed flows of random sizes and on 256 rings of 1,000
+ * links: 36 and 1,019. Rejected: growing a region of transfers that are filled again, the rest held fixed, until nobody
+ * outside objects: 59 and 23,071, as each round looks at all of the region; filling the component that the event
+ * is connected to: 982 transfers and links on 16,384 of the flows, and more with every flow. */
 #include "engine/fluid_state.h"
 
 #include <float.h>

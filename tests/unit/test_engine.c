@@ -601,9 +601,11 @@ static void memory_may_run_out_anywhere(void **state)
     fs_pattern_table *patterns = fs_pattern_table_new();
     const fs_share wide[] = {{0, 1}, {1, 1}, {2, 1}};
     double capacity[] = {1, 2, 3};
-    uint32_t p;
+    uint32_t p, narrow;
     fs_err err;
     assert_int_equal(fs_pattern_add(patterns, wide, 3, &p, &err), FS_OK);
+    assert_int_equal(fs_pattern_add(patterns, wide, 1, &narrow, &err), FS_OK);
+    assert_true(p == 0 && narrow == 1);
     fs_engine_def def = {.n_resources = 3, .n_links = 3, .capacity = capacity, .patterns = patterns};
     fs_status status = FS_E_NOMEM;
     for (uint64_t n = 1; status != FS_OK; n++) {
@@ -614,6 +616,8 @@ static void memory_may_run_out_anywhere(void **state)
         status = fs_engine_new(&def, &w.engine, &err);
         for (uint64_t i = 0; status == FS_OK && i < ENDS_MAX; i++)
             status = fs_engine_transfer(w.engine, p, 1, 0, i, &err);
+        if (status == FS_OK)
+            status = fs_engine_repattern(w.engine, one_for_zero, NULL, &err);
         if (status == FS_OK)
             status = fs_engine_run(w.engine, &w.calls, &err);
         fs_mem_fail_after(0);
