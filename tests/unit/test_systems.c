@@ -97,6 +97,12 @@ static const expectation expected[] = {
      1,
      0,
      {{"nic", 103680, 0}, {"leaf-spine", 103680, 0}, {"spine-core", 103680, 0}}},
+    {"rubin-1m",
+     {1008000, 504000, 2016000, 504000, 0, 2 * (4000 + 4032 + 2520)},
+     252000,
+     1,
+     0,
+     {{"nic", 2016000, 0}, {"leaf-spine", 2016000, 0}, {"spine-core", 2016000, 0}}},
 };
 enum { N_EXPECTED = sizeof expected / sizeof *expected };
 
@@ -138,17 +144,16 @@ static double bandwidth_into(const fs_topo *topo, fs_device_kind kind, uint32_t 
 
 static void check_tiers(const fs_topo *topo, const expectation *e)
 {
-    for (const tier_expectation *t = e->tiers; t < e->tiers + 4 && t->name; t++) {
-        uint64_t lanes = 0;
-        uint32_t tier = tier_named(topo, t->name);
-        for (uint32_t l = 0; l < topo->n_links; l += 2) {
-            const fs_link link = fs_topo_link(topo, l);
-            lanes += topo->link_types[link.type].tier == tier ? link.lanes : 0;
-        }
-        if (lanes != t->lanes)
-            fail_msg("%s: %s has %llu lanes, expected %llu", e->name, t->name, (unsigned long long)lanes,
-                     (unsigned long long)t->lanes);
+    uint64_t lanes[32] = {0};
+    assert_in_range(topo->n_tiers, 1, 32);
+    for (uint32_t l = 0; l < topo->n_links; l += 2) {
+        const fs_link link = fs_topo_link(topo, l);
+        lanes[topo->link_types[link.type].tier] += link.lanes;
     }
+    for (const tier_expectation *t = e->tiers; t < e->tiers + 4 && t->name; t++)
+        if (lanes[tier_named(topo, t->name)] != t->lanes)
+            fail_msg("%s: %s has %llu lanes, expected %llu", e->name, t->name,
+                     (unsigned long long)lanes[tier_named(topo, t->name)], (unsigned long long)t->lanes);
 }
 
 static void check_survey(const fs_topo *topo, const expectation *e)
