@@ -93,7 +93,7 @@ static void make_streams(step *s)
     stream(s, t->cp > 1 && t->ring, "cp send", &w->cp_send);
     stream(s, t->dp * t->cp > 1, "dp", &w->dp_stream);
     stream(s, w->edp != FS_NONE, "edp", &w->edp_stream);
-    stream(s, t->zero > 0 && t->dp * t->cp > 1, "gather", &w->gather_stream);
+    stream(s, t->zero > 0 && (t->dp * t->cp > 1 || w->edp != FS_NONE), "gather", &w->gather_stream);
     stream(s, w->ep != FS_NONE || w->etp != FS_NONE, "ep", &w->ep_stream);
     for (uint32_t i = 0; i < 4; i++)
         stream(s, t->pp > 1, pipeline[i], &w->pp_streams[i]);

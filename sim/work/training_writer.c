@@ -44,9 +44,10 @@ void fs_task_label(fs_task_writer *w, const char *text)
 
 void fs_task_wait(fs_task_writer *w, uint32_t op)
 {
+    if (op == FS_NONE || w->k.status != FS_OK)
+        return;
     assert(w->n_waits < FS_TASK_DEPS - 2); /* no more stand between two kernels */
-    if (op != FS_NONE)
-        w->waits[w->n_waits++] = op;
+    w->waits[w->n_waits++] = op;
 }
 
 uint32_t fs_task_collective(fs_task_writer *w, const char *name, fs_coll_kind kind, uint32_t family, uint16_t stream,
