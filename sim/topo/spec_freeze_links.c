@@ -6,6 +6,7 @@
  * Cost: a counting sort by the lower device, then O(n log n) for the connections of each device; 16 bytes a connection
  * while they are sorted. */
 #include "topo/freezer.h"
+#include "topo/unit_index.h"
 
 #include "base/rng.h"
 
@@ -90,24 +91,6 @@ static uint32_t sort_rows(const fs_freezer *f, const fs_spec_link_row *rows, uin
 
 /* ---- units ------------------------------------------------------------------------------------------------------- */
 
-/* Links by source with a counting sort; all are below n_devices. */
-static void index_links(const fs_connection *connections, uint32_t n_links, uint32_t first, uint32_t n_devices,
-                        uint32_t *begin, uint32_t *out)
-{
-    for (uint32_t i = 0; i < n_links / 2; i++) {
-        begin[connections[i].low + 1]++;
-        begin[connections[i].high + 1]++;
-    }
-    for (uint32_t d = 0; d < n_devices; d++)
-        begin[d + 1] += begin[d];
-    for (uint32_t i = 0; i < n_links / 2; i++) {
-        out[begin[connections[i].low]++] = first + 2 * i;
-        out[begin[connections[i].high]++] = first + 2 * i + 1;
-    }
-    memmove(begin + 1, begin, n_devices * sizeof *begin); /* each has moved on to where the next begins */
-    begin[0] = 0;
-}
-
 static bool copy_unit_links(fs_freezer *f, const fs_spec_unit *from, fs_topo_unit *unit)
 {
     fs_arena *arena = f->topo->arena;
@@ -126,7 +109,7 @@ static bool copy_unit_links(fs_freezer *f, const fs_spec_unit *from, fs_topo_uni
                                &connections[i]);
     fs_free(sorted);
     if (good)
-        index_links(connections, unit->n_links, 0, unit->n_devices, begin, out);
+        fs_unit_index_links(connections, unit->n_links, 0, unit->n_devices, begin, out);
     unit->connections = connections;
     unit->out_begin = begin;
     unit->out_links = out;
@@ -222,7 +205,7 @@ static bool copy_cables(fs_freezer *f)
     if (!good)
         return false;
     memset(begin, 0, ((size_t)topo->n_devices + 1) * sizeof *begin);
-    index_links(cables, 2 * n, topo->first_cable, topo->n_devices, begin, links);
+    fs_unit_index_links(cables, 2 * n, topo->first_cable, topo->n_devices, begin, links);
     topo->n_links = topo->first_cable + 2 * n;
     topo->cables = cables;
     topo->cable_begin = begin;
@@ -244,6 +227,7 @@ bool fs_freeze_links(fs_freezer *f)
     if (shapes && f->shapes.count > 0)
         memcpy(shapes, f->shapes.data, f->shapes.count * sizeof *shapes);
     topo->shapes = shapes;
+    topo->n_shapes = f->shapes.count;
     fs_free(f->shapes.data);
     fs_index_free(&f->shape_index);
     return shapes != NULL;

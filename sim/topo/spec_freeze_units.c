@@ -1,37 +1,10 @@
 /* spec_freeze_units.c - devices and nodes of a spec as the units and runs of a topology. See spec_freeze.c, unit.h.
  *
- * A unit gets its devices numbered by kind and its NICs by node, and an order of its names, in which fs_topo_find
- * searches. Cost: O(devices in units, log for the names). */
+ * A unit gets its devices numbered by kind and its NICs by node. Cost: O(devices in units, log for the names). */
 #include "topo/freezer.h"
+#include "topo/unit_index.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-typedef struct named {
-    const char *name;
-    uint32_t id;
-} named;
-
-static int compare_names(const void *left, const void *right)
-{
-    return strcmp(((const named *)left)->name, ((const named *)right)->name);
-}
-
-static bool order_names(fs_freezer *f, fs_topo_unit *unit)
-{
-    uint32_t *by_name = fs_arena_alloc(f->topo->arena, unit->n_devices, sizeof *by_name);
-    named *sorted = fs_alloc(unit->n_devices, sizeof *sorted);
-    bool good = by_name && sorted;
-    for (uint32_t i = 0; good && i < unit->n_devices; i++)
-        sorted[i] = (named){unit->names[i], i};
-    if (good)
-        qsort(sorted, unit->n_devices, sizeof *sorted, compare_names);
-    for (uint32_t i = 0; good && i < unit->n_devices; i++)
-        by_name[i] = sorted[i].id;
-    fs_free(sorted);
-    unit->by_name = by_name;
-    return good;
-}
 
 static bool copy_names(fs_freezer *f, const fs_spec_unit *from, fs_topo_unit *unit)
 {
@@ -48,7 +21,7 @@ static bool copy_names(fs_freezer *f, const fs_spec_unit *from, fs_topo_unit *un
             return false;
     unit->names = names;
     unit->nodes = nodes;
-    return order_names(f, unit);
+    return fs_unit_order_names(arena, unit);
 }
 
 /* How many NICs a node of a placed board has: those that the system adds to it come after them. */

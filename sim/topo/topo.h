@@ -67,8 +67,10 @@ typedef struct fs_topo {
     const fs_connection *cables;           /* ((n_links - first_cable) / 2) sorted */
     const uint32_t *cable_begin;           /* (n_devices + 1) */
     const uint32_t *cable_links;           /* (n_links - first_cable) link ids by source, ascending */
-    const fs_link_shape *shapes;           /* what the connections refer to */
-    struct fs_arena *arena;                /* owns everything above */
+    uint32_t n_shapes;
+    const fs_link_shape *shapes;    /* (n_shapes) what the connections refer to */
+    const struct fs_bundle *bundle; /* of a bundled topology: what it stands for (bundle.h); else NULL */
+    struct fs_arena *arena;         /* owns everything above */
 } fs_topo;
 
 /* One `--set topo:NAME.ATTRIBUTE=VALUE`: the element with that name attribute gets the value before validation. */
