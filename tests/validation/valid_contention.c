@@ -33,7 +33,7 @@ static const char machine[] =
     "  <link from='gpu0' to='nic0' type='pc'/></board>\n"
     " <system><place board='one' name='node' count='64'/>\n"
     "  <network name='fabric' nodes='node' ports='nic0' routing='%s'>\n"
-    "   <tier name='leaf' part='sw' type='w' group='8'/>\n"
+    "   <tier name='leaf' part='sw' type='w' by='node' group='8' switches='1'/>\n"
     "   <tier name='spine' part='sw' type='w' switches='%u'/>\n"
     "  </network></system>\n"
     "</fabsim>\n";
@@ -116,8 +116,8 @@ static void static_routing_shares_evenly(void **state)
 static fs_fault dead_cable(void)
 {
     return (fs_fault){.kind = FS_FAULT_LINK,
-                      .name = "leaf0",
-                      .other = "spine0",
+                      .name = "fabric/leaf0",
+                      .other = "fabric/spine0",
                       .speed = 0,
                       .to_s = INFINITY,
                       .origin = "test",
