@@ -88,21 +88,31 @@ static fs_status grow(const scaler *s)
     }
     if (s->n_ranks % fixed != 0 || s->n_ranks == 0)
         return FAIL(s, "no multiple of %s, %llu", others, (unsigned long long)fixed);
-    uint64_t now = s->n_ranks / fixed, gpus = size_of(s, "parallel", "gpus");
-    if (gpus > 1 && s->by <= BY_EP) /* dp may follow from it */
-        size = gpus / fixed > 0 ? gpus / fixed : 1;
+    uint64_t now = s->n_ranks / fixed;
     snprintf(path, sizeof path, "parallel.%s", grown[s->by]);
     fs_status status = set_batch(s, fixed * size, s->n_ranks, s->by <= BY_EP ? now : size_of(s, "parallel", "dp"));
     if (status == FS_OK)
         status = set(s, path, now);
-    if (status == FS_OK && gpus > 1)
-        status = set(s, "parallel.gpus", s->n_ranks);
     if (status != FS_OK || s->by != BY_EP)
         return status;
     uint64_t ep = size_of(s, "parallel", "ep");
     if (ep * now % size != 0)
         return FAIL(s, "makes ep, %llu, no whole number", (unsigned long long)ep);
     return set(s, "parallel.ep", ep * now / size);
+}
+
+/* A trace that gives the number of GPUs may leave dp out; it grows with the number. */
+static fs_status settle_replicas(const scaler *s)
+{
+    const fs_json *parallel = fs_json_get(fs_json_root(s->doc), "parallel");
+    uint64_t gpus = size_of(s, "parallel", "gpus");
+    uint64_t replica = size_of(s, "parallel", "tp") * size_of(s, "parallel", "cp") * size_of(s, "parallel", "pp");
+    fs_status status = FS_OK;
+    if (fs_json_get(parallel, "gpus") == NULL)
+        return FS_OK;
+    if (fs_json_get(parallel, "dp") == NULL && gpus >= replica)
+        status = set(s, "parallel.dp", gpus / replica);
+    return status == FS_OK ? set(s, "parallel.gpus", s->n_ranks) : status;
 }
 
 fs_status fs_trace_scale(fs_json_doc *doc, uint32_t n_ranks, fs_scaling *mode, fs_err *err)
@@ -117,6 +127,8 @@ fs_status fs_trace_scale(fs_json_doc *doc, uint32_t n_ranks, fs_scaling *mode, f
     const fs_json *parallel = fs_json_get(root, "parallel");
     if (status == FS_OK && fs_json_kind(parallel) != FS_JSON_OBJECT)
         status = fs_json_fail(doc, parallel ? parallel : root, false, err, "a job that is to grow needs 'parallel'");
+    if (status == FS_OK)
+        status = settle_replicas(&s);
     if (status == FS_OK)
         status = grow(&s);
     if (status == FS_OK)

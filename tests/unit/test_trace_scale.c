@@ -56,6 +56,16 @@ static void what_is_missing_is_one(void **state)
     expect(TRACE("\"tp\":4", "\"global\":8", ""), 32, FS_SCALING_AUTO, FS_SCALING_WEAK, "dp", 8, 64);
 }
 
+static void replicas_follow_from_the_gpus(void **state)
+{
+    (void)state;
+    static const char json[] = TRACE("\"tp\":4,\"pp\":2,\"gpus\":32", "\"global\":8", "");
+    expect(json, 64, FS_SCALING_AUTO, FS_SCALING_WEAK, "dp", 8, 16);
+    expect(json, 64, FS_SCALING_AUTO, FS_SCALING_WEAK, "gpus", 64, 16);
+    expect(TRACE("\"tp\":4,\"pp\":2,\"gpus\":32", "\"global\":8", ",\"scale\":{\"by\":\"pp\"}"), 64, FS_SCALING_AUTO,
+           FS_SCALING_WEAK, "pp", 4, 16);
+}
+
 static void the_trace_names_the_rule(void **state)
 {
     (void)state;
@@ -128,8 +138,11 @@ static void a_file_is_loaded_at_its_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(data_parallelism_grows_and_shrinks), cmocka_unit_test(what_is_missing_is_one),
-        cmocka_unit_test(the_trace_names_the_rule),           cmocka_unit_test(errors_say_why),
+        cmocka_unit_test(data_parallelism_grows_and_shrinks),
+        cmocka_unit_test(what_is_missing_is_one),
+        cmocka_unit_test(replicas_follow_from_the_gpus),
+        cmocka_unit_test(the_trace_names_the_rule),
+        cmocka_unit_test(errors_say_why),
         cmocka_unit_test(a_file_is_loaded_at_its_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
