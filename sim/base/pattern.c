@@ -64,7 +64,12 @@ static int by_resource(const void *a, const void *b)
     return (x->coefficient > y->coefficient) - (x->coefficient < y->coefficient);
 }
 
-enum { RADIX_BITS = 11, RADIX = 1 << RADIX_BITS, RADIX_LEAST = 64 /* shares: below it insertion is faster */ };
+enum {
+    RADIX_LEAST = 64,  /* shares: below it insertion is faster */
+    RADIX_LONG = 2048, /* from here on wide digits save passes */
+    NARROW_BITS = 8,
+    WIDE_BITS = 11
+};
 
 /* Stable counting sort by digits of the resource, least digit first; digits that all shares have in common are passed
  * over. False where there is no memory for the copy: nothing has changed. */
@@ -73,22 +78,23 @@ static bool radix_sort(fs_share *row, uint32_t count)
     fs_share *copy = fs_alloc(count, sizeof *copy), *from = row, *to = copy;
     if (copy == NULL)
         return false;
-    uint32_t differ = 0;
+    uint32_t differ = 0, bits = count < RADIX_LONG ? NARROW_BITS : WIDE_BITS, mask = (1u << bits) - 1;
     for (uint32_t i = 1; i < count; i++)
         differ |= row[i].resource ^ row[0].resource;
-    for (uint32_t shift = 0; shift < 32; shift += RADIX_BITS) {
-        uint32_t place[RADIX] = {0}, sum = 0;
-        if ((differ >> shift & (RADIX - 1)) == 0)
+    for (uint32_t shift = 0; shift < 32; shift += bits) {
+        uint32_t place[1 << WIDE_BITS], sum = 0;
+        if ((differ >> shift & mask) == 0)
             continue;
+        memset(place, 0, ((size_t)mask + 1) * sizeof *place);
         for (uint32_t i = 0; i < count; i++)
-            place[from[i].resource >> shift & (RADIX - 1)]++;
-        for (uint32_t d = 0; d < RADIX; d++) {
+            place[from[i].resource >> shift & mask]++;
+        for (uint32_t d = 0; d <= mask; d++) {
             uint32_t here = place[d];
             place[d] = sum;
             sum += here;
         }
         for (uint32_t i = 0; i < count; i++)
-            to[place[from[i].resource >> shift & (RADIX - 1)]++] = from[i];
+            to[place[from[i].resource >> shift & mask]++] = from[i];
         fs_share *swap = from;
         from = to;
         to = swap;

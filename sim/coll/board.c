@@ -1,8 +1,7 @@
 /* board.c - see board.h.
  *
- * Makes are told apart by a hash over a board's devices and links, taken in one pass over the machine; domains by
- * union-find over boards and the NVSwitches between them. Cost: O(devices + links) once, and for each make that is asked
- * for GPUs x NICs routes on one of its boards.
+ * Makes are the nodes of the topology's units; domains come from union-find over boards and the NVSwitches between them.
+ * Cost: O(units + boards + cables) once, and for each make that is asked for GPUs x NICs routes on one of its boards.
  *
  * A GPU's NICs are the nearest of its board: the fewest hops over the least slow class of link. A NIC's GPU, for PXN, is
  * of those next to it the one with the fewest NICs so far, so that two GPUs and two NICs behind one PCIe switch pair up
@@ -10,8 +9,6 @@
 #include "coll/board.h"
 
 #include "base/forest.h"
-#include "base/index.h"
-#include "base/rng.h"
 
 /* ---- domains ----------------------------------------------------------------------------------------------------- */
 
@@ -25,114 +22,153 @@ static uint32_t vertex_of(const fs_topo *topo, uint32_t device)
     return d.kind == FS_DEVICE_NVSWITCH ? topo->n_nodes + 1 + d.index : topo->n_nodes;
 }
 
+/* The NVLinks of a unit that join different vertices, as pairs of devices, one pair for each two vertices. */
+typedef struct join {
+    uint32_t low, high;
+} join;
+
+typedef FS_VEC(join) joins;
+
+static bool is_nvlink(const fs_topo *topo, const fs_connection *c)
+{
+    return topo->link_types[topo->shapes[c->shape[0]].type].class_ == FS_CLASS_NVLINK;
+}
+
+static fs_status list_joins(const fs_topo *topo, const fs_topo_run *run, joins *list, fs_err *err)
+{
+    list->count = 0;
+    for (uint32_t c = 0; c < run->unit->n_links / 2; c++) {
+        const fs_connection *link = &run->unit->connections[c];
+        uint32_t a = vertex_of(topo, run->first_device + link->low),
+                 b = vertex_of(topo, run->first_device + link->high);
+        bool known = a == b || !is_nvlink(topo, link);
+        for (uint32_t i = list->count; i-- > 0 && !known;) /* the last ones are the likely ones */
+            known = vertex_of(topo, run->first_device + list->data[i].low) == a &&
+                    vertex_of(topo, run->first_device + list->data[i].high) == b;
+        if (!known && FS_PUSH(list, ((join){link->low, link->high})) == NULL)
+            return fs_fail_nomem(err);
+    }
+    return FS_OK;
+}
+
+static fs_status join_units(const fs_topo *topo, uint32_t *parent, fs_err *err)
+{
+    joins list = {0};
+    fs_status status = FS_OK;
+    for (uint32_t r = 0; r < topo->n_runs && status == FS_OK; r++) {
+        const fs_topo_run *run = &topo->runs[r];
+        status = list_joins(topo, run, &list, err);
+        for (uint32_t k = 0; k < run->copies && list.count > 0 && status == FS_OK; k++) {
+            uint32_t base = run->first_device + k * run->unit->n_devices;
+            for (uint32_t i = 0; i < list.count; i++)
+                fs_forest_unite(parent, vertex_of(topo, base + list.data[i].low),
+                                vertex_of(topo, base + list.data[i].high));
+        }
+    }
+    fs_free(list.data);
+    return status;
+}
+
 /* Devices of one board are near each other, and so is whatever NVLink joins. */
 static fs_status label_domains(fs_neighbourhood *hood, fs_err *err)
 {
     const fs_topo *topo = hood->topo;
     uint32_t n = topo->n_nodes + 1, n_domains = 0;
-    for (uint32_t d = 0; d < topo->n_devices; d++)
-        hood->n_nvswitches += fs_topo_device(topo, d).kind == FS_DEVICE_NVSWITCH;
+    for (uint32_t r = 0; r < topo->n_runs; r++)
+        hood->n_nvswitches += topo->runs[r].copies * topo->runs[r].unit->of_kind[FS_DEVICE_NVSWITCH];
     uint32_t *parent = fs_alloc((size_t)n + hood->n_nvswitches, sizeof *parent);
     if (parent == NULL)
         return fs_fail_nomem(err);
     fs_forest_start(parent, n + hood->n_nvswitches);
-    for (uint32_t l = 0; l < topo->n_links; l += 2) { /* the odd ones join the same two */
-        const fs_link link = fs_topo_link(topo, l);
-        if (topo->link_types[link.type].class_ == FS_CLASS_NVLINK)
-            fs_forest_unite(parent, vertex_of(topo, link.src), vertex_of(topo, link.dst));
-    }
-    for (uint32_t b = 0; b < n; b++) { /* the root of a set is its smallest, so it has its number already */
-        uint32_t root = fs_forest_root(parent, b);
+    fs_status status = join_units(topo, parent, err);
+    for (uint32_t c = 0; c < (topo->n_links - topo->first_cable) / 2 && status == FS_OK; c++)
+        if (is_nvlink(topo, &topo->cables[c]))
+            fs_forest_unite(parent, vertex_of(topo, topo->cables[c].low), vertex_of(topo, topo->cables[c].high));
+    for (uint32_t b = 0; b < n && status == FS_OK; b++) {
+        uint32_t root = fs_forest_root(parent, b); /* the smallest of its set, so it has its number already */
         hood->domain_of_board[b] = root == b ? n_domains++ : hood->domain_of_board[root];
     }
     fs_free(parent);
-    return FS_OK;
+    return status;
 }
 
 /* ---- makes ------------------------------------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t hash, uint64_t a, uint64_t b)
+/* First and last device of each board of the first copy of a run, and its make: that of `twin`, a run of the same unit,
+ * or a new one. */
+static void name_boards(fs_neighbourhood *hood, const fs_topo_run *run, const fs_topo_run *twin)
 {
-    const uint64_t words[] = {a, b};
-    return fs_hash_bytes(hash, words, sizeof words);
-}
-
-/* All links of a device, those inside its board by their ends, the others by what kind of device they lead to. */
-static uint64_t hash_links(const fs_neighbourhood *hood, uint64_t hash, uint32_t device, uint32_t board)
-{
-    const fs_topo *topo = hood->topo;
-    for (uint32_t k = 0; k < fs_topo_out_count(topo, device); k++) {
-        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, device, k));
-        const fs_device end = fs_topo_device(topo, link.dst);
-        uint64_t inside = fs_board_of(topo, link.dst) == board;
-        uint64_t where = inside ? link.dst - hood->first_of_board[board] : end.kind;
-        hash = mix(hash, inside << 32 | where, (uint64_t)link.type << 32 | link.lanes);
-    }
-    return hash;
-}
-
-/* hashes (n_nodes + 1); outside (n_nodes + 1): a GPU has an NVLink that leaves the board. */
-static void hash_boards(fs_neighbourhood *hood, uint64_t *hashes, bool *outside)
-{
-    const fs_topo *topo = hood->topo;
-    for (uint32_t d = 0; d < topo->n_devices; d++) {
-        const fs_device device = fs_topo_device(topo, d);
-        uint32_t board = device.node;
-        if (board == FS_NONE) /* there is one such board: nothing to compare it with */
+    for (uint32_t d = 0; d < run->unit->n_devices; d++) {
+        uint32_t device = run->first_device + d, board = fs_topo_device(hood->topo, device).node;
+        if (board == FS_NONE)
             continue;
-        if (hood->first_of_board[board] == FS_NONE)
-            hood->first_of_board[board] = d;
-        hood->end_of_board[board] = d + 1;
-        uint64_t what = (uint64_t)device.kind << 32 | device.part;
-        hashes[board] = mix(hashes[board], what, (uint64_t)(d - hood->first_of_board[board]) << 32 | device.rail);
-        hashes[board] = hash_links(hood, hashes[board], d, board);
-        for (uint32_t k = 0; device.kind == FS_DEVICE_GPU && k < fs_topo_out_count(topo, d) && !outside[board]; k++) {
-            const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, d, k));
-            outside[board] =
-                topo->link_types[link.type].class_ == FS_CLASS_NVLINK && fs_topo_device(topo, link.dst).node != board;
+        if (hood->first_of_board[board] == FS_NONE) {
+            hood->first_of_board[board] = device;
+            hood->make_of_board[board] =
+                twin ? hood->make_of_board[board - run->first_node + twin->first_node] : hood->n_makes++;
         }
+        hood->end_of_board[board] = device + 1;
     }
 }
 
-static fs_status name_makes(fs_neighbourhood *hood, const uint64_t *hashes, const bool *outside, fs_err *err)
-{
-    fs_index index = {0};
-    uint32_t n = hood->topo->n_nodes + 1;
-    bool ok = true;
-    hood->odd = fs_zalloc(n, sizeof *hood->odd);
-    for (uint32_t b = 0; b < n && ok && hood->odd; b++) {
-        fs_index_probe probe = fs_index_search(&index, hashes[b]);
-        uint32_t twin = fs_index_next(&probe);
-        while (twin != FS_NONE && (hashes[twin] != hashes[b] || outside[twin] != outside[b] || b + 1 == n))
-            twin = fs_index_next(&probe);
-        if (twin == FS_NONE)
-            ok = fs_index_add(&index, hashes[b], b);
-        hood->make_of_board[b] = twin == FS_NONE ? hood->n_makes++ : hood->make_of_board[twin];
-        hood->odd[hood->make_of_board[b]] = outside[b];
-    }
-    fs_index_free(&index);
-    hood->makes = fs_zalloc(hood->n_makes, sizeof *hood->makes);
-    return ok && hood->odd && hood->makes ? FS_OK : fs_fail_nomem(err);
-}
-
+/* Makes are the nodes of units. The system's own devices are units too; each node among them is a make. */
 static fs_status find_makes(fs_neighbourhood *hood, fs_err *err)
 {
-    uint32_t n = hood->topo->n_nodes + 1;
-    uint64_t *hashes = fs_alloc(n, sizeof *hashes);
-    bool *outside = fs_zalloc(n, sizeof *outside);
-    fs_status status = hashes && outside ? FS_OK : fs_fail_nomem(err);
-    if (status == FS_OK) {
-        for (uint32_t b = 0; b < n; b++) {
-            hashes[b] = FS_HASH_START;
-            hood->first_of_board[b] = b + 1 == n ? 0 : FS_NONE;
-            hood->end_of_board[b] = b + 1 == n ? hood->topo->n_devices : 0;
+    const fs_topo *topo = hood->topo;
+    const fs_topo_run **first_run = fs_zalloc(topo->n_units, sizeof(fs_topo_run *));
+    if (first_run == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t b = 0; b < topo->n_nodes; b++)
+        hood->first_of_board[b] = FS_NONE;
+    for (uint32_t r = 0; r < topo->n_runs; r++) {
+        const fs_topo_run *run = &topo->runs[r], **first = &first_run[run->unit - topo->units];
+        uint32_t n = run->unit->n_nodes;
+        name_boards(hood, run, *first);
+        if (*first == NULL && n > 0)
+            *first = run;
+        for (uint32_t k = 1; k < run->copies; k++) {
+            for (uint32_t i = 0; i < n; i++) {
+                uint32_t from = run->first_node + i, to = from + k * n;
+                hood->first_of_board[to] = hood->first_of_board[from] + k * run->unit->n_devices;
+                hood->end_of_board[to] = hood->end_of_board[from] + k * run->unit->n_devices;
+                hood->make_of_board[to] = hood->make_of_board[from];
+            }
         }
-        hash_boards(hood, hashes, outside);
-        status = name_makes(hood, hashes, outside, err);
     }
-    fs_free(hashes);
-    fs_free(outside);
-    return status;
+    hood->first_of_board[topo->n_nodes] = 0;
+    hood->end_of_board[topo->n_nodes] = topo->n_devices;
+    hood->make_of_board[topo->n_nodes] = hood->n_makes++;
+    fs_free(first_run);
+    return FS_OK;
+}
+
+/* A GPU with an NVLink to what is not on its board makes its make odd. */
+static void note_odd(fs_neighbourhood *hood, uint32_t gpu, uint32_t end)
+{
+    uint32_t board = fs_board_of(hood->topo, gpu);
+    if (fs_topo_device(hood->topo, gpu).kind == FS_DEVICE_GPU && fs_topo_device(hood->topo, end).node != board)
+        hood->odd[hood->make_of_board[board]] = true;
+}
+
+static void find_odd(fs_neighbourhood *hood)
+{
+    const fs_topo *topo = hood->topo;
+    for (uint32_t r = 0; r < topo->n_runs; r++) {
+        const fs_topo_run *run = &topo->runs[r];
+        for (uint32_t c = 0; c < run->unit->n_links / 2; c++) {
+            const fs_connection *link = &run->unit->connections[c];
+            if (!is_nvlink(topo, link))
+                continue;
+            note_odd(hood, run->first_device + link->low, run->first_device + link->high);
+            note_odd(hood, run->first_device + link->high, run->first_device + link->low);
+        }
+    }
+    for (uint32_t c = 0; c < (topo->n_links - topo->first_cable) / 2; c++) {
+        if (!is_nvlink(topo, &topo->cables[c]))
+            continue;
+        note_odd(hood, topo->cables[c].low, topo->cables[c].high);
+        note_odd(hood, topo->cables[c].high, topo->cables[c].low);
+    }
 }
 
 fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_router *router, fs_arena *arena,
@@ -146,8 +182,15 @@ fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_
     hood->domain_of_board = fs_alloc(n, sizeof *hood->domain_of_board);
     if (!hood->first_of_board || !hood->end_of_board || !hood->make_of_board || !hood->domain_of_board)
         return fs_fail_nomem(err);
-    fs_status status = label_domains(hood, err);
-    return status == FS_OK ? find_makes(hood, err) : status;
+    fs_status status = find_makes(hood, err);
+    if (status != FS_OK)
+        return status;
+    hood->makes = fs_zalloc(hood->n_makes, sizeof *hood->makes);
+    hood->odd = fs_zalloc(hood->n_makes, sizeof *hood->odd);
+    if (hood->makes == NULL || hood->odd == NULL)
+        return fs_fail_nomem(err);
+    find_odd(hood);
+    return label_domains(hood, err);
 }
 
 void fs_neighbourhood_free(fs_neighbourhood *hood)
