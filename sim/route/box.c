@@ -1,9 +1,10 @@
-/* box.c - see box.h. Boxes by union-find over links; kinds by comparison of the boxes' devices and links.
+/* box.c - see box.h. Boxes by union-find over links, a unit at a time; kinds by comparison of the boxes' devices and links.
  *
  * Two boxes are of one kind when their devices have consecutive ids and, device by device and link by link, everything
  * that a route depends on is equal: kinds, nodes relative to the first device's, ends and links relative to the first,
  * capacities and latencies, and what is left of them in this epoch. Of links into the network their number counts alone.
- * So a box with a failed link is of a kind of its own. A hash of the same finds candidates. */
+ * So a box with a failed link is of a kind of its own. A hash of the same finds candidates. Nearly all boxes lie in one
+ * copy of a unit, and are like the same part of the copy before: then only faults and cables need a look. */
 #include "route/box.h"
 
 #include "base/forest.h"
@@ -28,11 +29,28 @@ static fs_link_class class_of(const fs_topo *topo, const fs_link *link)
 
 /* ---- which devices belong together ------------------------------------------------------------------------------- */
 
+/* All copies of a unit hang together alike: the first one's trees are moved to the others. */
+static void unite_copies(grouping *g, const fs_topo_run *run)
+{
+    const fs_topo *topo = g->view->topo;
+    const fs_topo_unit *unit = run->unit;
+    uint32_t first = run->first_device, n = unit->n_devices;
+    for (uint32_t k = 0; k < unit->n_links / 2; k++) {
+        const fs_connection *c = &unit->connections[k];
+        if (topo->link_types[topo->shapes[c->shape[0]].type].class_ != FS_CLASS_NET)
+            fs_forest_unite(g->root, first + c->low, first + c->high);
+    }
+    for (uint32_t d = first + n; d < first + run->copies * n; d++)
+        g->root[d] = g->root[d - n] + n;
+}
+
 static void unite_devices(grouping *g)
 {
     const fs_topo *topo = g->view->topo;
     fs_forest_start(g->root, topo->n_devices);
-    for (uint32_t l = 0; l < topo->n_links; l += 2) { /* a connection is two links */
+    for (uint32_t r = 0; r < topo->n_runs; r++)
+        unite_copies(g, &topo->runs[r]);
+    for (uint32_t l = topo->first_cable; l < topo->n_links; l += 2) { /* a connection is two links */
         const fs_link link = fs_topo_link(topo, l);
         if (class_of(topo, &link) != FS_CLASS_NET)
             fs_forest_unite(g->root, link.src, link.dst);
@@ -79,23 +97,23 @@ static fs_status list_members(grouping *g, fs_err *err)
     return FS_OK;
 }
 
-/* Are the ids of the box's devices consecutive? Also finds its first link. */
-static bool measure_box(grouping *g, uint32_t box)
+static void find_first_link(grouping *g, uint32_t box)
 {
     const fs_topo *topo = g->view->topo;
     const uint32_t *members = g->members + g->begin[box];
     uint32_t n = g->begin[box + 1] - g->begin[box], first = FS_NONE;
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < fs_topo_out_count(topo, members[i]); k++) {
-            uint32_t id = fs_topo_out_link(topo, members[i], k);
+    for (uint32_t i = 0; i < n; i++) {
+        const fs_links links = fs_topo_out(topo, members[i]);
+        for (uint32_t k = 0; k < links.count; k++) {
+            uint32_t id = fs_links_at(&links, k);
             const fs_link link = fs_topo_link(topo, id);
-            if (id < first && class_of(topo, &link) != FS_CLASS_NET) {
-                first = id;
+            if (class_of(topo, &link) != FS_CLASS_NET) {
+                first = id < first ? id : first;
                 break; /* they ascend */
             }
         }
+    }
     g->boxes->boxes.data[box].first_link = first & ~UINT32_C(1); /* a box without links has none to name */
-    return members[n - 1] - members[0] == n - 1;
 }
 
 /* ---- which boxes are alike --------------------------------------------------------------------------------------- */
@@ -139,8 +157,9 @@ static uint64_t hash_box(const grouping *g, const fs_box *box, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         feature trait = trait_of(g, box, i);
         hash = fs_hash_bytes(hash, &trait, sizeof trait);
-        for (uint32_t k = 0; k < trait.link; k++) {
-            feature f = feature_of(g, box, fs_topo_out_link(g->view->topo, box->first_device + i, k));
+        const fs_links links = fs_topo_out(g->view->topo, box->first_device + i);
+        for (uint32_t k = 0; k < links.count; k++) {
+            feature f = feature_of(g, box, fs_links_at(&links, k));
             hash = fs_hash_bytes(hash, &f, sizeof f);
         }
     }
@@ -154,13 +173,60 @@ static bool same_boxes(const grouping *g, const fs_box *a, const fs_box *b, uint
         feature x = trait_of(g, a, i), y = trait_of(g, b, i);
         if (memcmp(&x, &y, sizeof x) != 0)
             return false;
-        for (uint32_t k = 0; k < x.link; k++) {
-            feature f = feature_of(g, a, fs_topo_out_link(topo, a->first_device + i, k)),
-                    h = feature_of(g, b, fs_topo_out_link(topo, b->first_device + i, k));
+        const fs_links from_a = fs_topo_out(topo, a->first_device + i), from_b = fs_topo_out(topo, b->first_device + i);
+        for (uint32_t k = 0; k < from_a.count; k++) {
+            feature f = feature_of(g, a, fs_links_at(&from_a, k)), h = feature_of(g, b, fs_links_at(&from_b, k));
             if (memcmp(&f, &h, sizeof f) != 0)
                 return false;
         }
     }
+    return true;
+}
+
+/* Does the epoch change links of the copy? */
+static bool has_faults(const fs_view *view, const fs_topo_run *run, uint32_t copy)
+{
+    const fs_factors *faults = &view->topo->link_faults;
+    uint32_t first = run->first_link + copy * run->unit->n_links, low = 0, high = faults->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (faults->ids[middle] < first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return view->epoch != FS_NONE && low < faults->count && faults->ids[low] < first + run->unit->n_links;
+}
+
+/* Has device by device as many cables, and all of them into the network? */
+static bool same_cables(const fs_topo *topo, uint32_t a, uint32_t b, uint32_t n)
+{
+    const uint32_t *begin = topo->cable_begin;
+    for (uint32_t i = 0; i < n; i++)
+        if (begin[a + i + 1] - begin[a + i] != begin[b + i + 1] - begin[b + i])
+            return false;
+    for (uint32_t k = begin[b]; k < begin[b + n]; k++) {
+        const fs_link link = fs_topo_link(topo, topo->cable_links[k]);
+        if (class_of(topo, &link) != FS_CLASS_NET)
+            return false;
+    }
+    return true;
+}
+
+/* Sort in a box of n devices that is plainly a copy of the example of the kind, the same part of the same unit. */
+static bool sort_in_copy(const grouping *g, uint32_t kind_id, uint32_t box, uint32_t n)
+{
+    const fs_topo *topo = g->view->topo;
+    const fs_box_kind *kind = &g->boxes->kinds.data[kind_id];
+    fs_box *row = &g->boxes->boxes.data[box];
+    uint32_t example = kind->example.first_device;
+    fs_where a = fs_topo_where(topo, example), b = fs_topo_where(topo, row->first_device);
+    if (kind->n != n || kind->members != NULL || a.run != b.run || a.local != b.local ||
+        b.local + n > b.run->unit->n_devices || has_faults(g->view, a.run, a.copy) ||
+        has_faults(g->view, b.run, b.copy) || !same_cables(topo, example, row->first_device, n))
+        return false;
+    row->kind = kind_id;
+    row->first_link = kind->example.first_link + (b.copy - a.copy) * b.run->unit->n_links;
     return true;
 }
 
@@ -186,8 +252,9 @@ static fs_status add_edges(grouping *g, fs_box_kind *kind, uint32_t box, uint32_
     if (edges == NULL || ports == NULL || plugged == NULL)
         return fs_fail_nomem(err);
     for (uint32_t i = 0; i < kind->n; i++) {
-        for (uint32_t k = 0; k < fs_topo_out_count(topo, members[i]); k++) {
-            uint32_t id = fs_topo_out_link(topo, members[i], k);
+        const fs_links links = fs_topo_out(topo, members[i]);
+        for (uint32_t k = 0; k < links.count; k++) {
+            uint32_t id = fs_links_at(&links, k);
             const fs_link link = fs_topo_link(topo, id);
             fs_link_class class_ = class_of(topo, &link);
             if (class_ == FS_CLASS_NET) {
@@ -225,16 +292,19 @@ static fs_status add_kind(grouping *g, uint32_t box, bool consecutive, fs_err *e
     uint32_t *copy = fs_arena_alloc(b->arena, consecutive ? 0 : n, sizeof *copy);
     uint32_t *begin = fs_arena_alloc(b->arena, (size_t)n + 1, sizeof *begin);
     fs_device_kind *kinds = fs_arena_alloc(b->arena, n, sizeof *kinds);
-    fs_box_kind kind = {.n = n, .members = consecutive ? NULL : copy, .kinds = kinds};
+    uint32_t *nodes = fs_arena_alloc(b->arena, n, sizeof *nodes);
+    fs_box_kind kind = {.n = n, .members = consecutive ? NULL : copy, .kinds = kinds, .nodes = nodes};
     for (uint32_t reach = 0; reach < FS_REACHES; reach++)
         if (!(kind.costs[reach] = fs_arena_alloc(b->arena, n, sizeof *kind.costs[reach])))
             return fs_fail_nomem(err);
     kind.exits = fs_arena_alloc(b->arena, n, sizeof *kind.exits);
     kind.entries = fs_arena_alloc(b->arena, n, sizeof *kind.entries);
-    if (!copy || !begin || !kinds || !kind.exits || !kind.entries)
+    if (!copy || !begin || !kinds || !nodes || !kind.exits || !kind.entries)
         return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         kinds[i] = fs_topo_device(g->view->topo, members[i]).kind;
+        nodes[i] = fs_topo_device(g->view->topo, members[i]).node;
+    }
     if (!consecutive) {
         memcpy(copy, members, (size_t)n * sizeof *copy);
         row->first_link = 0; /* links keep their own ids */
@@ -245,30 +315,36 @@ static fs_status add_kind(grouping *g, uint32_t box, bool consecutive, fs_err *e
     return add_edges(g, &b->kinds.data[row->kind], box, begin, err);
 }
 
+static fs_status sort_in_box(grouping *g, uint32_t box, bool consecutive, fs_err *err)
+{
+    fs_boxes *b = g->boxes;
+    uint32_t n = g->begin[box + 1] - g->begin[box];
+    find_first_link(g, box);
+    uint64_t hash = consecutive ? hash_box(g, &b->boxes.data[box], n) : 0;
+    fs_index_probe probe = fs_index_search(&g->kinds, hash);
+    for (uint32_t k = consecutive ? fs_index_next(&probe) : FS_NONE; k != FS_NONE; k = fs_index_next(&probe))
+        if (b->kinds.data[k].n == n && same_boxes(g, &b->kinds.data[k].example, &b->boxes.data[box], n)) {
+            b->boxes.data[box].kind = k;
+            return FS_OK;
+        }
+    fs_status status = add_kind(g, box, consecutive, err);
+    if (status == FS_OK && consecutive && !fs_index_add(&g->kinds, hash, b->boxes.data[box].kind))
+        status = fs_fail_nomem(err);
+    return status;
+}
+
 static fs_status sort_into_kinds(grouping *g, fs_err *err)
 {
     fs_boxes *b = g->boxes;
-    for (uint32_t box = 0; box < b->boxes.count; box++) {
-        fs_box *row = &b->boxes.data[box];
-        uint32_t n = g->begin[box + 1] - g->begin[box], found = FS_NONE;
-        bool consecutive = measure_box(g, box);
-        uint64_t hash = consecutive ? hash_box(g, row, n) : 0;
-        fs_index_probe probe = fs_index_search(&g->kinds, hash);
-        for (uint32_t k = consecutive ? fs_index_next(&probe) : FS_NONE; k != FS_NONE && found == FS_NONE;
-             k = fs_index_next(&probe))
-            if (b->kinds.data[k].n == n && same_boxes(g, &b->kinds.data[k].example, row, n))
-                found = k;
-        if (found != FS_NONE) {
-            row->kind = found;
-            continue;
-        }
-        fs_status status = add_kind(g, box, consecutive, err);
-        if (status != FS_OK)
-            return status;
-        if (consecutive && !fs_index_add(&g->kinds, hash, row->kind))
-            return fs_fail_nomem(err);
+    fs_status status = FS_OK;
+    for (uint32_t box = 0; box < b->boxes.count && status == FS_OK; box++) {
+        const uint32_t *members = g->members + g->begin[box];
+        uint32_t n = g->begin[box + 1] - g->begin[box];
+        bool consecutive = members[n - 1] - members[0] == n - 1;
+        if (!consecutive || box == 0 || !sort_in_copy(g, b->boxes.data[box - 1].kind, box, n))
+            status = sort_in_box(g, box, consecutive, err);
     }
-    return FS_OK;
+    return status;
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */

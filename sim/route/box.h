@@ -47,6 +47,7 @@ typedef struct fs_box_kind {
     const uint32_t
         *members; /* (n) device ids, ascending, of a box whose ids have gaps and which is alone in its kind */
     const fs_device_kind *kinds; /* (n) */
+    const uint32_t *nodes;       /* (n) of the example */
     const bool *plugged;         /* (n) has network links */
     const uint32_t *edges_begin; /* (n + 1) */
     const fs_box_edge *edges;    /* those of device i: edges[edges_begin[i] ..< edges_begin[i + 1]], by link */

@@ -10,20 +10,44 @@ static bool is_network(const fs_topo *topo, const fs_link *link)
     return topo->link_types[link->type].class_ == FS_CLASS_NET;
 }
 
+static void mark_end(fs_net *net, uint32_t device)
+{
+    if (net->vertex_of[device] != FS_NONE)
+        return;
+    fs_device_kind kind = fs_topo_device(net->view->topo, device).kind;
+    if (kind != FS_DEVICE_GPU && kind != FS_DEVICE_NIC)
+        net->vertex_of[device] = 0;
+}
+
+/* Both ends of all network links may be vertices. Copies of a unit are like the first. */
+static void mark_ends(fs_net *net)
+{
+    const fs_topo *topo = net->view->topo;
+    for (uint32_t r = 0; r < topo->n_runs; r++) {
+        const fs_topo_run *run = &topo->runs[r];
+        uint32_t n = run->unit->n_devices;
+        for (uint32_t l = run->first_link; l < run->first_link + run->unit->n_links; l++) {
+            const fs_link link = fs_topo_link(topo, l);
+            if (is_network(topo, &link))
+                mark_end(net, link.src);
+        }
+        for (uint32_t d = run->first_device + n; d < run->first_device + run->copies * n; d++)
+            net->vertex_of[d] = net->vertex_of[d - n];
+    }
+    for (uint32_t l = topo->first_cable; l < topo->n_links; l++) {
+        const fs_link link = fs_topo_link(topo, l);
+        if (is_network(topo, &link))
+            mark_end(net, link.src);
+    }
+}
+
 /* Number the vertices in the order of their devices. */
 static fs_status number_vertices(fs_net *net, fs_err *err)
 {
     const fs_topo *topo = net->view->topo;
     for (uint32_t d = 0; d < topo->n_devices; d++)
         net->vertex_of[d] = FS_NONE;
-    for (uint32_t l = 0; l < topo->n_links; l++) {
-        const fs_link link = fs_topo_link(topo, l);
-        if (!is_network(topo, &link))
-            continue;
-        fs_device_kind kind = fs_topo_device(topo, link.src).kind;
-        if (kind != FS_DEVICE_GPU && kind != FS_DEVICE_NIC)
-            net->vertex_of[link.src] = 0;
-    }
+    mark_ends(net);
     for (uint32_t d = 0; d < topo->n_devices; d++)
         if (net->vertex_of[d] != FS_NONE)
             net->vertex_of[d] = net->n++;
@@ -46,9 +70,9 @@ static fs_status list_edges(fs_net *net, bool out, fs_net_edges *list, fs_err *e
         return fs_fail_nomem(err);
     list->begin[0] = 0;
     for (uint32_t v = 0; v < net->n; v++) {
-        uint32_t n = fs_topo_out_count(topo, net->devices[v]);
-        for (uint32_t k = 0; k < n; k++) {
-            uint32_t id = fs_topo_out_link(topo, net->devices[v], k);
+        const fs_links links = fs_topo_out(topo, net->devices[v]);
+        for (uint32_t k = 0; k < links.count; k++) {
+            uint32_t id = fs_links_at(&links, k);
             const fs_link link = fs_topo_link(topo, id);
             uint32_t used = out ? id : id ^ 1u, to = net->vertex_of[link.dst];
             if (to == FS_NONE || !is_network(topo, &link) || !fs_view_alive(net->view, used))
@@ -114,6 +138,8 @@ void fs_net_clear(fs_net *net)
     side_clear(&net->back);
     fs_free(net->number_of);
     fs_free(net->on_path.data);
+    fs_free(net->found.data);
+    fs_free(net->begin.data);
     fs_dag_free(&net->dag);
     *net = (fs_net){0};
 }

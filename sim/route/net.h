@@ -42,8 +42,10 @@ typedef struct fs_net {
     /* Scratch of the search. */
     fs_net_side ahead, back;
     uint32_t search;
-    uint32_t *number_of;      /* (n) FS_NONE between searches: vertex of the DAG */
-    FS_VEC(uint32_t) on_path; /* first half (from the middle to the source), then second half */
+    uint32_t *number_of;       /* (n) FS_NONE between searches: vertex of the DAG */
+    FS_VEC(uint32_t) on_path;  /* first half (from the middle to the source), then second half */
+    FS_VEC(fs_dag_edge) found; /* ends are vertices of the network */
+    FS_VEC(uint32_t) begin;    /* where the edges of a vertex of the DAG begin */
     fs_dag dag;
 } fs_net;
 

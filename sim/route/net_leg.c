@@ -8,8 +8,6 @@
  * I. Pohl, "Bi-directional Search", Machine Intelligence 6 (1971). */
 #include "route/net.h"
 
-#include <stdlib.h>
-
 static fs_status reach(fs_net *net, fs_net_side *side, const fs_net_edges *edges, uint32_t vertex, uint32_t distance,
                        fs_err *err)
 {
@@ -113,16 +111,16 @@ static fs_status trace_side(fs_net *net, bool ahead, fs_err *err)
     fs_status status = FS_OK;
     for (uint32_t d = depth(side); d-- > 0;) {
         for (uint32_t i = side->level.data[d]; i < side->level.data[d + 1]; i++) {
-            uint32_t v = side->queue.data[i], before = net->dag.edges.count;
+            uint32_t v = side->queue.data[i], before = net->found.count;
             for (uint32_t e = edges->begin[v]; e < edges->begin[v + 1]; e++) {
                 uint32_t to = edges->edges[e].to, link = edges->edges[e].link;
                 if (net->number_of[to] == FS_NONE || side->stamp[to] != net->search || side->distance[to] != d + 1)
                     continue;
                 /* Vertices for now; renamed once all are numbered. */
-                if (FS_PUSH(&net->dag.edges, ((fs_dag_edge){ahead ? v : to, ahead ? to : v, link, link, 0.0})) == NULL)
+                if (FS_PUSH(&net->found, ((fs_dag_edge){ahead ? v : to, ahead ? to : v, link, link, 0.0})) == NULL)
                     return fs_fail_nomem(err);
             }
-            if (net->dag.edges.count > before)
+            if (net->found.count > before)
                 status = put_on_path(net, v, err);
             if (status != FS_OK)
                 return status;
@@ -131,30 +129,36 @@ static fs_status trace_side(fs_net *net, bool ahead, fs_err *err)
     return FS_OK;
 }
 
-static int by_from_and_link(const void *left, const void *right)
-{
-    const fs_dag_edge *a = left, *b = right;
-    if (a->from != b->from)
-        return a->from < b->from ? -1 : 1;
-    return (a->link > b->link) - (a->link < b->link);
-}
-
-/* The first half of on_path leads from the middle back to the source: number it in reverse. */
-static void number_in_order(fs_net *net, uint32_t n_first)
+/* The first half of on_path leads from the middle back to the source: number it in reverse. The links are then sorted by
+ * where they begin; those of one vertex come in an order that follows from the search alone. */
+static fs_status number_in_order(fs_net *net, uint32_t n_first, fs_err *err)
 {
     for (uint32_t i = 0; i < n_first; i++)
         net->number_of[net->on_path.data[i]] = n_first - 1 - i;
-    for (uint32_t i = 0; i < net->dag.edges.count; i++) {
-        fs_dag_edge *e = &net->dag.edges.data[i];
-        e->from = net->number_of[e->from];
-        e->to = net->number_of[e->to];
+    net->begin.count = 0;
+    for (uint32_t i = 0; i < net->on_path.count + 1; i++)
+        if (FS_PUSH(&net->begin, 0) == NULL)
+            return fs_fail_nomem(err);
+    for (uint32_t i = 0; i < net->found.count; i++)
+        net->begin.data[net->number_of[net->found.data[i].from] + 1]++;
+    for (uint32_t i = 0; i < net->on_path.count; i++)
+        net->begin.data[i + 1] += net->begin.data[i];
+    net->dag.edges.count = 0;
+    for (uint32_t i = 0; i < net->found.count; i++)
+        if (FS_PUSH(&net->dag.edges, ((fs_dag_edge){0})) == NULL)
+            return fs_fail_nomem(err);
+    for (uint32_t i = 0; i < net->found.count; i++) {
+        fs_dag_edge e = net->found.data[i];
+        e.from = net->number_of[e.from];
+        e.to = net->number_of[e.to];
+        net->dag.edges.data[net->begin.data[e.from]++] = e;
     }
-    qsort(net->dag.edges.data, net->dag.edges.count, sizeof *net->dag.edges.data, by_from_and_link);
+    return FS_OK;
 }
 
 static fs_status trace(fs_net *net, fs_err *err)
 {
-    net->on_path.count = net->dag.edges.count = 0;
+    net->on_path.count = net->found.count = 0;
     fs_status status = trace_middle(net, err);
     if (status == FS_OK)
         status = trace_side(net, true, err);
@@ -162,7 +166,7 @@ static fs_status trace(fs_net *net, fs_err *err)
     if (status == FS_OK)
         status = trace_side(net, false, err);
     if (status == FS_OK)
-        number_in_order(net, n_first);
+        status = number_in_order(net, n_first, err);
     for (uint32_t i = 0; i < net->on_path.count; i++)
         net->number_of[net->on_path.data[i]] = FS_NONE;
     return status;

@@ -30,7 +30,7 @@ typedef struct fs_route {
 typedef struct fs_router fs_router;
 
 typedef struct fs_router_options {
-    bool single_path; /* take the first minimal path (lowest link ids) instead of all: for backends without fractions */
+    bool single_path; /* one minimal path, always the same, instead of all: for backends without fractions */
     uint32_t epoch;   /* of the topology: links that are down in it do not exist; FS_NONE: the healthy machine */
     uint64_t seed;    /* of the hashes of networks with ECMP */
 } fs_router_options;

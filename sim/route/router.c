@@ -110,9 +110,9 @@ static fs_status find_plugs(const fs_router *router, uint32_t port, bool out, pl
     list->count = 0;
     if (router->net.vertex_of[port] != FS_NONE)
         return FS_PUSH(list, ((plug){router->net.vertex_of[port], port, FS_NONE})) ? FS_OK : fs_fail_nomem(err);
-    uint32_t n = fs_topo_out_count(topo, port);
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t id = fs_topo_out_link(topo, port, k), used = out ? id : id ^ 1u;
+    const fs_links links = fs_topo_out(topo, port);
+    for (uint32_t k = 0; k < links.count; k++) {
+        uint32_t id = fs_links_at(&links, k), used = out ? id : id ^ 1u;
         const fs_link link = fs_topo_link(topo, id);
         if (topo->link_types[link.type].class_ != FS_CLASS_NET || !fs_view_alive(&router->view, used))
             continue;
@@ -375,21 +375,23 @@ static fs_status find_inside(fs_router *router, uint32_t src, uint32_t dst, uint
                              fs_err *err)
 {
     const fs_topo *topo = router->view.topo;
-    const fs_device a = fs_topo_device(topo, src), b = fs_topo_device(topo, dst);
-    uint32_t box = router->boxes.box_of[src], kind = router->boxes.boxes.data[box].kind;
+    uint32_t box = router->boxes.box_of[src], kind_id = router->boxes.boxes.data[box].kind;
     uint32_t from = fs_box_local(&router->boxes, box, src), to = fs_box_local(&router->boxes, box, dst);
-    fs_reach reach = a.kind == FS_DEVICE_GPU && b.kind == FS_DEVICE_GPU ? FS_REACH_NVLINK : FS_REACH_BOARD;
+    const fs_box_kind *kind = &router->boxes.kinds.data[kind_id];
+    bool gpus = kind->kinds[from] == FS_DEVICE_GPU && kind->kinds[to] == FS_DEVICE_GPU;
+    fs_reach reach = gpus ? FS_REACH_NVLINK : FS_REACH_BOARD;
     for (; reach < FS_REACHES; reach++) {
         if (reach == FS_REACH_FORWARDED && !topo->gpu_forwarding)
             continue;
-        fs_status status = fs_box_leg(&router->boxes, kind, reach, from, to, leg, err);
+        fs_status status = fs_box_leg(&router->boxes, kind_id, reach, from, to, leg, err);
         if (status != FS_OK)
             return status;
-        if (fs_leg_found(&router->boxes.legs.legs.data[*leg]) && (reach != FS_REACH_BOARD || a.node == b.node))
+        if (fs_leg_found(&router->boxes.legs.legs.data[*leg]) &&
+            (reach != FS_REACH_BOARD || kind->nodes[from] == kind->nodes[to]))
             return FS_OK;
     }
     uint32_t cost;
-    fs_status status = fs_box_cost(&router->boxes, kind, from, to, &cost, err);
+    fs_status status = fs_box_cost(&router->boxes, kind_id, from, to, &cost, err);
     if (status != FS_OK)
         return status;
     if (cost != FS_NONE)
