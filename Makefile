@@ -173,8 +173,9 @@ validate: all
 bench: all
 	bench/run.py
 
-# The engine by itself: build/bench/engine flows 96
-bench-programs: $(BUILD)/bench/engine
+# Parts by themselves: build/bench/engine flows 96
+bench-programs: $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+.PRECIOUS: $(BUILD)/bench/%.o
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CXX) $(SAN) $(LDFLAGS) -o $@ $^ $(LDLIBS)
