@@ -53,14 +53,14 @@ static fs_status prepare(const fs_topo *topo, const fs_work *work, const fs_run_
     fs_lowering_options how = {.cost = options->cost, .mode = options->lowering};
     status = fs_lowering_new(topo, s->router, s->patterns, how, &s->lowering, err);
     if (status == FS_OK)
-        status = fs_fold(work, topo, s->lowering, s->patterns, options->cost, &s->job, err);
+        status = fs_fold(work, topo, s->lowering, s->patterns, options->cost, options->fold, &s->job, err);
     if (status != FS_OK)
         return status;
     fs_engine_def def = {.backend = options->network,
                          .n_resources = s->job->n_resources,
                          .n_links = s->job->n_links,
                          .capacity = s->job->capacity,
-                         .patterns = s->patterns,
+                         .patterns = s->job->patterns,
                          .max_events = options->max_events};
     return fs_engine_new(&def, &s->engine, err);
 }
@@ -112,6 +112,8 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
     fs_run_options chosen = *options;
     if (chosen.network == FS_BACKEND_NS3 && chosen.lowering == FS_LOWER_COUPLED)
         chosen.lowering = FS_LOWER_FLOWS;
+    if (chosen.network != FS_BACKEND_FABRIC) /* flows with small whole coefficients, or none */
+        chosen.fold = FS_FOLD_OFF;
     fs_status status = prepare(topo, work, &chosen, &s, err);
     if (status == FS_OK && options->timeline)
         status = fs_timeline_open(options->timeline, work, topo,
@@ -124,6 +126,7 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
     made.network = fs_backend_name(options->network);
     made.lowering = fs_lowering_names[chosen.lowering];
     made.cost = fs_cost_names[options->cost];
+    made.fold = fs_fold_names[chosen.fold];
     made.seed = options->seed;
     made.peak_memory_bytes = peak_memory_bytes();
     made.wall_s = clock_s() - start_s;

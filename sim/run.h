@@ -9,6 +9,7 @@ typedef struct fs_run_options {
     fs_backend network;
     fs_lowering_mode lowering;
     fs_cost cost;
+    fs_fold_mode fold; /* the stock networks never fold */
     uint64_t seed;
     uint64_t max_events;  /* 0 = none */
     const char *timeline; /* path of a Chrome trace, NULL = none */

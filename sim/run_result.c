@@ -156,7 +156,8 @@ typedef struct ran {
     uint32_t family, kind;
     uint64_t group;     /* the group of its family, or the sender */
     uint32_t signature; /* order of first appearance */
-    double seconds;
+    uint32_t owners;    /* groups or senders that it stands for */
+    double seconds;     /* of all its runs, for one of them */
 } ran;
 
 static int compare(uint64_t a, uint64_t b)
@@ -214,8 +215,9 @@ static ran describe(const fs_watch *w, const fs_op *op, uint32_t program, uint32
 {
     const fs_job *job = w->job;
     const fs_plan *made = job->plans[plan];
-    uint32_t place = plan - job->plan_begin[signature];
-    ran one = {.family = op->family, .signature = signature, .seconds = w->plan_s[plan]};
+    uint32_t place = plan - job->plan_begin[signature]; /* of the meeting or of the sender */
+    ran one = {
+        .family = op->family, .signature = signature, .owners = job->plan_owners[plan], .seconds = w->plan_s[plan]};
     one.row = (fs_comm_row){.family = "p2p",
                             .size_bytes = op->size_bytes,
                             .ranks = 2,
@@ -230,7 +232,7 @@ static ran describe(const fs_watch *w, const fs_op *op, uint32_t program, uint32
         const fs_family *family = &job->work->families[op->family];
         one.row.family = family->name;
         if (op->kind != FS_OP_SEND)
-            one.row.ranks = fs_family_size(family, place);
+            one.row.ranks = fs_family_size(family, job->meeting_group[job->family_meetings[op->family] + place]);
     }
     return one;
 }
@@ -247,10 +249,10 @@ static uint32_t merge(ran *plans, uint32_t n)
             uint64_t of_group = 0, group = plans[i].group;
             for (; i < n && compare_rows(&row, &plans[i]) == 0 && plans[i].group == group; i++) {
                 of_group += plans[i].row.count;
-                seconds += plans[i].seconds;
+                runs += plans[i].row.count * plans[i].owners;
+                seconds += plans[i].seconds * plans[i].owners;
                 row.signature = plans[i].signature < row.signature ? plans[i].signature : row.signature;
             }
-            runs += of_group;
             most = of_group > most ? of_group : most;
         }
         row.row.count = most;
@@ -327,14 +329,6 @@ static void fill_rates(const fs_job *job, fs_result *r)
     r->tokens_per_s_per_gpu = r->tokens_per_s / (double)r->ranks;
 }
 
-static uint64_t count_transfers(const fs_job *job)
-{
-    uint64_t transfers = 0;
-    for (uint32_t plan = 0; plan < job->plan_begin[job->n_signatures]; plan++)
-        transfers += job->plans[plan] ? job->plans[plan]->n_moves : 0;
-    return transfers;
-}
-
 static uint64_t count_ops(const fs_job *job)
 {
     uint64_t ops = 0;
@@ -352,12 +346,12 @@ fs_status fs_watch_result(fs_watch *watch, const fs_engine *engine, double step_
                    .ranks = job->work->n_ranks,
                    .rank_classes = job->n_actors,
                    .link_classes = job->n_links,
-                   .fold = "identity"};
+                   .transfers = job->n_transfers,
+                   .transfer_classes = job->n_transfer_classes};
     r.arena = fs_arena_new();
     if (!r.arena)
         return fs_fail_nomem(err);
     r.ops = count_ops(job);
-    r.transfers = r.transfer_classes = count_transfers(job);
     r.counters = fs_engine_count(engine);
     fs_metric_finish(watch->metric, step_s);
     fill_rates(job, &r);

@@ -57,7 +57,7 @@ static void count_plan(fs_watch *w, uint32_t actor, uint32_t op_index, const fs_
         uint32_t meeting = job->meeting_of[(size_t)op->family * job->n_actors + actor];
         if (job->meeting_actors[job->meeting_begin[meeting]] != actor)
             return;
-        plan = job->meeting_group[meeting];
+        plan = meeting - job->family_meetings[op->family];
     } else if (op->kind == FS_OP_SEND) {
         plan = job->actor_index[actor];
     } else {

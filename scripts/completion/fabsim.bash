@@ -6,6 +6,7 @@ _fabsim()
     case $previous in
     --cost) COMPREPLY=($(compgen -W "nccl ideal" -- "$current")); return ;;
     --scaling) COMPREPLY=($(compgen -W "weak strong" -- "$current")); return ;;
+    --fold) COMPREPLY=($(compgen -W "auto off" -- "$current")); return ;;
     --lowering) COMPREPLY=($(compgen -W "coupled flows messages" -- "$current")); return ;;
     --network) COMPREPLY=($(compgen -W "fabric cm02 ns3" -- "$current")); return ;;
     --algo) COMPREPLY=($(compgen -W "auto ring tree nvls direct chain" -- "$current")); return ;;
@@ -14,7 +15,7 @@ _fabsim()
     --csv) COMPREPLY=($(compgen -d -- "$current")); return ;;
     esac
     case $command in
-    run) options="--json --csv --timeline --quiet --set --fault --scale --scaling --cost --lowering --network --seed --top --stable --max-events --dump-ops --help --version" ;;
+    run) options="--json --csv --timeline --quiet --set --fault --scale --scaling --cost --lowering --fold --network --seed --top --stable --max-events --dump-ops --help --version" ;;
     coll) options="--op --gpus --min --max --factor --algo --proto --root --cost --lowering --network --set --fault --json --csv --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
     import) options="--output --gpu-part --nic-part --this-machine --help" ;;

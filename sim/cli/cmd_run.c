@@ -8,7 +8,7 @@ typedef struct arguments {
     const char *json, *csv, *timeline, *dump_ops, *scale;
     bool quiet, stable;
     uint64_t seed, top, max_events;
-    uint32_t network, lowering, cost, scaling;
+    uint32_t network, lowering, cost, fold, scaling;
     fs_option_list sets, faults;
 } arguments;
 
@@ -36,6 +36,9 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
          "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
         {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE",
          "coupled (default), flows, or messages: how collectives become transfers.", fs_lowering_names, 3},
+        {"fold", 0, FS_OPTION_CHOICE, &a->fold, "auto|off",
+         "Simulate one of each class of ranks and links that must behave alike (default), or all of them.",
+         fs_fold_names, FS_FOLDS},
         {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL",
          "fabric (default), cm02 (stock SimGrid flows) or ns3 (packets; small sizes, no coupled lowering).",
          fs_network_names, 3},
@@ -150,6 +153,7 @@ static fs_run_options run_options(const arguments *a)
     options.network = (fs_backend)a->network;
     options.lowering = (fs_lowering_mode)a->lowering;
     options.cost = (fs_cost)a->cost;
+    options.fold = (fs_fold_mode)a->fold;
     options.seed = a->seed;
     options.max_events = a->max_events;
     options.timeline = a->timeline;

@@ -1,13 +1,11 @@
 /* fold_plans.c - which communications are the same, and a plan for each.
  *
  * Signatures are interned in the order of programs and ops, so that ids are reproducible.
- * A plan is made once per (signature, group that issues it); lowering itself caches what is alike beyond that.
- * Cost: O(ops + ranks x signatures of their program), and a lowering per plan. */
-#include "fold/folding.h"
-
+ * A plan is made once per (signature, group that issues it) and (signature, sender); lowering itself caches what is
+ * alike beyond that. Cost: O(ops + ranks x signatures of their program), and a lowering per plan. */
 #include "base/index.h"
-#include "base/mem.h"
 #include "base/rng.h"
+#include "fold/folding.h"
 
 #include <string.h>
 
@@ -17,22 +15,20 @@ typedef struct signature_key {
     uint32_t program; /* sends only, else FS_NONE */
     uint32_t family, kind, root;
     int32_t peer;
-    uint32_t algo, proto, padding;
+    uint32_t algo, proto;
+    uint32_t load, transpose, padding;
     double size_bytes;
 } signature_key;
 
-typedef struct signature {
+typedef struct known {
     signature_key key;
-    const fs_op *op;       /* the first one of its kind: for the request, and to blame */
+    const fs_op *op;       /* the first one of its kind */
     uint32_t last_program; /* the program that was scanned when it was seen last */
-} signature;
+} known;
 
 typedef struct planner {
-    const fs_folding *f;
-    const fs_work *work; /* of the folding, as are the two below */
-    fs_job *job;
-    fs_arena *arena;
-    FS_VEC(signature) signatures;
+    fs_folding *f;
+    FS_VEC(known) signatures;
     fs_index index;        /* of signatures, by key */
     FS_VEC(uint32_t) used; /* signatures of each program, program after program */
     uint32_t *used_begin;  /* (n_programs + 1) */
@@ -51,6 +47,8 @@ static signature_key key_of(uint32_t program, const fs_op *op)
         key.root = op->root;
         key.algo = op->algo;
         key.proto = op->proto;
+        key.load = op->load;
+        key.transpose = op->transpose;
     }
     return key;
 }
@@ -65,7 +63,7 @@ static fs_status intern(planner *p, uint32_t program, const fs_op *op, uint32_t 
         i = fs_index_next(&probe);
     if (i == FS_NONE) {
         i = p->signatures.count;
-        if (!FS_PUSH(&p->signatures, ((signature){.key = key, .op = op, .last_program = FS_NONE})) ||
+        if (!FS_PUSH(&p->signatures, ((known){.key = key, .op = op, .last_program = FS_NONE})) ||
             !fs_index_add(&p->index, hash, i))
             return fs_fail_nomem(err);
     }
@@ -80,12 +78,13 @@ static fs_status intern(planner *p, uint32_t program, const fs_op *op, uint32_t 
 
 static fs_status build_signatures(planner *p, fs_err *err)
 {
-    const uint32_t **of_program = fs_arena_alloc(p->arena, p->work->n_programs, sizeof *of_program);
+    const fs_work *work = p->f->work;
+    const uint32_t **of_program = fs_arena_alloc(p->f->arena, work->n_programs, sizeof *of_program);
     if (!of_program)
         return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < p->work->n_programs; i++) {
-        const fs_program *program = &p->work->programs[i];
-        uint32_t *ids = fs_arena_alloc(p->arena, program->n_ops, sizeof *ids);
+    for (uint32_t i = 0; i < work->n_programs; i++) {
+        const fs_program *program = &work->programs[i];
+        uint32_t *ids = fs_arena_alloc(p->f->arena, program->n_ops, sizeof *ids);
         if (!ids)
             return fs_fail_nomem(err);
         p->used_begin[i] = p->used.count;
@@ -100,58 +99,99 @@ static fs_status build_signatures(planner *p, fs_err *err)
         }
         of_program[i] = ids;
     }
-    p->used_begin[p->work->n_programs] = p->used.count;
-    p->job->n_signatures = p->signatures.count;
-    p->job->op_signature = of_program;
+    p->used_begin[work->n_programs] = p->used.count;
+    p->f->job->n_signatures = p->signatures.count;
+    p->f->job->op_signature = of_program;
+    return FS_OK;
+}
+
+/* ---- signatures by family and by program ------------------------------------------------------------------------- */
+
+/* Ids by key_of[id], where that is not FS_NONE: begin (n_keys + 1), sorted (ids). */
+static void sort_by_key(const uint32_t *key_of, uint32_t n_ids, uint32_t n_keys, uint32_t *begin, uint32_t *sorted)
+{
+    for (uint32_t i = 0; i < n_ids; i++)
+        if (key_of[i] != FS_NONE)
+            begin[key_of[i] + 1]++;
+    for (uint32_t k = 0; k < n_keys; k++)
+        begin[k + 1] += begin[k];
+    for (uint32_t i = 0; i < n_ids; i++)
+        if (key_of[i] != FS_NONE)
+            sorted[begin[key_of[i]]++] = i;
+    for (uint32_t k = n_keys; k > 0; k--)
+        begin[k] = begin[k - 1];
+    begin[0] = 0;
+}
+
+static fs_status sort_signatures(planner *p, fs_err *err)
+{
+    fs_folding *f = p->f;
+    uint32_t n = p->signatures.count, n_families = f->work->n_families, n_programs = f->work->n_programs;
+    uint32_t *family = fs_arena_alloc(f->own, n, sizeof *family), *program = fs_arena_alloc(f->own, n, sizeof *program);
+    f->signatures = fs_arena_alloc(f->own, n, sizeof *f->signatures);
+    f->of_family = fs_arena_alloc(f->own, n, sizeof *f->of_family);
+    f->of_program = fs_arena_alloc(f->own, n, sizeof *f->of_program);
+    f->of_family_begin = fs_arena_alloc(f->own, (size_t)n_families + 1, sizeof *f->of_family_begin);
+    f->of_program_begin = fs_arena_alloc(f->own, (size_t)n_programs + 1, sizeof *f->of_program_begin);
+    if (!family || !program || !f->signatures || !f->of_family || !f->of_program || !f->of_family_begin ||
+        !f->of_program_begin)
+        return fs_fail_nomem(err);
+    for (uint32_t s = 0; s < n; s++) {
+        const known *k = &p->signatures.data[s];
+        f->signatures[s] = (fs_signature){.program = k->key.program, .family = k->key.family, .op = k->op};
+        program[s] = k->key.program;
+        family[s] = k->key.program == FS_NONE ? k->key.family : FS_NONE;
+    }
+    sort_by_key(family, n, n_families, f->of_family_begin, f->of_family);
+    sort_by_key(program, n, n_programs, f->of_program_begin, f->of_program);
     return FS_OK;
 }
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
-static fs_status lay_out_plans(planner *p, uint32_t *n_plans, fs_err *err)
+static fs_status lay_out_plans(planner *p, fs_err *err)
 {
+    fs_folding *f = p->f;
     uint32_t n = p->signatures.count;
-    uint32_t *begin = fs_arena_alloc(p->arena, (size_t)n + 1, sizeof *begin);
-    if (!begin)
-        return fs_fail_nomem(err);
     uint64_t total = 0;
+    f->raw_begin = fs_arena_alloc(f->own, (size_t)n + 1, sizeof *f->raw_begin);
+    if (!f->raw_begin)
+        return fs_fail_nomem(err);
     for (uint32_t s = 0; s < n; s++) {
         const signature_key *key = &p->signatures.data[s].key;
-        begin[s] = (uint32_t)total;
-        total += key->program == FS_NONE ? p->work->families[key->family].n_groups : p->f->program_actors[key->program];
+        f->raw_begin[s] = (uint32_t)total;
+        total += key->program == FS_NONE ? f->work->families[key->family].n_groups : f->program_ranks[key->program];
         if (total >= FS_NONE) /* 32 GB of pointers and more */
             return fs_fail_nomem(err);
     }
-    begin[n] = (uint32_t)total;
-    p->job->plan_begin = begin;
-    *n_plans = (uint32_t)total;
-    return FS_OK;
+    f->raw_begin[n] = (uint32_t)total;
+    f->raw = fs_arena_alloc(f->own, total, sizeof *f->raw);
+    return f->raw ? FS_OK : fs_fail_nomem(err);
 }
 
-/* Where the plan is that an actor uses. */
-static uint32_t plan_index(const planner *p, uint32_t s, uint32_t actor)
+/* Where the plan is that a rank uses. */
+static uint32_t plan_index(const planner *p, uint32_t s, uint32_t rank)
 {
     const signature_key *key = &p->signatures.data[s].key;
     if (key->program != FS_NONE)
-        return p->job->plan_begin[s] + p->job->actor_index[actor];
-    return p->job->plan_begin[s] + fs_family_group_of(&p->work->families[key->family], p->job->actor_rank[actor]);
+        return p->f->raw_begin[s] + p->f->index_in_program[rank];
+    return p->f->raw_begin[s] + fs_family_group_of(&p->f->work->families[key->family], rank);
 }
 
-static fs_status make_plan(planner *p, uint32_t s, uint32_t actor, const fs_plan **plan, fs_err *err)
+static fs_status make_plan(planner *p, uint32_t s, uint32_t rank, const fs_plan **plan, fs_err *err)
 {
+    const fs_work *work = p->f->work;
     const signature_key *key = &p->signatures.data[s].key;
     const fs_op *op = p->signatures.data[s].op;
-    uint32_t rank = p->job->actor_rank[actor], n = 0;
+    uint32_t n = 0;
     if (key->program == FS_NONE) {
-        const fs_family *family = &p->work->families[key->family];
+        const fs_family *family = &work->families[key->family];
         uint32_t group = fs_family_group_of(family, rank), size = fs_family_size(family, group);
-        while (n < size) {
-            uint32_t member = fs_family_member(family, group, n);
-            p->members[n++] = fs_fold_device(p->f, member);
-        }
+        for (; n < size; n++)
+            p->members[n] = fs_fold_device(p->f, fs_family_member(family, group, n));
     } else {
         p->members[n++] = fs_fold_device(p->f, rank);
-        p->members[n++] = fs_fold_device(p->f, p->job->actor_rank[fs_job_peer(p->job, actor, op)]);
+        p->members[n++] = fs_fold_device(p->f, fs_work_peer(work, op->family, op->peer, rank));
     }
     fs_coll_request request = {.kind = (fs_coll_kind)key->kind,
                                .algo = (fs_algo)key->algo,
@@ -163,7 +203,7 @@ static fs_status make_plan(planner *p, uint32_t s, uint32_t actor, const fs_plan
     fs_err why;
     fs_status status = fs_lower(p->f->lowering, &request, plan, &why);
     if (status == FS_E_TRACE)
-        return fs_fail_at(err, FS_E_TRACE, p->work->path, op->line, op->column, "%s", why.text);
+        return fs_fail_at(err, FS_E_TRACE, work->path, op->line, op->column, "%s", why.text);
     if (status != FS_OK)
         *err = why;
     return status;
@@ -171,35 +211,74 @@ static fs_status make_plan(planner *p, uint32_t s, uint32_t actor, const fs_plan
 
 static fs_status build_plans(planner *p, fs_err *err)
 {
-    uint32_t n_plans = 0;
-    fs_status status = lay_out_plans(p, &n_plans, err);
-    if (status != FS_OK)
-        return status;
-    const fs_plan **plans = fs_arena_alloc(p->arena, n_plans, sizeof *plans);
-    if (!plans)
-        return fs_fail_nomem(err);
-    for (uint32_t a = 0; a < p->job->n_actors; a++) {
-        uint32_t program = p->job->actor_program[a];
-        for (uint32_t i = p->used_begin[program]; i < p->used_begin[program + 1]; i++) {
-            const fs_plan **plan = &plans[plan_index(p, p->used.data[i], a)];
+    fs_status status = lay_out_plans(p, err);
+    for (uint32_t rank = 0; status == FS_OK && rank < p->f->work->n_ranks; rank++) {
+        uint32_t program = p->f->work->program_of[rank];
+        for (uint32_t i = p->used_begin[program]; status == FS_OK && i < p->used_begin[program + 1]; i++) {
+            const fs_plan **plan = &p->f->raw[plan_index(p, p->used.data[i], rank)];
             if (*plan == NULL)
-                status = make_plan(p, p->used.data[i], a, plan, err);
-            if (status != FS_OK)
-                return status;
+                status = make_plan(p, p->used.data[i], rank, plan, err);
         }
     }
-    p->job->plans = plans;
-    return FS_OK;
+    return status;
 }
 
-fs_status fs_fold_plans(const fs_folding *folding, fs_err *err)
+/* ---- groups that meet -------------------------------------------------------------------------------------------- */
+
+static bool meets(const fs_folding *f, uint32_t family, uint32_t group)
 {
-    planner p = {.f = folding, .work = folding->work, .job = folding->job, .arena = folding->arena};
-    p.used_begin = fs_zalloc((size_t)folding->work->n_programs + 1, sizeof *p.used_begin);
-    p.members = fs_alloc((size_t)folding->work->n_ranks + 2, sizeof *p.members);
+    for (uint32_t i = f->of_family_begin[family]; i < f->of_family_begin[family + 1]; i++)
+        if (f->raw[f->raw_begin[f->of_family[i]] + group])
+            return true;
+    return false;
+}
+
+static fs_status find_mets(fs_folding *f, fs_err *err)
+{
+    const fs_work *work = f->work;
+    FS_VEC(fs_met) mets = {0};
+    uint32_t n = 0;
+    f->met_begin = fs_arena_alloc(f->own, (size_t)work->n_families + 1, sizeof *f->met_begin);
+    if (!f->met_begin)
+        return fs_fail_nomem(err);
+    for (uint32_t family = 0; family < work->n_families; family++) {
+        f->met_begin[family] = n;
+        n += work->families[family].n_groups;
+    }
+    f->met_begin[work->n_families] = n;
+    f->met_of = fs_arena_alloc(f->own, n, sizeof *f->met_of);
+    if (!f->met_of)
+        return fs_fail_nomem(err);
+    for (uint32_t family = 0; family < work->n_families; family++) {
+        for (uint32_t group = 0; group < work->families[family].n_groups; group++) {
+            bool met = meets(f, family, group);
+            f->met_of[f->met_begin[family] + group] = met ? mets.count : FS_NONE;
+            if (met && !FS_PUSH(&mets, ((fs_met){family, group}))) {
+                fs_free(mets.data);
+                return fs_fail_nomem(err);
+            }
+        }
+    }
+    f->n_mets = mets.count;
+    f->mets = fs_arena_alloc(f->own, mets.count, sizeof *f->mets);
+    if (f->mets && mets.count > 0)
+        memcpy(f->mets, mets.data, mets.count * sizeof *f->mets);
+    fs_free(mets.data);
+    return f->mets ? FS_OK : fs_fail_nomem(err);
+}
+
+fs_status fs_fold_plans(fs_folding *f, fs_err *err)
+{
+    planner p = {.f = f};
+    p.used_begin = fs_zalloc((size_t)f->work->n_programs + 1, sizeof *p.used_begin);
+    p.members = fs_alloc((size_t)f->work->n_ranks + 2, sizeof *p.members);
     fs_status status = p.used_begin && p.members ? build_signatures(&p, err) : fs_fail_nomem(err);
     if (status == FS_OK)
+        status = sort_signatures(&p, err);
+    if (status == FS_OK)
         status = build_plans(&p, err);
+    if (status == FS_OK)
+        status = find_mets(f, err);
     fs_free(p.signatures.data);
     fs_index_free(&p.index);
     fs_free(p.used.data);

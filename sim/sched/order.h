@@ -20,9 +20,8 @@ typedef struct fs_order_program {
 
 typedef struct fs_order {
     const fs_order_program *programs; /* (n_programs) */
-    /* (n_actors) -> (n_ops): collectives: number among those of its family; send and recv: number among those of the
-     * same kind, peer and tag. One array per program, unless two ways to name a peer mean the same rank on some actor.
-     */
+    /* (job->n_numberings) -> (n_ops): collectives: number among those of its family; send and recv: number among those
+     * of the same kind, slot and tag. */
     const uint32_t *const *sequence;
     struct fs_arena *arena;
 } fs_order;

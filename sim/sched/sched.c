@@ -68,7 +68,7 @@ static void end_op(fs_sched *s, uint32_t lane)
 
 static uint32_t *bucket_of(fs_sched *s, const fs_meeting *m)
 {
-    uint32_t key[4] = {m->place, m->peer, m->tag, m->sequence};
+    uint32_t key[4] = {m->place, m->slot, m->tag, m->sequence};
     uint64_t hash = fs_hash_bytes(FS_HASH_START, key, sizeof key);
     return &s->buckets[(uint32_t)hash & s->mask];
 }
@@ -79,7 +79,7 @@ static uint32_t join(fs_sched *s, const fs_meeting *wanted)
     uint32_t *head = bucket_of(s, wanted);
     for (uint32_t i = *head; i != FS_NONE; i = s->meetings[i].next) {
         const fs_meeting *m = &s->meetings[i];
-        if (m->place == wanted->place && m->peer == wanted->peer && m->tag == wanted->tag &&
+        if (m->place == wanted->place && m->slot == wanted->slot && m->tag == wanted->tag &&
             m->sequence == wanted->sequence)
             return i;
     }
@@ -127,7 +127,8 @@ static void take_share(fs_sched *s, uint32_t actor, const fs_op *op, int sign)
     s->sm_taken[actor] += sign > 0 ? parts : 0 - parts;
     uint32_t taken =
         s->sm_taken[actor] < POOL_PARTS - POOL_PARTS_LEFT ? s->sm_taken[actor] : POOL_PARTS - POOL_PARTS_LEFT;
-    fs_engine_set_capacity(s->engine, s->job->n_links + actor, (double)(POOL_PARTS - taken) / POOL_PARTS);
+    uint32_t pool = s->job->n_links + actor;
+    fs_engine_set_capacity(s->engine, pool, s->job->capacity[pool] * (POOL_PARTS - taken) / POOL_PARTS);
 }
 
 static fs_status start_move(fs_sched *s, uint32_t meeting, uint32_t move, fs_err *err)
@@ -200,22 +201,22 @@ static fs_status issue_communication(fs_sched *s, uint32_t lane, uint32_t op_ind
     const fs_job *job = s->job;
     uint32_t actor = s->lanes[lane].actor;
     const fs_op *op = &fs_sched_ops(s, actor)->ops[op_index];
-    fs_meeting wanted = {.family = FS_NONE, .sequence = s->order.sequence[actor][op_index]};
+    fs_meeting wanted = {.family = FS_NONE, .sequence = fs_sched_sequence(s, actor, op_index)};
     if (op->kind == FS_OP_COLLECTIVE) {
         wanted.family = op->family;
         wanted.place = job->meeting_of[(size_t)op->family * job->n_actors + actor];
-        wanted.peer = FS_NONE;
+        wanted.slot = FS_NONE;
     } else {
-        uint32_t peer = fs_job_peer(job, actor, op);
-        wanted.place = op->kind == FS_OP_SEND ? actor : peer;
-        wanted.peer = op->kind == FS_OP_SEND ? peer : actor;
+        const fs_end *end = fs_job_end(job, actor, op_index);
+        wanted.place = op->kind == FS_OP_SEND ? actor : end->peer;
+        wanted.slot = op->kind == FS_OP_SEND ? end->slot : end->peer_slot;
         wanted.tag = op->tag;
     }
     uint32_t meeting = join(s, &wanted);
     fs_meeting *m = &s->meetings[meeting];
     uint32_t signature = job->op_signature[job->actor_program[actor]][op_index];
     if (op->kind == FS_OP_COLLECTIVE)
-        m->plan = job->plans[job->plan_begin[signature] + job->meeting_group[m->place]];
+        m->plan = job->plans[job->plan_begin[signature] + m->place - job->family_meetings[op->family]];
     else if (op->kind == FS_OP_SEND)
         m->plan = job->plans[job->plan_begin[signature] + job->actor_index[actor]];
     if (op->kind != FS_OP_COLLECTIVE)

@@ -26,7 +26,7 @@ typedef struct fs_lane {
  * there are never more of them than lanes. */
 typedef struct fs_meeting {
     uint32_t family;           /* collectives; FS_NONE for transfers */
-    uint32_t place, peer, tag; /* (meeting, FS_NONE, 0) or (actor of the sender, of the receiver, tag) */
+    uint32_t place, slot, tag; /* (meeting, FS_NONE, 0) or (actor of the sender, its slot for the receiver, tag) */
     uint32_t sequence;         /* which one of these */
     uint32_t arrived;          /* members that have issued it */
     uint32_t lane[2];          /* transfers: of the sender, of the receiver */
@@ -64,6 +64,11 @@ static inline const fs_order_program *fs_sched_program(const fs_sched *s, uint32
 static inline uint32_t fs_sched_lane_of(const fs_sched *s, uint32_t actor, uint32_t stream)
 {
     return s->lane_begin[actor] + fs_sched_program(s, actor)->lane_of[stream];
+}
+
+static inline uint32_t fs_sched_sequence(const fs_sched *s, uint32_t actor, uint32_t op)
+{
+    return s->order.sequence[s->job->actor_numbering[actor]][op];
 }
 
 /* The op at the cursor of a lane that is not finished. */

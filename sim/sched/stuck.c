@@ -2,7 +2,8 @@
  *
  * Nothing is left to happen, yet lanes are unfinished. A lane that waits for an op of its own rank is a consequence;
  * the cause is a lane that has issued communication which others have not. So of each stuck rank the first such lane is
- * named. A text of the first STUCK_MAX ranks says enough and stays within an error's length. */
+ * named. Ranks are named as they are without folding: each stands where its actor does. A text of the first STUCK_MAX
+ * ranks says enough and stays within an error's length. */
 #include "base/num.h"
 #include "sched/sched_state.h"
 #include "work/work_build.h"
@@ -70,27 +71,29 @@ static bool has_issued(const fs_sched *s, uint32_t actor, uint32_t family, uint3
     return order->position[op] == s->lanes[lane].cursor && s->lanes[lane].state == FS_LANE_BUSY;
 }
 
-/* "ranks 1, 2, 5 and 3 more" */
-static void add_missing(text *t, const fs_sched *s, uint32_t meeting, uint32_t family, uint32_t sequence)
+/* "ranks 1, 2, 5 and 3 more": of the group of a rank. */
+static void add_missing(text *t, const fs_sched *s, uint32_t rank, uint32_t family_id, uint32_t sequence)
 {
-    const fs_job *job = s->job;
-    uint32_t missing = 0, listed = 0;
-    for (uint32_t i = job->meeting_begin[meeting]; i < job->meeting_begin[meeting + 1]; i++)
-        missing += !has_issued(s, job->meeting_actors[i], family, sequence);
+    const fs_family *family = &s->job->work->families[family_id];
+    uint32_t group = fs_family_group_of(family, rank), size = fs_family_size(family, group), missing = 0, listed = 0;
+    for (uint32_t i = 0; i < size; i++)
+        missing += !has_issued(s, s->job->actor_of_rank[fs_family_member(family, group, i)], family_id, sequence);
     add(t, "%s", missing == 1 ? "rank" : "ranks");
-    for (uint32_t i = job->meeting_begin[meeting]; i < job->meeting_begin[meeting + 1] && listed < MISSING_MAX; i++)
-        if (!has_issued(s, job->meeting_actors[i], family, sequence))
-            add(t, "%s %u", listed++ > 0 ? "," : "", job->actor_rank[job->meeting_actors[i]]);
+    for (uint32_t i = 0; i < size && listed < MISSING_MAX; i++) {
+        uint32_t member = fs_family_member(family, group, i);
+        if (!has_issued(s, s->job->actor_of_rank[member], family_id, sequence))
+            add(t, "%s %u", listed++ > 0 ? "," : "", member);
+    }
     if (missing > listed)
         add(t, " and %u more", missing - listed);
 }
 
-static void add_stuck(text *t, const fs_sched *s, uint32_t lane)
+static void add_stuck(text *t, const fs_sched *s, uint32_t rank, uint32_t lane)
 {
-    const fs_job *job = s->job;
+    const fs_work *work = s->job->work;
     uint32_t actor = s->lanes[lane].actor, op_index = fs_sched_op_of(s, lane);
     const fs_op *op = op_at(s, lane);
-    add(t, "rank %u waits in ", job->actor_rank[actor]);
+    add(t, "rank %u waits in ", rank);
     if (s->lanes[lane].state == FS_LANE_WAITS) {
         add_op(t, s, actor, op_index);
         add(t, " for its own ");
@@ -98,14 +101,13 @@ static void add_stuck(text *t, const fs_sched *s, uint32_t lane)
     } else if (op->kind == FS_OP_COLLECTIVE) {
         add(t, "%s ", fs_coll_names[op->coll]);
         add_op(t, s, actor, op_index);
-        add(t, " of group %.*s for ", NAME_WIDTH, job->work->families[op->family].name);
-        add_missing(t, s, job->meeting_of[(size_t)op->family * job->n_actors + actor], op->family,
-                    s->order.sequence[actor][op_index]);
+        add(t, " of group %.*s for ", NAME_WIDTH, work->families[op->family].name);
+        add_missing(t, s, rank, op->family, fs_sched_sequence(s, actor, op_index));
     } else {
-        uint32_t peer = job->actor_rank[fs_job_peer(job, actor, op)];
         add(t, "%s ", op->kind == FS_OP_SEND ? "send" : "recv");
         add_op(t, s, actor, op_index);
-        add(t, " for rank %u to %s", peer, op->kind == FS_OP_SEND ? "receive" : "send");
+        add(t, " for rank %u to %s", fs_work_peer(work, op->family, op->peer, rank),
+            op->kind == FS_OP_SEND ? "receive" : "send");
     }
 }
 
@@ -115,14 +117,14 @@ fs_status fs_sched_fail_stuck(const fs_sched *s, fs_err *err)
     text t = {buffer, sizeof buffer};
     uint32_t stuck = 0;
     add(&t, "deadlock after %s: ", fs_format_seconds(s->now_s, when, sizeof when));
-    for (uint32_t a = 0; a < s->job->n_actors; a++) {
-        uint32_t lane = stuck_lane(s, a);
+    for (uint32_t rank = 0; rank < s->job->work->n_ranks; rank++) {
+        uint32_t lane = stuck_lane(s, s->job->actor_of_rank[rank]);
         if (lane == FS_NONE)
             continue;
         if (stuck++ >= STUCK_MAX)
             continue;
         add(&t, "%s", stuck > 1 ? "; " : "");
-        add_stuck(&t, s, lane);
+        add_stuck(&t, s, rank, lane);
     }
     if (stuck > STUCK_MAX)
         add(&t, "; and %u more ranks", stuck - STUCK_MAX);

@@ -5,7 +5,7 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
 @test "help names every command and option" {
     run fabsim --help
     [ "$status" -eq 0 ]
-    for word in coll topo import --json --csv --timeline --set --cost --lowering --network --seed --quiet --dump-ops; do
+    for word in coll topo import --json --csv --timeline --set --cost --lowering --fold --network --seed --quiet --dump-ops; do
         [[ "$output" == *"$word"* ]]
     done
     for command in coll topo import; do
@@ -51,7 +51,7 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
 }
 
 @test "result JSON: breakdown sums to the step, no link above its capacity" {
-    ring --json r.json --quiet
+    ring --json r.json --quiet --fold off
     [ "$(value r.json '["schema_version"]')" = 2 ]
     holds 'abs(sum(row["seconds"] for row in d["breakdown"]) - d["step_time_s"]) <= 1e-9 * d["step_time_s"]' r.json
     holds 'all(row["peak_utilization"] <= 1 + 1e-9 for row in d["links"] + d["tiers"])' r.json
@@ -70,7 +70,7 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
 }
 
 @test "--csv writes four tables" {
-    ring --quiet --csv tables
+    ring --quiet --csv tables --fold off
     [ "$(head -1 tables/links.csv)" = "link,source,destination,tier,bytes,mean_utilization,peak_utilization,busy_s,count" ]
     [ "$(wc -l <tables/links.csv)" -eq 33 ] # 32 NVLinks carry bytes: 16 connections, both ways
     for name in breakdown tiers comms; do [ "$(wc -l <tables/$name.csv)" -ge 2 ]; done
@@ -94,6 +94,24 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
     holds 'd["scaling"] == [] and d["options"]["scaling"] is None' one.json
 }
 
+@test "--fold: the same answer from fewer events" {
+    for fold in auto off; do
+        fabsim "$root/topologies/dgx-h100-x2.xml" "$root/workloads/megatron-8.3b-tp8.json" --quiet --fold $fold --json $fold.json
+    done
+    holds 'd["options"]["fold"] == "auto" and d["fold"]["rank_classes"] == 1 and d["fold"]["ranks"] == 8' auto.json
+    holds 'd["options"]["fold"] == "off" and d["fold"]["rank_classes"] == 8' off.json
+    python3 - <<'PY'
+import json
+a, b = (json.load(open(f"{x}.json")) for x in ("auto", "off"))
+assert abs(a["step_time_s"] / b["step_time_s"] - 1) < 1e-9
+assert a["counters"]["events"] * 4 < b["counters"]["events"]
+assert sum(row["count"] for row in a["links"]) >= len(b["links"])
+PY
+    # a timeline then has a track for each class
+    fabsim "$root/topologies/dgx-h100-x2.xml" "$root/workloads/megatron-8.3b-tp8.json" --quiet --timeline t.json
+    grep -q "and 7 alike" t.json
+}
+
 @test "--set overrides trace and topology" {
     ring --quiet --json a.json --cost ideal
     ring --quiet --json b.json --cost ideal --set programs.0.ops.0.size_bytes=2GiB
@@ -106,8 +124,8 @@ PY
 }
 
 @test "--timeline opens as JSON, plain and compressed, with equal content" {
-    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --timeline t.json
-    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --timeline t.json.gz
+    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --fold off --timeline t.json
+    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --fold off --timeline t.json.gz
     gunzip t.json.gz -c | cmp - t.json
     holds 'len([e for e in d["traceEvents"] if e["ph"] == "X"]) > 8' t.json
 }
@@ -115,7 +133,7 @@ PY
 @test "timelines are what the Trace Event Format describes" {
     for job in "dgx-h100 overlap" "dgx-h100-x2 pipeline" "dgx2h megatron-8.3b-tp8"; do
         for end in json json.gz; do
-            fabsim "$root/topologies/${job% *}.xml" "$root/workloads/${job#* }.json" --quiet --timeline "t.$end"
+            fabsim "$root/topologies/${job% *}.xml" "$root/workloads/${job#* }.json" --quiet --fold off --timeline "t.$end"
             "$root/tests/cli/timeline.py" "t.$end" >>seen
         done
     done
@@ -176,7 +194,7 @@ PY
 }
 
 @test "a run that fails leaves no timeline behind" {
-    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --timeline t.json
+    fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --quiet --fold off --timeline t.json
     run fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/overlap.json" --timeline t.json --max-events 3
     [ "$status" -eq 1 ]
     [ ! -e t.json ]

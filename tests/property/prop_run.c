@@ -194,6 +194,7 @@ static fs_run_options draw_options(fs_rng *rng)
     fs_run_options options = fs_run_default();
     options.cost = fs_rng_below(rng, 2) ? FS_COST_IDEAL : FS_COST_NCCL;
     options.lowering = fs_rng_below(rng, 2) ? FS_LOWER_COUPLED : FS_LOWER_FLOWS;
+    options.fold = fs_rng_below(rng, 2) ? FS_FOLD_AUTO : FS_FOLD_OFF;
     return options;
 }
 
@@ -236,11 +237,14 @@ static void add_bytes(const fs_job *job, const fs_pattern_table *patterns, doubl
         for (uint32_t i = 0; i < p->n_ops; i++) {
             const fs_op *op = &p->ops[i];
             uint32_t signature = job->op_signature[job->actor_program[a]][i];
-            if (op->kind == FS_OP_SEND)
+            if (op->kind == FS_OP_SEND) {
                 add_plan(job, patterns, job->plan_begin[signature] + job->actor_index[a], bytes);
-            else if (op->kind == FS_OP_COLLECTIVE && job->work->families[op->family].position_of[a] == 0)
-                add_plan(job, patterns, job->plan_begin[signature] + job->work->families[op->family].group_of[a],
-                         bytes);
+            } else if (op->kind == FS_OP_COLLECTIVE) {
+                uint32_t meeting = job->meeting_of[op->family * job->n_actors + a];
+                if (job->meeting_actors[job->meeting_begin[meeting]] == a)
+                    add_plan(job, patterns, job->plan_begin[signature] + meeting - job->family_meetings[op->family],
+                             bytes);
+            }
         }
     }
 }
@@ -254,16 +258,17 @@ static void check_against_plans(const trial *t, fs_run_options options, const fs
     fs_lowering_options how = {.cost = options.cost, .mode = options.lowering};
     ASSERT_OK(fs_router_new(t->topo, (fs_router_options){0}, &router, &failure));
     ASSERT_OK(fs_lowering_new(t->topo, router, patterns, how, &lowering, &failure));
-    ASSERT_OK(fs_fold(t->work, t->topo, lowering, patterns, options.cost, &job, &failure));
+    ASSERT_OK(fs_fold(t->work, t->topo, lowering, patterns, options.cost, options.fold, &job, &failure));
     for (uint32_t a = 0; a < job->n_actors; a++)
         if (r->step_time_s < critical_path(job, a) * (1 - 1e-12))
             fail_msg("seed %llu: faster than the kernels of rank %u", (unsigned long long)t->seed, a);
     double *bytes = fs_zalloc(job->n_resources, sizeof *bytes);
     assert_non_null(bytes);
-    add_bytes(job, patterns, bytes);
+    add_bytes(job, job->patterns, bytes);
     for (uint32_t i = 0; i < r->n_links; i++) {
-        expect_close(t, "bytes of a link", r->links[i].bytes, bytes[r->links[i].link], 1e-9);
-        bytes[r->links[i].link] = 0;
+        uint32_t resource = job->resource_of_link[r->links[i].link];
+        expect_close(t, "bytes of a link", r->links[i].bytes, bytes[resource], 1e-9);
+        bytes[resource] = 0;
     }
     for (uint32_t l = 0; l < job->n_links; l++)
         if (bytes[l] != 0)

@@ -1,4 +1,5 @@
-/* test_fold.c - the identity partition: times, meetings, signatures, plans, resources, and what does not fit. */
+/* test_fold.c - the job: times, meetings, ends, signatures, plans, resources, without folding and with it, and what does
+ * not fit. That folding changes no result is prop_fold.c's. */
 #include "../fixture.h"
 
 typedef struct stage {
@@ -10,14 +11,14 @@ typedef struct stage {
     fs_job *job;
 } stage;
 
-static fs_status try_fold(stage *s, const char *line, fs_work *work, fs_cost cost, fs_err *err)
+static fs_status try_fold(stage *s, const char *line, fs_work *work, fs_cost cost, fs_fold_mode mode, fs_err *err)
 {
     *s = (stage){.topo = make_topo(line), .work = work, .patterns = fs_pattern_table_new()};
     fs_lowering_options how = {.cost = cost, .mode = FS_LOWER_COUPLED};
     fs_status status = fs_router_new(s->topo, (fs_router_options){0}, &s->router, err);
     if (status == FS_OK)
         status = fs_lowering_new(s->topo, s->router, s->patterns, how, &s->lowering, err);
-    return status == FS_OK ? fs_fold(work, s->topo, s->lowering, s->patterns, cost, &s->job, err) : status;
+    return status == FS_OK ? fs_fold(work, s->topo, s->lowering, s->patterns, cost, mode, &s->job, err) : status;
 }
 
 static void clear(stage *s)
@@ -30,10 +31,19 @@ static void clear(stage *s)
     fs_topo_free(s->topo);
 }
 
-static stage folded(const char *line, fs_work *work, fs_cost cost)
+static stage unfolded(const char *line, fs_work *work, fs_cost cost)
 {
     stage s;
-    ASSERT_OK(try_fold(&s, line, work, cost, &failure));
+    ASSERT_OK(try_fold(&s, line, work, cost, FS_FOLD_OFF, &failure));
+    assert_false(s.job->folded);
+    assert_ptr_equal(s.job->patterns, s.patterns);
+    return s;
+}
+
+static stage folded(const char *line, fs_work *work)
+{
+    stage s;
+    ASSERT_OK(try_fold(&s, line, work, FS_COST_IDEAL, FS_FOLD_AUTO, &failure));
     return s;
 }
 
@@ -50,7 +60,7 @@ static void kernel_times(void **state)
         uint32_t q = add_program(b, "q", 2, 2);
         add(b, q, "main", compute(0));
         add(b, q, "main", collective(FS_ALL_REDUCE, 0, 1e6));
-        stage s = folded("gpus:4 nvlink:25GB/s flops:100TFLOP/s", finish(b), (fs_cost)cost);
+        stage s = unfolded("gpus:4 nvlink:25GB/s flops:100TFLOP/s", finish(b), (fs_cost)cost);
         const double *time = s.job->duration_s[0];
         assert_true(time[0] == 2e-3);
         assert_true(time[1] == 3e-3);
@@ -69,7 +79,7 @@ static void actors_are_ranks(void **state)
     ASSERT_OK(fs_work_place(b, 0, 3, &failure));
     add_program(b, "p", 0, 0);
     add_program(b, "q", 1, 2);
-    stage s = folded("gpus:4 nvlink:25GB/s", finish(b), FS_COST_IDEAL);
+    stage s = unfolded("gpus:4 nvlink:25GB/s", finish(b), FS_COST_IDEAL);
     static const uint32_t program[] = {0, 1, 1}, index[] = {0, 0, 1};
     assert_int_equal(s.job->n_actors, 3);
     for (uint32_t a = 0; a < 3; a++) {
@@ -86,22 +96,34 @@ static void meetings_are_groups(void **state)
 {
     (void)state;
     static const uint32_t begin[] = {0, 2, 3}, ranks[] = {3, 0, 1};
-    uint32_t pairs, odd;
+    uint32_t pairs, odd, silent;
     fs_work_builder *b = make_builder(4);
     ASSERT_OK(fs_work_family_strided(b, "tp", 2, 1, &pairs, &failure));
     ASSERT_OK(fs_work_family_explicit(b, "odd", begin, 2, ranks, &odd, &failure));
-    add_program(b, "p", 0, 3);
-    stage s = folded("gpus:4 nvlink:25GB/s", finish(b), FS_COST_IDEAL);
+    ASSERT_OK(fs_work_family_strided(b, "silent", 2, 2, &silent, &failure)); /* nobody issues anything on it */
+    for (uint32_t rank = 0; rank < 4; rank++) {
+        uint32_t p = add_program(b, "p", rank, rank);
+        add(b, p, "main", collective(FS_ALL_REDUCE, 0, 1e6));
+        add(b, p, "main", collective(FS_ALL_REDUCE, pairs, 1e6));
+        if (rank != 2)
+            add(b, p, "main", collective(FS_ALL_REDUCE, odd, 1e6));
+    }
+    stage s = unfolded("gpus:4 nvlink:25GB/s", finish(b), FS_COST_IDEAL);
     const fs_job *job = s.job;
-    static const uint32_t of[3][4] = {{0, 0, 0, 0}, {1, 1, 2, 2}, {3, 4, FS_NONE, 3}};
+    static const uint32_t of[4][4] = {
+        {0, 0, 0, 0}, {1, 1, 2, 2}, {3, 4, FS_NONE, 3}, {FS_NONE, FS_NONE, FS_NONE, FS_NONE}};
+    static const uint32_t first[] = {0, 1, 3, 5, 5};
     static const uint32_t sizes[] = {4, 2, 2, 2, 1}, groups[] = {0, 0, 1, 0, 1};
     assert_int_equal(job->n_meetings, 5);
-    for (uint32_t f = 0; f < 3; f++)
+    for (uint32_t f = 0; f < 5; f++)
+        assert_int_equal(job->family_meetings[f], first[f]);
+    for (uint32_t f = 0; f < 4; f++)
         for (uint32_t a = 0; a < 4; a++)
             assert_int_equal(job->meeting_of[f * 4 + a], of[f][a]);
     for (uint32_t m = 0; m < 5; m++) {
         assert_int_equal(job->meeting_begin[m + 1] - job->meeting_begin[m], sizes[m]);
         assert_int_equal(job->meeting_group[m], groups[m]);
+        assert_int_equal(job->meeting_count[m], 1);
     }
     assert_int_equal(job->meeting_actors[job->meeting_begin[3]], 3);
     assert_int_equal(job->meeting_actors[job->meeting_begin[3] + 1], 0);
@@ -126,7 +148,7 @@ static void equal_communication_shares_a_signature(void **state)
     add(b, p, "other", shifted(FS_OP_RECV, tp, 1, 7, 1e6));
     uint32_t work = add(b, p, "main", compute(1));
     add(b, q, "main", compute(1));
-    stage s = folded("gpus:4 nvlink:25GB/s", finish(b), FS_COST_IDEAL);
+    stage s = unfolded("gpus:4 nvlink:25GB/s", finish(b), FS_COST_IDEAL);
     const uint32_t *of = s.job->op_signature[p];
     assert_int_equal(of[first], of[second]);
     assert_int_not_equal(of[first], of[larger]);
@@ -137,30 +159,47 @@ static void equal_communication_shares_a_signature(void **state)
     assert_int_equal(s.job->n_signatures, 4);
     const uint32_t *begin = s.job->plan_begin;
     assert_non_null(s.job->plans[begin[of[first]] + 0]);
-    assert_null(s.job->plans[begin[of[first]] + 1]); /* ranks 2 and 3 never issue it */
-    assert_int_equal(begin[of[first] + 1] - begin[of[first]], 2);
+    assert_int_equal(s.job->n_meetings, 1); /* ranks 2 and 3 never issue it */
+    assert_int_equal(begin[of[first] + 1] - begin[of[first]], 1);
     assert_int_equal(begin[of[send] + 1] - begin[of[send]], 2); /* ranks of the program */
     assert_non_null(s.job->plans[begin[of[send]] + 1]);
     clear(&s);
 }
 
-static void peers(void **state)
+/* Ranks 0 2 4, 1 3 5: one and two positions on, and 3 as rank 2 has it: forms 0, 1, 2. */
+static void ends_of_sends_and_receives(void **state)
 {
     (void)state;
     uint32_t columns;
     fs_work_builder *b = make_builder(6);
-    ASSERT_OK(fs_work_family_strided(b, "columns", 3, 2, &columns, &failure)); /* 0 2 4, 1 3 5 */
-    add_program(b, "p", 0, 5);
-    stage s = folded("gpus:6 nvlink:25GB/s", finish(b), FS_COST_IDEAL);
-    fs_op op = shifted(FS_OP_SEND, columns, 1, 0, 1);
-    assert_int_equal(fs_job_peer(s.job, 0, &op), 2);
-    assert_int_equal(fs_job_peer(s.job, 5, &op), 1);
-    op.peer = -1;
-    assert_int_equal(fs_job_peer(s.job, 0, &op), 4);
-    op.peer = INT32_MIN; /* -2147483648 = 1 modulo 3 */
-    assert_int_equal(fs_job_peer(s.job, 1, &op), 3);
-    op = transfer(FS_OP_SEND, 3, 0, 1);
-    assert_int_equal(fs_job_peer(s.job, 0, &op), 3);
+    ASSERT_OK(fs_work_family_strided(b, "columns", 3, 2, &columns, &failure));
+    uint32_t p = add_program(b, "p", 0, 5), ops[4];
+    ops[0] = add(b, p, "a", shifted(FS_OP_SEND, columns, 1, 0, 1));
+    add(b, p, "b", shifted(FS_OP_RECV, columns, -1, 0, 1));
+    ops[1] = add(b, p, "a", shifted(FS_OP_SEND, columns, INT32_MIN, 7, 1)); /* -2147483648 = 1 modulo 3 */
+    ops[2] = add(b, p, "b", shifted(FS_OP_RECV, columns, 2, 7, 1));         /* from where -1 is */
+    ops[3] = add(b, p, "b", compute(1));
+    stage s = unfolded("gpus:6 nvlink:25GB/s", finish(b), FS_COST_IDEAL);
+    const uint32_t *form = s.job->op_form[p];
+    assert_int_equal(form[ops[0]], 0);
+    assert_int_equal(form[ops[1]], 2);
+    assert_int_equal(form[ops[2]], 3);
+    assert_int_equal(form[ops[3]], FS_NONE);
+    static const uint32_t next[] = {2, 3, 4, 5, 0, 1};
+    for (uint32_t a = 0; a < 6; a++) {
+        const fs_end *to = fs_job_end(s.job, a, ops[0]), *again = fs_job_end(s.job, a, ops[1]);
+        const fs_end *from = fs_job_end(s.job, a, ops[2]);
+        assert_int_equal(to->peer, next[a]);
+        assert_int_equal(to->slot, 0);
+        assert_int_equal(to->peer_slot, 1);
+        assert_int_equal(again->peer, next[a]);
+        assert_int_equal(again->slot, 0); /* the same rank, written in another way */
+        assert_int_equal(next[from->peer], a);
+        assert_int_equal(from->slot, 1);
+        assert_int_equal(from->peer_slot, 0);
+        assert_int_equal(s.job->actor_numbering[a], 0);
+    }
+    assert_int_equal(s.job->n_numberings, 1);
     clear(&s);
 }
 
@@ -170,7 +209,7 @@ static void resources(void **state)
     for (int cost = FS_COST_NCCL; cost <= FS_COST_IDEAL; cost++) {
         fs_work_builder *b = make_builder(2);
         add_program(b, "p", 0, 1);
-        stage s = folded("gpus:4 nvlink:25GB/s,0s,20GB/s", finish(b), (fs_cost)cost);
+        stage s = unfolded("gpus:4 nvlink:25GB/s,0s,20GB/s", finish(b), (fs_cost)cost);
         const fs_job *job = s.job;
         assert_int_equal(job->n_links, s.topo->n_links);
         assert_int_equal(job->n_resources, s.topo->n_links + 2);
@@ -191,13 +230,105 @@ static void resources(void **state)
     }
 }
 
+/* ---- folded ------------------------------------------------------------------------------------------------------ */
+
+static double coefficient(const stage *s, const fs_plan *plan, uint32_t move, uint32_t resource)
+{
+    uint32_t count;
+    const fs_share *row = fs_pattern_row(s->job->patterns, plan->moves[move].pattern, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (row[i].resource == resource)
+            return row[i].coefficient;
+    return 0;
+}
+
+/* Eight alike in groups of four: one actor, one meeting, one link. */
+static void all_alike(void **state)
+{
+    (void)state;
+    uint32_t tp;
+    fs_work_builder *b = make_builder(8);
+    ASSERT_OK(fs_work_family_strided(b, "tp", 4, 1, &tp, &failure));
+    uint32_t p = add_program(b, "p", 0, 7);
+    add(b, p, "main", collective(FS_ALL_REDUCE, tp, 1e6));
+    add(b, p, "main", shifted(FS_OP_SEND, 0, 1, 0, 1e6));
+    add(b, p, "aside", shifted(FS_OP_RECV, 0, -1, 0, 1e6));
+    stage s = folded("gpus:8 nvlink:25GB/s", finish(b));
+    const fs_job *job = s.job;
+    assert_true(job->folded);
+    assert_int_equal(job->n_actors, 1);
+    assert_int_equal(job->actor_rank[0], 0);
+    assert_int_equal(job->actor_count[0], 8);
+    assert_int_equal(job->n_meetings, 1);
+    assert_int_equal(job->meeting_count[0], 2);
+    assert_int_equal(job->meeting_begin[1], 1); /* the one actor, once */
+    assert_int_equal(job->n_links, 1);          /* all carry the same, up and down */
+    assert_int_equal(job->n_resources, 2);
+    assert_int_equal(job->link_of[0], 0);
+    assert_int_equal(job->link_count[0], 16);
+    assert_true(job->capacity[0] == 25e9 && job->capacity[1] == 1);
+    for (uint32_t l = 0; l < s.topo->n_links; l++)
+        assert_int_equal(job->resource_of_link[l], 0);
+    assert_true(coefficient(&s, job->plans[job->plan_begin[0]], 0, 0) == 1); /* 2 groups x 8 / 16 links */
+    assert_true(coefficient(&s, job->plans[job->plan_begin[1]], 0, 0) == 1); /* 8 senders x 2 / 16 links */
+    assert_int_equal(job->plan_owners[job->plan_begin[0]], 2);
+    assert_int_equal(job->plan_owners[job->plan_begin[1]], 8);
+    const fs_end *to = fs_job_end(job, 0, 1);
+    assert_int_equal(to->peer, 0); /* itself: its ranks send to each other */
+    assert_int_equal(to->slot, 0);
+    assert_int_equal(to->peer_slot, 1);
+    assert_int_equal(job->n_transfers, 10);
+    assert_int_equal(job->n_transfer_classes, 2);
+    clear(&s);
+}
+
+/* The group of the one that differs differs, and nobody else. */
+static void one_differs(void **state)
+{
+    (void)state;
+    uint32_t tp;
+    fs_work_builder *b = make_builder(8);
+    ASSERT_OK(fs_work_family_strided(b, "tp", 2, 1, &tp, &failure));
+    uint32_t slow, p = add_program(b, "p", 0, 4);
+    for (uint32_t rank = 6; rank < 8; rank++)
+        ASSERT_OK(fs_work_assign(b, rank, p, &failure));
+    slow = add_program(b, "slow", 5, 5);
+    add(b, p, "main", compute(1));
+    add(b, p, "main", collective(FS_ALL_REDUCE, tp, 1e6));
+    add(b, slow, "main", compute(2));
+    add(b, slow, "main", collective(FS_ALL_REDUCE, tp, 1e6));
+    stage s = folded("gpus:8 nvlink:25GB/s", finish(b));
+    static const uint32_t actor[] = {0, 0, 0, 0, 1, 2, 0, 0};
+    for (uint32_t rank = 0; rank < 8; rank++)
+        assert_int_equal(s.job->actor_of_rank[rank], actor[rank]);
+    assert_int_equal(s.job->n_meetings, 2);
+    assert_int_equal(s.job->meeting_count[0], 3);
+    assert_int_equal(s.job->meeting_group[1], 2);
+    assert_int_equal(s.job->meeting_begin[2] - s.job->meeting_begin[1], 2);
+    clear(&s);
+}
+
+static void nothing_alike_is_left_as_it_is(void **state)
+{
+    (void)state;
+    fs_work_builder *b = make_builder(2);
+    uint32_t p = add_program(b, "p", 0, 0), q = add_program(b, "q", 1, 1);
+    add(b, p, "main", transfer(FS_OP_SEND, 1, 0, 1e6));
+    add(b, q, "main", transfer(FS_OP_RECV, 0, 0, 1e6));
+    stage s = folded("ring:2 nvlink:25GB/s", finish(b));
+    assert_int_equal(s.job->n_links, 2);
+    assert_false(s.job->folded);
+    assert_ptr_equal(s.job->patterns, s.patterns);
+    clear(&s);
+}
+
 /* ---- what does not fit ------------------------------------------------------------------------------------------- */
 
 static void expect_error(const char *line, fs_work *work, uint32_t at_line, uint32_t at_column, const char *text)
 {
     stage s;
     fs_err err = {0};
-    assert_int_equal(try_fold(&s, line, work, FS_COST_IDEAL, &err), FS_E_TRACE);
+    assert_int_equal(try_fold(&s, line, work, FS_COST_IDEAL, FS_FOLD_AUTO, &err), FS_E_TRACE);
     assert_null(s.job);
     if (text)
         assert_string_equal(err.text, text);
@@ -215,7 +346,7 @@ static void too_many_ranks(void **state)
     fs_work *work = finish(b);
     stage s;
     fs_err err = {0};
-    assert_int_equal(try_fold(&s, "gpus:4 nvlink:25GB/s", work, FS_COST_IDEAL, &err), FS_E_TRACE);
+    assert_int_equal(try_fold(&s, "gpus:4 nvlink:25GB/s", work, FS_COST_IDEAL, FS_FOLD_OFF, &err), FS_E_TRACE);
     char want[256];
     const char *path = s.topo->path && *s.topo->path ? s.topo->path : "no file";
     snprintf(want, sizeof want, "the trace has 5 ranks, the topology 4 GPUs (%s); each rank needs a GPU of its own",
@@ -233,7 +364,7 @@ static void placed_beyond_the_last_gpu(void **state)
     fs_work *work = finish(b);
     stage s;
     fs_err err = {0};
-    assert_int_equal(try_fold(&s, "gpus:4 nvlink:25GB/s", work, FS_COST_IDEAL, &err), FS_E_TRACE);
+    assert_int_equal(try_fold(&s, "gpus:4 nvlink:25GB/s", work, FS_COST_IDEAL, FS_FOLD_OFF, &err), FS_E_TRACE);
     assert_non_null(strstr(err.text, "rank 1 is placed on GPU 7, but the topology has GPUs 0 to 3 ("));
     clear(&s);
 }
@@ -358,7 +489,7 @@ static void out_of_memory(void **state)
         if (status == FS_OK)
             status = fs_lowering_new(topo, s.router, s.patterns, how, &s.lowering, &err);
         if (status == FS_OK)
-            status = fs_fold(work, topo, s.lowering, s.patterns, FS_COST_IDEAL, &s.job, &err);
+            status = fs_fold(work, topo, s.lowering, s.patterns, FS_COST_IDEAL, FS_FOLD_AUTO, &s.job, &err);
         fs_mem_fail_after(0);
         assert_true(status == FS_OK || status == FS_E_NOMEM);
         clear(&s);
@@ -375,8 +506,11 @@ int main(void)
         cmocka_unit_test(actors_are_ranks),
         cmocka_unit_test(meetings_are_groups),
         cmocka_unit_test(equal_communication_shares_a_signature),
-        cmocka_unit_test(peers),
+        cmocka_unit_test(ends_of_sends_and_receives),
         cmocka_unit_test(resources),
+        cmocka_unit_test(all_alike),
+        cmocka_unit_test(one_differs),
+        cmocka_unit_test(nothing_alike_is_left_as_it_is),
         cmocka_unit_test(too_many_ranks),
         cmocka_unit_test(placed_beyond_the_last_gpu),
         cmocka_unit_test(no_peak_for_a_number_format),

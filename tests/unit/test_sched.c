@@ -51,7 +51,7 @@ static fs_status try_run(const char *line, const fs_work *work, const fs_sched_c
     fs_lowering_options how = {.cost = FS_COST_IDEAL};
     ASSERT_OK(fs_router_new(topo, (fs_router_options){0}, &router, &failure));
     ASSERT_OK(fs_lowering_new(topo, router, patterns, how, &lowering, &failure));
-    ASSERT_OK(fs_fold(work, topo, lowering, patterns, FS_COST_IDEAL, &job, &failure));
+    ASSERT_OK(fs_fold(work, topo, lowering, patterns, FS_COST_IDEAL, FS_FOLD_OFF, &job, &failure));
     fs_engine_def def = {
         .n_resources = job->n_resources, .n_links = job->n_links, .capacity = job->capacity, .patterns = patterns};
     ASSERT_OK(fs_engine_new(&def, &engine, &failure));
@@ -456,7 +456,7 @@ static void out_of_memory(void **state)
     fs_lowering_options how = {.cost = FS_COST_IDEAL, .mode = FS_LOWER_MESSAGES};
     ASSERT_OK(fs_router_new(topo, (fs_router_options){0}, &router, &failure));
     ASSERT_OK(fs_lowering_new(topo, router, patterns, how, &lowering, &failure));
-    ASSERT_OK(fs_fold(work, topo, lowering, patterns, FS_COST_IDEAL, &job, &failure));
+    ASSERT_OK(fs_fold(work, topo, lowering, patterns, FS_COST_IDEAL, FS_FOLD_OFF, &job, &failure));
     fs_engine_def def = {
         .n_resources = job->n_resources, .n_links = job->n_links, .capacity = job->capacity, .patterns = patterns};
     fs_status status = FS_E_NOMEM;
