@@ -200,6 +200,10 @@ static fs_status make_plan(planner *p, uint32_t s, uint32_t rank, const fs_plan 
                                .n = n,
                                .root = key->root,
                                .size_bytes = key->size_bytes};
+    if (op->kind == FS_OP_COLLECTIVE && op->load != FS_NONE) {
+        request.load = work->loads[op->load].weight;
+        request.transpose = op->transpose;
+    }
     fs_err why;
     fs_status status = fs_lower(p->f->lowering, &request, plan, &why);
     if (status == FS_E_TRACE)
