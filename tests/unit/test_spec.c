@@ -358,6 +358,161 @@ static void freezing_lays_out_arrays(void **state)
     fs_topo_free(topo);
 }
 
+/* ---- boards ------------------------------------------------------------------------------------------------------ */
+
+/* Two GPUs, a NIC and a link between each GPU and the NIC. */
+static uint32_t small_board(fs_spec *spec)
+{
+    fs_err err;
+    assert_int_equal(fs_spec_unit_begin(spec, true, &err), FS_OK);
+    assert_int_equal(fs_spec_device(spec, "g0", "g", 0, at, &err), FS_OK);
+    assert_int_equal(fs_spec_device(spec, "g1", "g", 0, at, &err), FS_OK);
+    assert_int_equal(fs_spec_device(spec, "n0", "n", 0, at, &err), FS_OK);
+    assert_int_equal(fs_spec_link(spec, "g1", "n0", "w", 1, at, &err), FS_OK);
+    assert_int_equal(fs_spec_link(spec, "g0", "n0", "w", 2, at, &err), FS_OK);
+    return fs_spec_unit_end(spec);
+}
+
+static void copies_are_arithmetic(void **state)
+{
+    (void)state;
+    fs_err err;
+    fs_topo *topo;
+    uint32_t node, more, first, stride, run, copies;
+    fs_spec *spec = new_spec();
+    uint32_t board = small_board(spec);
+    assert_int_equal(fs_spec_node(spec, "first", &node, at, &err), FS_OK);
+    assert_int_equal(fs_spec_device(spec, "lone", "g", node, at, &err), FS_OK);
+    assert_int_equal(fs_spec_place(spec, board, "node", true, 12, at, &err), FS_OK);
+    assert_int_equal(fs_spec_place(spec, board, "single", false, 1, at, &err), FS_OK);
+    assert_int_equal(fs_spec_node(spec, "last", &more, at, &err), FS_OK);
+    assert_int_equal(more, 14);
+    assert_int_equal(fs_spec_device(spec, "extra", "n", 6, at, &err), FS_OK); /* on node5 */
+    assert_int_equal(fs_spec_find_place(spec, "node", &run, &copies, at, &err), FS_OK);
+    assert_int_equal(copies, 12);
+    assert_int_equal(fs_spec_run_device(spec, run, "n0", &first, &stride, at, &err), FS_OK);
+    assert_int_equal(stride, 3);
+    for (uint32_t k = 0; k < copies; k++)
+        assert_int_equal(fs_spec_cable(spec, first + k * stride, 0, 0, 1, at, &err), FS_OK);
+    assert_int_equal(fs_spec_link(spec, "lone", "single/g1", "w", 1, at, &err), FS_OK);
+    assert_int_equal(fs_spec_freeze(spec, &topo, &err), FS_OK);
+    fs_spec_free(spec);
+
+    assert_int_equal(topo->n_units, 3);
+    assert_int_equal(topo->n_runs, 4);
+    assert_int_equal(topo->n_devices, 1 + 13 * 3 + 1);
+    assert_int_equal(topo->n_links, 2 * (13 * 2 + 13));
+    assert_int_equal(topo->first_cable, 2 * 13 * 2);
+    assert_string_equal(FS_DEVICE_NAME(topo, 0), "lone");
+    assert_string_equal(FS_DEVICE_NAME(topo, 1 + 11 * 3 + 1), "node11/g1");
+    assert_string_equal(FS_DEVICE_NAME(topo, 1 + 12 * 3 + 2), "single/n0");
+    assert_string_equal(FS_NODE_NAME(topo, 0), "first");
+    assert_string_equal(FS_NODE_NAME(topo, 12), "node11");
+    assert_string_equal(FS_NODE_NAME(topo, 13), "single");
+    assert_string_equal(FS_NODE_NAME(topo, 14), "last");
+    for (uint32_t d = 0; d < topo->n_devices; d++)
+        assert_int_equal(fs_topo_find(topo, FS_DEVICE_NAME(topo, d)), d);
+    static const char *const strangers[] = {"node12/g0",  "node01/g0", "node/g0", "node1g0", "node1",
+                                            "single0/g0", "node1/",    "",        "g0",      "node99999999999/g0"};
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+        assert_int_equal(fs_topo_find(topo, strangers[i]), FS_NONE);
+    const fs_device g = fs_topo_device(topo, 1 + 4 * 3 + 1), n = fs_topo_device(topo, 40);
+    assert_true(g.kind == FS_DEVICE_GPU && g.node == 5 && g.index == 1 + 4 * 2 + 1 && g.rail == FS_NONE);
+    assert_true(n.kind == FS_DEVICE_NIC && n.node == 6 && n.index == 13 && n.rail == 1); /* after the board's own */
+    const fs_link l = fs_topo_link(topo, 2 * (4 * 2 + 1) + 1);                           /* sorted: g0 - n0, g1 - n0 */
+    assert_true(l.src == 1 + 4 * 3 + 2 && l.dst == 1 + 4 * 3 + 1 && l.lanes == 1);
+    assert_true(fs_topo_link(topo, 2 * 4 * 2).lanes == 2);
+    fs_links out = fs_topo_out(topo, 1 + 4 * 3 + 2);
+    assert_int_equal(out.count, 3);
+    assert_int_equal(fs_links_at(&out, 0), 2 * 4 * 2 + 1);
+    assert_int_equal(fs_topo_link(topo, fs_links_at(&out, 2)).dst, 0);
+    fs_topo_free(topo);
+}
+
+static void boards_stand_in_boards(void **state)
+{
+    (void)state;
+    fs_err err;
+    fs_topo *topo;
+    fs_spec *spec = new_spec();
+    uint32_t tray = small_board(spec);
+    assert_int_equal(fs_spec_unit_begin(spec, false, &err), FS_OK);
+    assert_int_equal(fs_spec_place(spec, tray, "tray", true, 2, at, &err), FS_OK);
+    assert_int_equal(fs_spec_device(spec, "top", "n", FS_NONE, at, &err), FS_OK);
+    assert_int_equal(fs_spec_link(spec, "tray1/g0", "top", "w", 1, at, &err), FS_OK);
+    expect_at(fs_spec_place(spec, tray, "tray", true, 1, at, &err), &err, "node 'tray0' is defined twice");
+    uint32_t rack = fs_spec_unit_end(spec);
+    assert_int_equal(fs_spec_place(spec, rack, "rack", true, 3, at, &err), FS_OK);
+    expect_at(fs_spec_place(spec, rack, "rack2", false, 1, at, &err), &err, "place 'rack2' is defined twice");
+    assert_int_equal(fs_spec_freeze(spec, &topo, &err), FS_OK);
+    fs_spec_free(spec);
+    assert_int_equal(topo->n_units, 1);
+    assert_int_equal(topo->n_nodes, 6);
+    assert_string_equal(FS_NODE_NAME(topo, 3), "rack1/tray1");
+    assert_string_equal(FS_DEVICE_NAME(topo, 7 + 3), "rack1/tray1/g0");
+    assert_int_equal(fs_topo_device(topo, 7 + 3).node, 3);
+    assert_int_equal(fs_topo_device(topo, 7 + 6).node, FS_NONE);
+    assert_int_equal(fs_topo_find(topo, "rack2/top"), 20);
+    fs_topo_free(topo);
+}
+
+static void names_of_copies_are_unique(void **state)
+{
+    (void)state;
+    fs_err err;
+    uint32_t node, first;
+    fs_spec *spec = new_spec();
+    uint32_t board = small_board(spec);
+    assert_int_equal(fs_spec_place(spec, board, "node", true, 20, at, &err), FS_OK);
+    expect_at(fs_spec_node(spec, "node19", &node, at, &err), &err, "node 'node19' is defined twice");
+    expect_at(fs_spec_device(spec, "node3/g1", "g", FS_NONE, at, &err), &err, "device 'node3/g1' is defined twice");
+    assert_int_equal(fs_spec_node(spec, "node20", &node, at, &err), FS_OK);
+    expect_at(fs_spec_place(spec, board, "node", true, 2, at, &err), &err, "node 'node0' is defined twice");
+    expect_at(fs_spec_place(spec, board, "node1", true, 2, at, &err), &err, "node 'node10' is defined twice");
+    expect_at(fs_spec_place(spec, board, "a b", true, 2, at, &err), &err,
+              "place name 'a b': expected 1 to 255 letters, digits, '_', '-', '.'");
+    expect_at(fs_spec_run_device(spec, 0, "n1", &first, &node, at, &err), &err, "unknown device 'n1' in 'node'");
+    expect_at(fs_spec_link(spec, "node7/g2", "node7/g1", "w", 1, at, &err), &err,
+              "unknown device 'node7/g2' (did you mean 'node7/g0'?)");
+    expect_at(fs_spec_cable(spec, 7, 7, 0, 1, at, &err), &err, "device 'node2/g1' is linked to itself");
+    fs_spec_free(spec);
+
+    spec = new_spec(); /* what was there before the place */
+    board = small_board(spec);
+    assert_int_equal(fs_spec_device(spec, "x1/g0", "g", FS_NONE, at, &err), FS_OK);
+    expect_at(fs_spec_place(spec, board, "x", true, 2, at, &err), &err, "device 'x1/g0' is defined twice");
+    fs_spec_free(spec);
+    spec = new_spec();
+    board = small_board(spec);
+    assert_int_equal(fs_spec_node(spec, "x1", &node, at, &err), FS_OK);
+    expect_at(fs_spec_place(spec, board, "x", true, 2, at, &err), &err, "node 'x1' is defined twice");
+    fs_spec_free(spec);
+    spec = new_spec();
+    board = small_board(spec);
+    assert_int_equal(fs_spec_switches(spec, "x/g", 2, 1, FS_NONE, &first, at, &err), FS_OK);
+    expect_at(fs_spec_switches(spec, "x/g", 1, 1, FS_NONE, &first, at, &err), &err, "device 'x/g0' is defined twice");
+    expect_at(fs_spec_place(spec, board, "x", false, 1, at, &err), &err, "device 'x/g0' is defined twice");
+    fs_spec_free(spec);
+}
+
+static void runs_have_limits(void **state)
+{
+    (void)state;
+    fs_err err;
+    char name[FS_NAME_MAX + 1];
+    fs_spec *spec = new_spec();
+    uint32_t board = small_board(spec);
+    expect_at(fs_spec_place(spec, board, "node", true, FS_DEVICES_MAX / 3 + 1, at, &err), &err,
+              "more than 268435456 devices");
+    expect_at(fs_spec_place(spec, board, "node", true, FS_LINKS_MAX / 4 + 1, at, &err), &err,
+              "more than 268435456 links");
+    memset(name, 'a', sizeof name);
+    name[FS_NAME_MAX] = '\0';
+    assert_int_equal(fs_spec_place(spec, board, name, true, 2, at, &err), FS_E_TOPOLOGY);
+    assert_non_null(strstr(err.text, "...': longer than 255 bytes"));
+    fs_spec_free(spec);
+}
+
 /* ---- one line ---------------------------------------------------------------------------------------------------- */
 
 static void one_line_shapes(void **state)
@@ -502,13 +657,24 @@ static void failing_allocations_are_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_have_dense_ids),      cmocka_unit_test(patterns_expand),
-        cmocka_unit_test(bad_patterns_are_errors),   cmocka_unit_test(long_patterns_are_errors),
-        cmocka_unit_test(bad_figures_are_errors),    cmocka_unit_test(bad_parts_are_errors),
-        cmocka_unit_test(bad_link_types_are_errors), cmocka_unit_test(bad_devices_and_links_are_errors),
-        cmocka_unit_test(freezing_checks_the_whole), cmocka_unit_test(freezing_lays_out_arrays),
-        cmocka_unit_test(one_line_shapes),           cmocka_unit_test(one_line_figures),
-        cmocka_unit_test(bad_lines_are_errors),      cmocka_unit_test(failing_allocations_are_clean),
+        cmocka_unit_test(names_have_dense_ids),
+        cmocka_unit_test(patterns_expand),
+        cmocka_unit_test(bad_patterns_are_errors),
+        cmocka_unit_test(long_patterns_are_errors),
+        cmocka_unit_test(bad_figures_are_errors),
+        cmocka_unit_test(bad_parts_are_errors),
+        cmocka_unit_test(bad_link_types_are_errors),
+        cmocka_unit_test(bad_devices_and_links_are_errors),
+        cmocka_unit_test(freezing_checks_the_whole),
+        cmocka_unit_test(freezing_lays_out_arrays),
+        cmocka_unit_test(copies_are_arithmetic),
+        cmocka_unit_test(boards_stand_in_boards),
+        cmocka_unit_test(names_of_copies_are_unique),
+        cmocka_unit_test(runs_have_limits),
+        cmocka_unit_test(one_line_shapes),
+        cmocka_unit_test(one_line_figures),
+        cmocka_unit_test(bad_lines_are_errors),
+        cmocka_unit_test(failing_allocations_are_clean),
     };
     return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
 }
