@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { LEGS_MAX_BYTES = 64 << 20 };
+enum { LEGS_MAX_BYTES = 64 << 20, DISTANCES_MAX_BYTES = 256 << 20 };
 
 static bool is_network(const fs_topo *topo, const fs_link *link)
 {
@@ -60,8 +60,8 @@ static fs_status number_vertices(fs_net *net, fs_err *err)
     return FS_OK;
 }
 
-/* The edges out of every vertex, or into it. */
-static fs_status list_edges(fs_net *net, bool out, fs_net_edges *list, fs_err *err)
+/* The edges out of every vertex, or into it; healthy: also those that have failed. *failed: there are such. */
+static fs_status list_edges(fs_net *net, bool out, bool healthy, fs_net_edges *list, bool *failed, fs_err *err)
 {
     const fs_topo *topo = net->view->topo;
     FS_VEC(fs_net_edge) edges = {0};
@@ -75,9 +75,13 @@ static fs_status list_edges(fs_net *net, bool out, fs_net_edges *list, fs_err *e
             uint32_t id = fs_links_at(&links, k);
             const fs_link link = fs_topo_link(topo, id);
             uint32_t used = out ? id : id ^ 1u, to = net->vertex_of[link.dst];
-            if (to == FS_NONE || !is_network(topo, &link) || !fs_view_alive(net->view, used))
+            if (to == FS_NONE || !is_network(topo, &link))
                 continue;
-            if (FS_PUSH(&edges, ((fs_net_edge){to, used})) == NULL) {
+            if (!healthy && !fs_view_alive(net->view, used)) {
+                *failed = true;
+                continue;
+            }
+            if (FS_PUSH(&edges, ((fs_net_edge){to, used, link.lanes})) == NULL) {
                 fs_free(edges.data);
                 return fs_fail_nomem(err);
             }
@@ -103,18 +107,41 @@ static void side_clear(fs_net_side *side)
     fs_free(side->level.data);
 }
 
-fs_status fs_net_init(fs_net *net, const fs_view *view, bool single_path, fs_err *err)
+static fs_status list_routing(fs_net *net, fs_err *err)
 {
+    const fs_topo *topo = net->view->topo;
+    net->routing = fs_zalloc(net->n, sizeof *net->routing);
+    net->distances = fs_zalloc(2 * (size_t)net->n, sizeof *net->distances);
+    if (net->routing == NULL || net->distances == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t v = 0; v < net->n; v++) {
+        uint32_t network = fs_topo_device(topo, net->devices[v]).network;
+        net->routing[v] = (uint8_t)(network == FS_NONE ? FS_ROUTING_ADAPTIVE : topo->networks[network].routing);
+        net->hashed = net->hashed || net->routing[v] == FS_ROUTING_ECMP;
+    }
+    return FS_OK;
+}
+
+fs_status fs_net_init(fs_net *net, const fs_view *view, bool single_path, uint64_t seed, fs_err *err)
+{
+    bool failed = false;
     net->view = view;
     net->single_path = single_path;
+    net->seed = seed;
     net->vertex_of = fs_alloc(view->topo->n_devices, sizeof *net->vertex_of);
     if (net->vertex_of == NULL)
         return fs_fail_nomem(err);
     fs_status status = number_vertices(net, err);
     if (status == FS_OK)
-        status = list_edges(net, true, &net->out, err);
+        status = list_edges(net, true, false, &net->out, &failed, err);
     if (status == FS_OK)
-        status = list_edges(net, false, &net->in, err);
+        status = list_edges(net, false, false, &net->in, &failed, err);
+    if (status == FS_OK && failed)
+        status = list_edges(net, true, true, &net->healthy, &failed, err);
+    else if (status == FS_OK)
+        net->healthy = net->out;
+    if (status == FS_OK)
+        status = list_routing(net, err);
     if (status != FS_OK)
         return status;
     net->number_of = fs_alloc(net->n, sizeof *net->number_of);
@@ -125,8 +152,28 @@ fs_status fs_net_init(fs_net *net, const fs_view *view, bool single_path, fs_err
     return FS_OK;
 }
 
+static void forget_distances(fs_net *net)
+{
+    for (uint32_t i = 0; net->distances != NULL && i < 2 * net->n; i++) {
+        fs_free(net->distances[i]);
+        net->distances[i] = NULL;
+    }
+    net->distances_bytes = 0;
+}
+
 void fs_net_clear(fs_net *net)
 {
+    forget_distances(net);
+    fs_free(net->distances);
+    fs_free(net->routing);
+    fs_free(net->level);
+    fs_free(net->rank);
+    fs_free(net->trees);
+    fs_leg_store_clear(&net->single);
+    if (net->healthy.begin != net->out.begin) {
+        fs_free(net->healthy.begin);
+        fs_free(net->healthy.edges);
+    }
     fs_free(net->vertex_of);
     fs_free(net->devices);
     fs_free(net->out.begin);
@@ -148,4 +195,7 @@ void fs_net_make_room(fs_net *net)
 {
     if (fs_leg_store_bytes(&net->legs) > LEGS_MAX_BYTES)
         fs_leg_store_clear(&net->legs);
+    if (net->distances_bytes > DISTANCES_MAX_BYTES)
+        forget_distances(net);
+    net->single.legs.count = net->single.shares.count = 0;
 }

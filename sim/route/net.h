@@ -12,8 +12,10 @@
 
 #include "route/leg.h"
 
+enum { FS_NET_LEVELS = 8 }; /* of switches above each other that static routing tells apart */
+
 typedef struct fs_net_edge {
-    uint32_t to, link; /* the vertex at the other end; the link in the direction of the traffic */
+    uint32_t to, link, lanes; /* the vertex at the other end; the link in the direction of the traffic */
 } fs_net_edge;
 
 /* The edges of vertex v: edges[begin[v] ..< begin[v + 1]], by link. */
@@ -21,6 +23,20 @@ typedef struct fs_net_edges {
     uint32_t *begin; /* (n + 1) */
     fs_net_edge *edges;
 } fs_net_edges;
+
+/* What static routing needs to know of a network: see net_single.c. */
+typedef struct fs_net_tree {
+    uint32_t leaves;                /* switches with cables to NICs */
+    uint32_t ports;                 /* most such cables at one of them */
+    uint32_t stride[FS_NET_LEVELS]; /* product of the uplinks of a switch of each level below */
+} fs_net_tree;
+
+/* A flow in a network that gives it one way. */
+typedef struct fs_net_flow {
+    uint32_t src_port, dst_port; /* devices: NICs, or the switches themselves */
+    uint32_t last_cable;         /* the link into dst_port, or FS_NONE */
+    uint64_t number;
+} fs_net_flow;
 
 /* One side of a search. Levels: at distance i from where it began are queue[level[i] ..< level[i + 1]]. */
 typedef struct fs_net_side {
@@ -38,7 +54,20 @@ typedef struct fs_net {
     uint32_t *vertex_of;  /* (n_devices) FS_NONE: not a vertex */
     uint32_t *devices;    /* (n) */
     fs_net_edges out, in; /* in: edges that end at v; to = where they begin */
+    fs_net_edges healthy; /* out, as if nothing had failed; the same memory as out where nothing has */
     fs_leg_store legs;    /* ends are vertices, resources links; space 0 */
+    /* For networks that give a flow one way. */
+    uint64_t seed;
+    bool hashed;      /* some network does so by a hash */
+    uint8_t *routing; /* (n) fs_routing of the vertex's network */
+    uint16_t *
+        *distances; /* (2 n) from all vertices to one, (n) each; those of the healthy machine after the others. NULL =
+                             not asked yet */
+    size_t distances_bytes;
+    uint8_t *level;      /* (n) 0 = has cables to NICs; NULL until static routing asks */
+    uint32_t *rank;      /* (n) of such a switch among those of its network */
+    fs_net_tree *trees;  /* (n_networks) */
+    fs_leg_store single; /* legs of the route that is being put together, not indexed */
     /* Scratch of the search. */
     fs_net_side ahead, back;
     uint32_t search;
@@ -50,13 +79,26 @@ typedef struct fs_net {
 } fs_net;
 
 /* The network of the view, which must outlive it. net: all zero bits; to be cleared also after a failure. */
-FS_MUST_CHECK fs_status fs_net_init(fs_net *net, const fs_view *view, bool single_path, fs_err *err);
+FS_MUST_CHECK fs_status fs_net_init(fs_net *net, const fs_view *view, bool single_path, uint64_t seed, fs_err *err);
 void fs_net_clear(fs_net *net);
 
 /* All minimal ways from vertex to vertex, src != dst; *leg = an id in net->legs. One that is not there is a leg too. */
 FS_MUST_CHECK fs_status fs_net_leg(fs_net *net, uint32_t src, uint32_t dst, uint32_t *leg, fs_err *err);
 
-/* Before a route is put together: forget legs if they take too much memory. */
+/* Does the vertex's network give every flow one way? */
+static inline bool fs_net_is_single(const fs_net *net, uint32_t vertex)
+{
+    return net->routing[vertex] == FS_ROUTING_ECMP || net->routing[vertex] == FS_ROUTING_STATIC;
+}
+
+/* net_single.c: the one way of a flow, as the network of src likes; *leg = an id in net->single, good until room is made.
+ */
+FS_MUST_CHECK fs_status fs_net_single(fs_net *net, uint32_t src, uint32_t dst, const fs_net_flow *flow, uint32_t *leg,
+                                      fs_err *err);
+/* Which of several cables of its ports a flow uses. */
+uint32_t fs_net_choose(const fs_net *net, const fs_net_flow *flow, uint32_t count);
+
+/* Before a route is put together: forget legs and distances that take too much memory. */
 void fs_net_make_room(fs_net *net);
 
 #endif

@@ -14,48 +14,9 @@
  *
  * Cost of a route: that of its legs where they are new, then 10 to 20 ns a leg and a few ns a share; nothing that grows
  * with the machine. */
-#include "route/route.h"
-
-#include "route/box.h"
-#include "route/net.h"
+#include "route/router_in.h"
 
 #include <math.h>
-
-/* How a port is joined with the network. */
-typedef struct plug {
-    uint32_t vertex; /* of the network; FS_NONE: the other end is no switch */
-    uint32_t device; /* the other end */
-    uint32_t link;   /* FS_NONE: the port is a switch itself */
-} plug;
-
-typedef FS_VEC(plug) plugs;
-
-/* One way from source to destination: legs and links that one path or several equal ones cross. FS_NONE = not there. */
-typedef struct way {
-    uint32_t exit, entry; /* legs inside the source's and the destination's box */
-    uint32_t up, down;    /* cables; equal where one cable joins the two ports */
-    uint32_t across;      /* leg in the network */
-    double weight;
-} way;
-
-typedef struct known_route {
-    uint32_t src, dst;
-    uint64_t flow;
-    const fs_route *route;
-} known_route;
-
-struct fs_router {
-    fs_view view;
-    fs_router_options options;
-    fs_boxes boxes;
-    fs_net net;
-    fs_arena *arena; /* routes that fs_router_find has given out */
-    FS_VEC(known_route) known;
-    fs_index index; /* of known */
-    fs_route_buffer buffer;
-    plugs ups, downs;
-    FS_VEC(way) ways; /* the best so far */
-};
 
 fs_status fs_router_new(const fs_topo *topo, fs_router_options options, fs_router **out, fs_err *err)
 {
@@ -69,7 +30,7 @@ fs_status fs_router_new(const fs_topo *topo, fs_router_options options, fs_route
     if (status == FS_OK)
         status = fs_boxes_init(&router->boxes, &router->view, options.single_path, err);
     if (status == FS_OK)
-        status = fs_net_init(&router->net, &router->view, options.single_path, err);
+        status = fs_net_init(&router->net, &router->view, options.single_path, options.seed, err);
     if (status != FS_OK) {
         fs_router_free(router);
         return status;
@@ -99,150 +60,6 @@ void fs_route_buffer_free(fs_route_buffer *buffer)
 {
     fs_free(buffer->shares.data);
     *buffer = (fs_route_buffer){0};
-}
-
-/* ---- ways through the network ------------------------------------------------------------------------------------ */
-
-/* Where a port leads into the network, or (out = false) comes from it. */
-static fs_status find_plugs(const fs_router *router, uint32_t port, bool out, plugs *list, fs_err *err)
-{
-    const fs_topo *topo = router->view.topo;
-    list->count = 0;
-    if (router->net.vertex_of[port] != FS_NONE)
-        return FS_PUSH(list, ((plug){router->net.vertex_of[port], port, FS_NONE})) ? FS_OK : fs_fail_nomem(err);
-    const fs_links links = fs_topo_out(topo, port);
-    for (uint32_t k = 0; k < links.count; k++) {
-        uint32_t id = fs_links_at(&links, k), used = out ? id : id ^ 1u;
-        const fs_link link = fs_topo_link(topo, id);
-        if (topo->link_types[link.type].class_ != FS_CLASS_NET || !fs_view_alive(&router->view, used))
-            continue;
-        if (FS_PUSH(list, ((plug){router->net.vertex_of[link.dst], link.dst, used})) == NULL)
-            return fs_fail_nomem(err);
-    }
-    return FS_OK;
-}
-
-static double capacity_of(const fs_router *router, uint32_t link)
-{
-    return link == FS_NONE ? INFINITY
-                           : fs_topo_link(router->view.topo, link).effective_Bps * fs_view_factor(&router->view, link);
-}
-
-/* The way from plug to plug. *hops: its network hops, FS_NONE where there is none. */
-static fs_status join_plugs(fs_router *router, uint32_t dst_port, const plug *up, const plug *down, way *w,
-                            uint32_t *hops, fs_err *err)
-{
-    *hops = FS_NONE;
-    *w = (way){FS_NONE,    FS_NONE, up->link,
-               down->link, FS_NONE, fmin(capacity_of(router, up->link), capacity_of(router, down->link))};
-    if (up->link != FS_NONE && up->device == dst_port) { /* one cable from port to port, or the port is the switch */
-        *hops = up->link == down->link || down->link == FS_NONE ? 1 : FS_NONE;
-        return FS_OK;
-    }
-    if (up->vertex == FS_NONE || down->vertex == FS_NONE)
-        return FS_OK;
-    uint32_t cables = (up->link != FS_NONE ? 1u : 0u) + (down->link != FS_NONE ? 1u : 0u);
-    if (up->vertex == down->vertex) {
-        *hops = cables;
-        return FS_OK;
-    }
-    fs_status status = fs_net_leg(&router->net, up->vertex, down->vertex, &w->across, err);
-    if (status != FS_OK)
-        return status;
-    const fs_leg *leg = &router->net.legs.legs.data[w->across];
-    if (fs_leg_found(leg)) {
-        *hops = cables + leg->hops;
-        w->weight = fmin(w->weight, leg->onward_Bps);
-    }
-    return FS_OK;
-}
-
-/* Add the ways from port to port to the best, or let them replace the best. exit, entry: the legs to and from. */
-static fs_status join_ports(fs_router *router, uint32_t src_port, uint32_t dst_port, uint64_t board_cost,
-                            const way *ends, uint64_t *best, fs_err *err)
-{
-    fs_status status = find_plugs(router, src_port, true, &router->ups, err);
-    if (status == FS_OK)
-        status = find_plugs(router, dst_port, false, &router->downs, err);
-    for (uint32_t i = 0; status == FS_OK && i < router->ups.count; i++)
-        for (uint32_t j = 0; status == FS_OK && j < router->downs.count; j++) {
-            way w;
-            uint32_t hops;
-            status = join_plugs(router, dst_port, &router->ups.data[i], &router->downs.data[j], &w, &hops, err);
-            if (status != FS_OK || hops == FS_NONE || board_cost + hops > *best)
-                continue;
-            if (board_cost + hops < *best)
-                router->ways.count = 0;
-            *best = board_cost + hops;
-            w.exit = ends->exit;
-            w.entry = ends->entry;
-            w.weight = fmin(w.weight, ends->weight);
-            if (FS_PUSH(&router->ways, w) == NULL)
-                status = fs_fail_nomem(err);
-        }
-    return status;
-}
-
-/* One end of a route: the device and the ports by which its box is left or entered. */
-typedef struct end {
-    uint32_t device, box, kind, local;
-    fs_gates gates;
-} end;
-
-static fs_status find_end(fs_router *router, uint32_t device, bool out, end *e, fs_gate *own, fs_err *err)
-{
-    *own = (fs_gate){device, 0};
-    *e = (end){device, router->boxes.box_of[device], FS_NONE, FS_NONE, {1, own}};
-    if (e->box == FS_NONE)
-        return FS_OK; /* a switch is its own port */
-    e->kind = router->boxes.boxes.data[e->box].kind;
-    e->local = fs_box_local(&router->boxes, e->box, device);
-    return fs_box_gates(&router->boxes, e->kind, e->local, out, &e->gates, err);
-}
-
-static uint32_t gate_device(const fs_router *router, const end *e, const fs_gate *gate)
-{
-    return e->box == FS_NONE ? gate->port : fs_box_device(&router->boxes, e->box, gate->port);
-}
-
-/* The leg over the board between an end and one of its ports: FS_NONE where they are the same. */
-static fs_status gate_leg(fs_router *router, const end *e, const fs_gate *gate, bool out, uint32_t *leg, double *weight,
-                          fs_err *err)
-{
-    *leg = FS_NONE;
-    if (e->box == FS_NONE || gate->port == e->local)
-        return FS_OK;
-    uint32_t src = out ? e->local : gate->port, dst = out ? gate->port : e->local;
-    fs_status status = fs_box_leg(&router->boxes, e->kind, FS_REACH_BOARD, src, dst, leg, err);
-    if (status == FS_OK)
-        *weight = fmin(*weight, router->boxes.legs.legs.data[*leg].onward_Bps);
-    return status;
-}
-
-/* All best ways over the network, into router->ways; *best: their cost, left alone where there is none as cheap. */
-static fs_status cross_network(fs_router *router, uint32_t src, uint32_t dst, uint64_t *best, fs_err *err)
-{
-    end a, b;
-    fs_gate own[2];
-    router->ways.count = 0;
-    fs_status status = find_end(router, src, true, &a, &own[0], err);
-    if (status == FS_OK)
-        status = find_end(router, dst, false, &b, &own[1], err);
-    for (uint32_t i = 0; status == FS_OK && i < a.gates.n; i++)
-        for (uint32_t j = 0; status == FS_OK && j < b.gates.n; j++) {
-            const fs_gate *exit = &a.gates.gates[i], *entry = &b.gates.gates[j];
-            uint64_t cost = (uint64_t)exit->cost + entry->cost;
-            if (cost >= *best)
-                break; /* they ascend, and a way has a network hop */
-            way ends = {.weight = INFINITY};
-            status = gate_leg(router, &a, exit, true, &ends.exit, &ends.weight, err);
-            if (status == FS_OK)
-                status = gate_leg(router, &b, entry, false, &ends.entry, &ends.weight, err);
-            if (status == FS_OK)
-                status = join_ports(router, gate_device(router, &a, exit), gate_device(router, &b, entry), cost, &ends,
-                                    best, err);
-        }
-    return status;
 }
 
 /* ---- putting together -------------------------------------------------------------------------------------------- */
@@ -293,8 +110,8 @@ static fs_status add_cable(const fs_router *router, uint32_t id, fs_route_buffer
     return add_share(buffer, id, s->part, err);
 }
 
-static fs_status add_way(fs_router *router, uint32_t src, uint32_t dst, const way *w, sum *s, fs_route_buffer *buffer,
-                         fs_err *err)
+static fs_status add_way(fs_router *router, uint32_t src, uint32_t dst, const fs_way *w, sum *s,
+                         fs_route_buffer *buffer, fs_err *err)
 {
     const fs_box *boxes = router->boxes.boxes.data;
     uint32_t a = router->boxes.box_of[src], b = router->boxes.box_of[dst];
@@ -303,7 +120,7 @@ static fs_status add_way(fs_router *router, uint32_t src, uint32_t dst, const wa
     if (status == FS_OK)
         status = add_cable(router, w->up, buffer, s, err);
     if (status == FS_OK)
-        status = add_leg(&router->net.legs, w->across, 0, buffer, s, err);
+        status = add_leg(w->single ? &router->net.single : &router->net.legs, w->across, 0, buffer, s, err);
     if (status == FS_OK && w->down != w->up)
         status = add_cable(router, w->down, buffer, s, err);
     return status == FS_OK ? add_leg(&router->boxes.legs, w->entry, to, buffer, s, err) : status;
@@ -342,7 +159,7 @@ static fs_status compose_ways(fs_router *router, uint32_t src, uint32_t dst, fs_
     for (uint32_t i = 0; i < n; i++)
         total += router->ways.data[i].weight;
     for (uint32_t i = 0; status == FS_OK && i < n; i++) {
-        const way *w = &router->ways.data[i];
+        const fs_way *w = &router->ways.data[i];
         sum s = {.part = n == 1 ? 1.0 : isinf(total) ? 1.0 / n : w->weight / total};
         status = add_way(router, src, dst, w, &s, buffer, err);
         buffer->route.latency_s = fmax(buffer->route.latency_s, s.latency_s);
@@ -401,20 +218,72 @@ static fs_status find_inside(fs_router *router, uint32_t src, uint32_t dst, uint
     return FS_OK;
 }
 
-static fs_status unreachable(fs_router *router, uint32_t src, uint32_t dst, fs_err *err)
+static bool is_gpu(const fs_topo *topo, uint32_t device)
+{
+    return fs_topo_device(topo, device).kind == FS_DEVICE_GPU;
+}
+
+/* Would a GPU between them join two GPUs of a box? */
+static fs_status is_forwardable(fs_router *router, uint32_t src, uint32_t dst, bool *yes, fs_err *err)
+{
+    const fs_topo *topo = router->view.topo;
+    fs_boxes *boxes = &router->boxes;
+    uint32_t box = boxes->box_of[src], leg;
+    *yes = false;
+    if (topo->gpu_forwarding || box == FS_NONE || box != boxes->box_of[dst] || !is_gpu(topo, src) || !is_gpu(topo, dst))
+        return FS_OK;
+    fs_status status = fs_box_leg(boxes, boxes->boxes.data[box].kind, FS_REACH_FORWARDED, fs_box_local(boxes, box, src),
+                                  fs_box_local(boxes, box, dst), &leg, err);
+    if (status == FS_OK)
+        *yes = fs_leg_found(&boxes->legs.legs.data[leg]);
+    return status;
+}
+
+/* The first link that has failed on the route of the healthy machine, FS_NONE where that has none either. */
+static fs_status find_failed_link(const fs_router *router, uint32_t src, uint32_t dst, uint64_t flow, uint32_t *link,
+                                  fs_err *err)
+{
+    const fs_topo *topo = router->view.topo;
+    fs_router_options options = router->options;
+    fs_router *healthy = NULL;
+    fs_route_buffer buffer = {0};
+    *link = FS_NONE;
+    if (router->view.epoch == FS_NONE || topo->link_faults.count == 0)
+        return FS_OK;
+    options.epoch = FS_NONE;
+    fs_status status = fs_router_new(topo, options, &healthy, err);
+    if (status == FS_OK) {
+        fs_err no_path;
+        status = fs_router_compose(healthy, src, dst, flow, &buffer, &no_path);
+        for (uint32_t i = 0; status == FS_OK && i < buffer.route.n_shares && *link == FS_NONE; i++)
+            if (!fs_view_alive(&router->view, buffer.route.shares[i].resource))
+                *link = buffer.route.shares[i].resource;
+        if (status == FS_E_TOPOLOGY)
+            status = FS_OK;
+        else if (status != FS_OK)
+            *err = no_path;
+    }
+    fs_route_buffer_free(&buffer);
+    fs_router_free(healthy);
+    return status;
+}
+
+static fs_status unreachable(fs_router *router, uint32_t src, uint32_t dst, uint64_t flow, fs_err *err)
 {
     const fs_topo *topo = router->view.topo;
     const char *a = FS_DEVICE_NAME(topo, src), *b = FS_DEVICE_NAME(topo, dst);
-    uint32_t box = router->boxes.box_of[src], leg;
-    bool forwardable = false;
-    if (!topo->gpu_forwarding && box != FS_NONE && box == router->boxes.box_of[dst] &&
-        fs_topo_device(topo, src).kind == FS_DEVICE_GPU && fs_topo_device(topo, dst).kind == FS_DEVICE_GPU) {
-        fs_status status =
-            fs_box_leg(&router->boxes, router->boxes.boxes.data[box].kind, FS_REACH_FORWARDED,
-                       fs_box_local(&router->boxes, box, src), fs_box_local(&router->boxes, box, dst), &leg, err);
-        if (status != FS_OK)
-            return status;
-        forwardable = fs_leg_found(&router->boxes.legs.legs.data[leg]);
+    uint32_t link = FS_NONE;
+    bool forwardable;
+    fs_status status = is_forwardable(router, src, dst, &forwardable, err);
+    if (status == FS_OK)
+        status = find_failed_link(router, src, dst, flow, &link, err);
+    if (status != FS_OK)
+        return status;
+    if (link != FS_NONE) {
+        char name[FS_LINK_NAME_SIZE];
+        return fs_fail_at(err, FS_E_TOPOLOGY, topo->path, 0, 0,
+                          "no path from '%s' to '%s': a failed link cuts it off, %s", a, b,
+                          fs_link_name(topo, link, name, sizeof name));
     }
     return fs_fail_at(err, FS_E_TOPOLOGY, topo->path, 0, 0, "no path from '%s' to '%s'%s", a, b,
                       forwardable ? "; gpu-forwarding=\"yes\" would let a GPU between them pass their traffic on" : "");
@@ -423,7 +292,6 @@ static fs_status unreachable(fs_router *router, uint32_t src, uint32_t dst, fs_e
 fs_status fs_router_compose(fs_router *router, uint32_t src, uint32_t dst, uint64_t flow, fs_route_buffer *buffer,
                             fs_err *err)
 {
-    (void)flow; /* every network spreads over all minimal paths */
     uint32_t box = router->boxes.box_of[src], leg = FS_NONE;
     uint64_t board = UINT64_MAX;
     if (box != FS_NONE && box == router->boxes.box_of[dst]) {
@@ -435,12 +303,12 @@ fs_status fs_router_compose(fs_router *router, uint32_t src, uint32_t dst, uint6
     }
     uint64_t best = board;
     fs_net_make_room(&router->net);
-    fs_status status = cross_network(router, src, dst, &best, err);
+    fs_status status = fs_router_cross(router, src, dst, flow, &best, err);
     if (status != FS_OK)
         return status;
     if (router->ways.count > 0)
         return compose_ways(router, src, dst, buffer, err);
-    return leg != FS_NONE ? compose_leg(router, src, leg, buffer, err) : unreachable(router, src, dst, err);
+    return leg != FS_NONE ? compose_leg(router, src, leg, buffer, err) : unreachable(router, src, dst, flow, err);
 }
 
 /* ---- routes that are kept ---------------------------------------------------------------------------------------- */
@@ -454,14 +322,14 @@ static const fs_route *recall(const fs_router *router, uint32_t src, uint32_t ds
 {
     fs_index_probe probe = fs_index_search(&router->index, hash_of(src, dst, flow));
     for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe)) {
-        const known_route *known = &router->known.data[i];
+        const fs_known_route *known = &router->known.data[i];
         if (known->src == src && known->dst == dst && known->flow == flow)
             return known->route;
     }
     return NULL;
 }
 
-static fs_status remember(fs_router *router, known_route new, fs_err *err)
+static fs_status remember(fs_router *router, fs_known_route new, fs_err *err)
 {
     if (FS_PUSH(&router->known, new) == NULL)
         return fs_fail_nomem(err);
@@ -475,7 +343,8 @@ static fs_status remember(fs_router *router, known_route new, fs_err *err)
 fs_status fs_router_find(fs_router *router, uint32_t src, uint32_t dst, uint64_t flow, const fs_route **out,
                          fs_err *err)
 {
-    flow = 0; /* every network spreads over all minimal paths */
+    if (!router->net.hashed) /* then it makes no difference */
+        flow = 0;
     const fs_route *known = recall(router, src, dst, flow);
     if (known != NULL) {
         *out = known;
@@ -493,7 +362,7 @@ fs_status fs_router_find(fs_router *router, uint32_t src, uint32_t dst, uint64_t
     for (uint32_t i = 0; i < route->n_shares; i++)
         shares[i] = buffer->route.shares[i];
     route->shares = shares;
-    status = remember(router, (known_route){src, dst, flow, route}, err);
+    status = remember(router, (fs_known_route){src, dst, flow, route}, err);
     if (status == FS_OK)
         *out = route;
     return status;

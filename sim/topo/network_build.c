@@ -8,7 +8,7 @@
  * Tori join switch s of a group with switch s of its neighbours. In a dragonfly the global cables of a group, ordered by
  * the group they lead to, are dealt in turn over its switches: A. Shpiner et al., "Dragonfly+: Low Cost Topology for
  * Scaling Datacenters", HiPINEB 2017.
- * Cost: O(switches + connections); lanes are counted, not walked through. */
+ * Cost: O(switches + connections); lanes are counted, not walked through, but where each is a connection. */
 #include "topo/network.h"
 
 #include <stdio.h>
@@ -24,6 +24,19 @@ static fs_status cable(const plane *p, uint32_t from, uint32_t to, uint32_t type
 {
     fs_place place = {0};
     return fs_read_blame(p->r, p->net->element, fs_spec_cable(p->r->spec, from, to, type, lanes, place, p->r->err));
+}
+
+/* Cables between two switches. Where a flow takes one of them, by a hash or by its destination, each is a connection of its
+ * own; else they are lanes of one. */
+static fs_status cables(const plane *p, uint32_t from, uint32_t to, uint32_t type, uint32_t count)
+{
+    fs_routing routing = p->r->spec->networks.data[p->net->id].routing;
+    fs_status status = FS_OK;
+    if (routing != FS_ROUTING_ECMP && routing != FS_ROUTING_STATIC)
+        return cable(p, from, to, type, count);
+    for (uint32_t i = 0; status == FS_OK && i < count; i++)
+        status = cable(p, from, to, type, 1);
+    return status;
 }
 
 /* Device j of lower group l of tier t. */
@@ -89,7 +102,8 @@ static fs_status deal_uplinks(const plane *p, uint32_t t, uint32_t l, uint32_t j
     fs_status status = FS_OK;
     for (uint32_t x = 0; status == FS_OK && x < n && x < tier->uplinks; x++) {
         uint32_t lanes = tier->uplinks / n + (x < tier->uplinks % n);
-        status = cable(p, lower_device(p, t, l, j), first + (uint32_t)((begin + x) % n), tier->type, lanes);
+        uint32_t from = lower_device(p, t, l, j), to = first + (uint32_t)((begin + x) % n);
+        status = t > 0 ? cables(p, from, to, tier->type, lanes) : cable(p, from, to, tier->type, lanes);
     }
     return status;
 }
@@ -111,7 +125,7 @@ static fs_status add_tier_cables(const plane *p, uint32_t t)
 static fs_status join_groups(const plane *p, uint32_t a, uint32_t s_a, uint32_t b, uint32_t s_b, uint32_t lanes)
 {
     uint32_t last = p->net->n_tiers - 1, n = p->net->tiers[last].switches;
-    return cable(p, p->first[last] + a * n + s_a, p->first[last] + b * n + s_b, p->net->top_type, lanes);
+    return cables(p, p->first[last] + a * n + s_a, p->first[last] + b * n + s_b, p->net->top_type, lanes);
 }
 
 /* Each group to the next in every dimension; the last to the first, unless there are but two. */
