@@ -55,7 +55,8 @@ uint32_t fs_training_edp(const fs_training *t);
 uint32_t fs_training_microbatches(const fs_training *t);
 
 /* Chunks are stages in the order that a microbatch visits them: chunk c of stage s is number c x pp + s. The layers are
- * dealt out evenly; where that does not work out, chunks at both ends have one less, beginning with the last. */
+ * dealt out evenly; where that does not work out, chunks at both ends have one less, beginning with the last; the very
+ * first and last may have none. */
 void fs_training_layers(const fs_training *t, uint32_t chunk, uint32_t *first, uint32_t *count);
 
 /* Parameters on one GPU of a stage. */

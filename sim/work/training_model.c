@@ -164,10 +164,10 @@ void fs_training_read_model(fs_training_reader *r, fs_training *t)
     read_mla(r, model, &m->mla);
     read_moe(r, model, t);
     r->object = model;
-    if (r->status == FS_OK && m->layers < (uint64_t)t->pp * t->vpp)
-        r->status =
-            fs_json_fail(r->doc, fs_json_get(model, "layers"), false, r->err,
-                         "%u layers for pp x vpp, %llu: each needs one", m->layers, (unsigned long long)t->pp * t->vpp);
+    if (r->status == FS_OK && m->layers + 2 < (uint64_t)t->pp * t->vpp) /* embedding and output may be alone */
+        r->status = fs_json_fail(r->doc, fs_json_get(model, "layers"), false, r->err,
+                                 "%u layers for pp x vpp, %llu: each but the first and the last needs one", m->layers,
+                                 (unsigned long long)t->pp * t->vpp);
     if (r->status == FS_OK && m->moe.experts == 0 && t->ep * t->etp > 1)
         r->status = fs_json_fail(r->doc, model, false, r->err, "'ep' and 'etp' spread experts, but 'moe' is missing");
     if (r->status == FS_OK && m->moe.experts > 0 && t->tp > 1 && !t->sequence)

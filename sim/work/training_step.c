@@ -253,6 +253,8 @@ static void gather_chunk(step *s, uint32_t c, uint32_t *n)
     for (uint32_t i = first; i < first + count; i++)
         rest.dense -= fs_training_layer_size(t, i).dense; /* embeddings: with the first bucket or the last */
     double head = chunk == 0 ? rest.dense : 0, tail = chunk == 0 ? 0 : rest.dense;
+    if (count == 0)
+        s->gathered[(*n)++] = gather(s, rest, true, FS_PHASE_FORWARD, false);
     for (uint32_t i = first; i < first + count; i++) {
         fs_gpu_size size;
         bool full = fs_bucket_add(t, &walk, i, &size), last = i + 1 == first + count;
@@ -409,7 +411,7 @@ static uint64_t count_ops(step *s, const fs_slots *slots)
 
 static void one_program(step *s, const char *name)
 {
-    uint32_t n_tasks = FS_PASSES * s->t->vpp * 2, n_gathers = n_layers_of_stage(s->t, s->stage);
+    uint32_t n_tasks = FS_PASSES * s->t->vpp * 2, n_gathers = n_layers_of_stage(s->t, s->stage) + s->t->vpp;
     fs_slots slots = {0};
     s->tasks = fs_zalloc(n_tasks, sizeof *s->tasks);
     s->gathered = fs_alloc(n_gathers, sizeof *s->gathered);

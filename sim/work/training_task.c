@@ -59,7 +59,20 @@ static void reduce(fs_task_writer *w, fs_gpu_size size)
     }
 }
 
-/* ZeRO-3: the weights of a layer, for this pass. Its ops, FS_NONE where there are none. */
+/* ZeRO-3: so many weights, for this pass. The ops that gather them, FS_NONE where there are none. */
+static void gather(fs_task_writer *w, fs_gpu_size size, uint32_t gathered[2])
+{
+    fs_op ops[3];
+    uint32_t n = fs_training_exchange(w->t, w->wiring, size, false, ops);
+    fs_task_flush(w);
+    gathered[0] = gathered[1] = FS_NONE;
+    for (uint32_t i = 0; i < n && i < 2; i++) {
+        ops[i].sm_share = w->t->overlap_param_gather ? w->t->sm_share : 0;
+        gathered[i] = fs_task_append(w, &ops[i], "weights all-gather", &w->last, w->last != FS_NONE);
+    }
+}
+
+/* A layer's; with those of the chunk's first or last one, what is in the chunk beside layers. */
 static void gather_layer(fs_task_writer *w, uint32_t layer, uint32_t gathered[2])
 {
     const fs_training *t = w->t;
@@ -67,18 +80,11 @@ static void gather_layer(fs_task_writer *w, uint32_t layer, uint32_t gathered[2]
     fs_gpu_size size = fs_training_layer_size(t, layer);
     fs_training_layers(t, w->request->chunk, &first, &count);
     if (layer == (w->request->chunk + 1 == n_chunks && n_chunks > 1 ? first + count - 1 : first)) {
-        size.dense += fs_training_chunk_size(t, w->request->chunk).dense; /* and what is in the chunk beside layers */
+        size.dense += fs_training_chunk_size(t, w->request->chunk).dense;
         for (uint32_t i = first; i < first + count; i++)
             size.dense -= fs_training_layer_size(t, i).dense;
     }
-    fs_op ops[3];
-    uint32_t n = fs_training_exchange(t, w->wiring, size, false, ops);
-    fs_task_flush(w);
-    gathered[0] = gathered[1] = FS_NONE;
-    for (uint32_t i = 0; i < n && i < 2; i++) {
-        ops[i].sm_share = t->overlap_param_gather ? t->sm_share : 0;
-        gathered[i] = fs_task_append(w, &ops[i], "weights all-gather", &w->last, w->last != FS_NONE);
-    }
+    gather(w, size, gathered);
 }
 
 /* ---- passes ------------------------------------------------------------------------------------------------------ */
@@ -99,6 +105,16 @@ static void enter_layer(fs_task_writer *w, uint32_t index, uint32_t count, uint3
     fs_task_wait(w, now[1]);
 }
 
+/* A chunk without layers is an end of the model alone. */
+static void enter_end(fs_task_writer *w, uint32_t count)
+{
+    uint32_t gathered[2];
+    if (count > 0 || w->t->zero < 3 || w->request->pass == FS_PASS_WEIGHTS)
+        return;
+    gather(w, fs_training_chunk_size(w->t, w->request->chunk), gathered);
+    fs_task_wait(w, gathered[0]);
+}
+
 static void forward(fs_task_writer *w, uint32_t first, uint32_t count)
 {
     const fs_training *t = w->t;
@@ -107,6 +123,7 @@ static void forward(fs_task_writer *w, uint32_t first, uint32_t count)
     fs_bucket_walk walk = {0};
     fs_gpu_size full;
     w->phase = FS_PHASE_FORWARD;
+    enter_end(w, count);
     if (gathers)
         fs_task_wait(w, FS_TASK_GATHER(bucket));
     if (chunk == 0)
@@ -143,6 +160,7 @@ static void backward(fs_task_writer *w, uint32_t first, uint32_t count)
     fs_bucket_walk walk = {0};
     fs_gpu_size full, left = fs_training_chunk_size(t, chunk);
     w->phase = FS_PHASE_BACKWARD;
+    enter_end(w, count);
     if (chunk + 1 == t->pp * t->vpp)
         fs_loss_backward(w);
     for (uint32_t i = 0; i < count && w->k.status == FS_OK; i++) {

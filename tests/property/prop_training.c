@@ -69,7 +69,7 @@ static void put_model(text *t, fs_rng *rng, const layout *l)
     static const char *const positions[] = {"learned", "rotary", "none"};
     put(t,
         "\"model\": {\"layers\": %u, \"hidden\": 256, \"heads\": 8, \"kv_heads\": 4, \"vocab\": 1024, \"seq\": 128, ",
-        l->pp * l->vpp + fs_rng_below(rng, 5));
+        l->pp * l->vpp + fs_rng_below(rng, 5) - (l->pp * l->vpp > 3 ? 2 : 0));
     put(t, "\"gated\": %s, \"tied\": %s, \"bias\": %s, \"dropout\": %s, \"causal\": %s, \"norm\": \"%s\", ",
         yes(coin(rng)), yes(coin(rng)), yes(coin(rng)), yes(coin(rng)), yes(coin(rng)), coin(rng) ? "layer" : "rms");
     put(t, "\"positions\": \"%s\"", positions[fs_rng_below(rng, 3)]);
