@@ -1,4 +1,4 @@
-/* run.c - see run.h. Stages in the order of the data: routes, lowering, fold, engine, scheduler, result.
+/* run.c - see run.h. Stages in the order of the data: bundles, routes, lowering, fold, engine, scheduler, result.
  *
  * Each stage is made from the ones before it and freed in the opposite order. Packets of one connection keep to one
  * path, so the router takes the first of the equal ones for ns3, and no packets make a coupled transfer, so ns3 has
@@ -8,11 +8,14 @@
 
 #include "base/mem.h"
 #include "run_watch.h"
+#include "topo/bundle.h"
 
 #include <sys/resource.h>
 #include <time.h>
 
 typedef struct stages {
+    const fs_topo *topo; /* that is simulated: the bundled one, or the one given */
+    fs_topo *bundled;
     fs_router *router;
     fs_pattern_table *patterns;
     fs_lowering *lowering;
@@ -40,20 +43,30 @@ fs_run_options fs_run_default(void)
     return (fs_run_options){.network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL};
 }
 
-static fs_status prepare(const fs_topo *topo, const fs_work *work, const fs_run_options *options, stages *s,
+/* What folds is bundled first: switches that nothing tells apart are one, before any route is looked for. */
+static fs_status choose_topo(const fs_topo *whole, const fs_run_options *options, stages *s, fs_err *err)
+{
+    fs_status status = options->fold == FS_FOLD_AUTO ? fs_topo_bundle(whole, &s->bundled, err) : FS_OK;
+    s->topo = s->bundled ? s->bundled : whole;
+    return status;
+}
+
+static fs_status prepare(const fs_topo *whole, const fs_work *work, const fs_run_options *options, stages *s,
                          fs_err *err)
 {
     fs_router_options routing = {.single_path = options->network == FS_BACKEND_NS3, .seed = options->seed};
-    fs_status status = fs_router_new(topo, routing, &s->router, err);
+    fs_status status = choose_topo(whole, options, s, err);
+    if (status == FS_OK)
+        status = fs_router_new(s->topo, routing, &s->router, err);
     if (status != FS_OK)
         return status;
     s->patterns = fs_pattern_table_new();
     if (!s->patterns)
         return fs_fail_nomem(err);
     fs_lowering_options how = {.cost = options->cost, .mode = options->lowering};
-    status = fs_lowering_new(topo, s->router, s->patterns, how, &s->lowering, err);
+    status = fs_lowering_new(s->topo, s->router, s->patterns, how, &s->lowering, err);
     if (status == FS_OK)
-        status = fs_fold(work, topo, s->lowering, s->patterns, options->cost, options->fold, &s->job, err);
+        status = fs_fold(work, s->topo, s->lowering, s->patterns, options->cost, options->fold, &s->job, err);
     if (status != FS_OK)
         return status;
     fs_engine_def def = {.backend = options->network,
@@ -72,10 +85,11 @@ static void discard(stages *s)
     fs_lowering_free(s->lowering);
     fs_pattern_table_free(s->patterns);
     fs_router_free(s->router);
+    fs_topo_free(s->bundled);
 }
 
 /* Run and fill; the timeline is closed in any case. */
-static fs_status simulate(const stages *s, fs_timeline *timeline, fs_result *result, fs_err *err)
+static fs_status simulate(const stages *s, const fs_topo *whole, fs_timeline *timeline, fs_result *result, fs_err *err)
 {
     fs_watch watch;
     double step_s = 0;
@@ -87,7 +101,7 @@ static fs_status simulate(const stages *s, fs_timeline *timeline, fs_result *res
     }
     status = fs_sched_run(s->job, s->engine, &watch.calls, &step_s, err);
     if (status == FS_OK)
-        status = fs_watch_result(&watch, s->engine, step_s, &made, err);
+        status = fs_watch_result(&watch, whole, s->engine, step_s, &made, err);
     fs_watch_stop(&watch);
     if (status != FS_OK) {
         fs_timeline_discard(timeline);
@@ -119,7 +133,7 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
         status = fs_timeline_open(options->timeline, work, topo,
                                   (fs_tracks){s.job->n_actors, s.job->actor_rank, s.job->actor_count}, &timeline, err);
     if (status == FS_OK)
-        status = simulate(&s, timeline, &made, err);
+        status = simulate(&s, topo, timeline, &made, err);
     discard(&s);
     if (status != FS_OK)
         return status;

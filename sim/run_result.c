@@ -6,6 +6,7 @@
 #include "run_watch.h"
 
 #include "base/mem.h"
+#include "topo/bundle.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -103,7 +104,8 @@ static int by_utilization(const void *left, const void *right)
     return a->link < b->link ? -1 : a->link > b->link;
 }
 
-/* A row for each link that carried anything, the busiest first; bytes go to its tier as well. */
+/* A row for each class of links that carried anything, the busiest first; bytes go to its tier as well. A bundled link
+ * stands for several, each of which carried its part: the row is about one of these. */
 static void fill_link_rows(const fs_watch *w, const fs_engine *engine, fs_result *r)
 {
     const fs_job *job = w->job;
@@ -111,10 +113,11 @@ static void fill_link_rows(const fs_watch *w, const fs_engine *engine, fs_result
         fs_resource_use use = fs_engine_use(engine, l);
         if (!(use.amount > 0))
             continue;
+        uint32_t members = fs_bundle_links(job->topo, job->link_of[l]);
         double bytes = job->capacity[l] * r->step_time_s;
-        r->links[r->n_links++] = (fs_link_row){.link = job->link_of[l],
-                                               .count = job->link_count[l],
-                                               .bytes = use.amount,
+        r->links[r->n_links++] = (fs_link_row){.link = fs_bundle_link(job->topo, job->link_of[l], 0),
+                                               .count = job->link_count[l] * members,
+                                               .bytes = use.amount / members,
                                                .busy_s = use.busy_s,
                                                .mean_utilization = bytes > 0 ? use.amount / bytes : 0,
                                                .peak_utilization = use.peak / job->capacity[l]};
@@ -125,7 +128,7 @@ static void fill_link_rows(const fs_watch *w, const fs_engine *engine, fs_result
 
 static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_result *r, fs_err *err)
 {
-    const fs_topo *topo = w->job->topo;
+    const fs_topo *topo = r->topo;
     r->links = fs_arena_alloc(r->arena, w->job->n_links, sizeof *r->links);
     r->tiers = fs_arena_alloc(r->arena, topo->n_tiers, sizeof *r->tiers);
     if (!r->links || !r->tiers)
@@ -337,10 +340,11 @@ static uint64_t count_ops(const fs_job *job)
     return ops;
 }
 
-fs_status fs_watch_result(fs_watch *watch, const fs_engine *engine, double step_s, fs_result *result, fs_err *err)
+fs_status fs_watch_result(fs_watch *watch, const fs_topo *whole, const fs_engine *engine, double step_s,
+                          fs_result *result, fs_err *err)
 {
     const fs_job *job = watch->job;
-    fs_result r = {.topo = job->topo,
+    fs_result r = {.topo = whole,
                    .work = job->work,
                    .step_time_s = step_s,
                    .ranks = job->work->n_ranks,

@@ -2,6 +2,7 @@
 #include "run_watch.h"
 
 #include "base/mem.h"
+#include "topo/bundle.h"
 
 static const fs_op *op_of(const fs_watch *w, uint32_t actor, uint32_t op)
 {
@@ -107,7 +108,7 @@ static fs_status allocate(fs_watch *w, fs_err *err)
     for (uint32_t l = 0; l < job->n_links; l++) {
         uint32_t tier = job->topo->link_types[fs_topo_link(job->topo, job->link_of[l]).type].tier;
         w->tier_of[l] = tier;
-        w->tier_links[tier] += job->link_count[l];
+        w->tier_links[tier] += job->link_count[l] * fs_bundle_links(job->topo, job->link_of[l]);
         w->tier_Bps[tier] += job->capacity[l] * job->link_count[l];
     }
     return FS_OK;

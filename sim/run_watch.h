@@ -30,8 +30,9 @@ typedef struct fs_watch {
 FS_MUST_CHECK fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline, fs_watch *watch, fs_err *err);
 void fs_watch_stop(fs_watch *watch);
 
-/* Fill what the job, the engine and the watch tell: all but the options, the counters' memory and wall time. */
-FS_MUST_CHECK fs_status fs_watch_result(fs_watch *watch, const fs_engine *engine, double step_s, fs_result *result,
-                                        fs_err *err);
+/* Fill what the job, the engine and the watch tell: all but the options, the counters' memory and wall time. `whole` is
+ * the topology to speak of: the job's, or the one that the job's is a bundle of. */
+FS_MUST_CHECK fs_status fs_watch_result(fs_watch *watch, const fs_topo *whole, const fs_engine *engine, double step_s,
+                                        fs_result *result, fs_err *err);
 
 #endif

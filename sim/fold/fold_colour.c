@@ -1,7 +1,7 @@
 /* fold_colour.c - what is alike: the graph that is refined, and the classes that come of it.
  *
  * Nodes: links, the patterns that plans use, groups that meet, ranks. Colours say what each is by itself:
- *   link     tier and capacity
+ *   link     tier, capacity, and links that it stands for
  *   pattern  nothing
  *   group    family, size, and how its plans are built
  *   rank     program, kernel times, speed of its GPU, which of its forms share a slot, and its sends' plans
@@ -20,6 +20,7 @@
 #include "base/rng.h"
 #include "fold/folding.h"
 #include "fold/refine.h"
+#include "topo/bundle.h"
 
 #include <math.h>
 #include <string.h>
@@ -202,6 +203,7 @@ static fs_colour colour_of_link(const fs_folding *f, uint32_t link)
 {
     fs_colour c = colour_start(NODE_LINK);
     colour_add(&c, f->topo->link_types[fs_topo_link(f->topo, link).type].tier);
+    colour_add(&c, fs_bundle_links(f->topo, link));
     colour_add_d(&c, fs_link_capacity(f->topo, link, f->cost));
     for (uint32_t e = 0; e < f->topo->n_epochs; e++)
         colour_add_d(&c, fs_topo_link_factor(f->topo, link, e));
