@@ -415,8 +415,11 @@ static void every_failed_allocation_is_clean(void **state)
     (void)state;
     const char *json =
         "{\"fabsim\":\"trace/"
-        "1\",\"kind\":\"ops\",\"ranks\":2,\"placement\":[1,0],\"groups\":{\"g\":[[0,1]],\"h\":\"0\"},\"programs\":["
-        "{\"ops\":[{\"op\":\"delay\",\"duration_us\":1,\"id\":\"x\",\"after\":\"y\"},"
+        "1\",\"kind\":\"ops\",\"ranks\":2,\"placement\":[1,0],\"groups\":{\"g\":[[0,1]],\"h\":\"0\",\"d\":"
+        "{\"size\":[1,2],\"stride\":[1,1]}},\"kernels\":{\"k\":[{\"flops\":1}]},\"loads\":{\"l\":[1,2]},\"programs\":["
+        "{\"ops\":[{\"op\":\"compute\",\"kernels\":\"k\"},{\"op\":\"compute\",\"kernels\":[{\"flops\":2}]},"
+        "{\"op\":\"all_to_all\",\"group\":\"g\",\"size_bytes\":1,\"load\":\"l\"},{\"op\":\"delay\",\"duration_us\":1,"
+        "\"id\":\"x\",\"after\":\"y\"},"
         "{\"op\":\"all_reduce\",\"group\":\"g\",\"size_bytes\":1,\"id\":\"y\",\"stream\":\"b\"}]}]}";
     uint64_t before = fs_mem_live();
     fs_status status = FS_E_NOMEM;
