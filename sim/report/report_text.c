@@ -71,9 +71,21 @@ static void print_bottleneck(const fs_result *r, fs_out *out)
     print_line(out, "Bottleneck", value, note);
 }
 
+/* Tokens per second: "5047", "218400", "21.84 M". */
+static const char *tokens(double rate, char text[TEXT / 2])
+{
+    if (rate < 1e4)
+        fs_snprintf(text, TEXT / 2, "%.4g", rate);
+    else if (rate < 1e6)
+        fs_snprintf(text, TEXT / 2, "%.0f", rate);
+    else
+        fs_snprintf(text, TEXT / 2, "%.4g M", rate / 1e6);
+    return text;
+}
+
 static void print_throughput(const fs_result *r, fs_out *out)
 {
-    char value[TEXT], note[2 * TEXT] = "";
+    char rate[TEXT / 2], value[TEXT], note[2 * TEXT] = "";
     if (r->tflops_per_gpu > 0) {
         fs_snprintf(value, sizeof value, "%.1f TFLOP/s per GPU", r->tflops_per_gpu);
         if (r->mfu > 0)
@@ -81,7 +93,7 @@ static void print_throughput(const fs_result *r, fs_out *out)
         print_line(out, "Arithmetic", value, note);
     }
     if (r->tokens_per_s > 0) {
-        fs_snprintf(value, sizeof value, "%.4g tokens/s", r->tokens_per_s);
+        snprintf(value, sizeof value, "%s tokens/s", tokens(r->tokens_per_s, rate));
         fs_snprintf(note, sizeof note, "(%.4g per GPU)", r->tokens_per_s_per_gpu);
         print_line(out, "Throughput", value, note);
     }
@@ -197,11 +209,11 @@ static fs_status print_tiers(const fs_result *r, fs_style style, fs_out *out, fs
     return status;
 }
 
-/* Links that carried the same, as all links of a symmetric collective do, are one row. */
+/* Links that carried the same to three digits, which is what a row shows, are one row. */
 static bool alike(const fs_result *r, const fs_link_row *a, const fs_link_row *b)
 {
     const fs_topo *topo = r->topo;
-    const double slack = 1e-9; /* relative: what different orders of summation may differ by */
+    const double slack = 1e-3;
     return topo->link_types[fs_topo_link(topo, a->link).type].tier ==
                topo->link_types[fs_topo_link(topo, b->link).type].tier &&
            fabs(a->bytes - b->bytes) <= slack * a->bytes &&
@@ -328,8 +340,7 @@ static void scaling_cells(const fs_scaling_row *row, fs_table *table)
     char text[TEXT];
     fs_table_cell(table, "%s", fs_format_count(row->gpus, text, sizeof text));
     fs_table_cell(table, "%s", fs_format_seconds(row->step_time_s, text, sizeof text));
-    fs_snprintf(text, sizeof text, "%.4g", row->tokens_per_s);
-    known_cell(table, row->tokens_per_s > 0, text);
+    known_cell(table, row->tokens_per_s > 0, tokens(row->tokens_per_s, text));
     fs_snprintf(text, sizeof text, "%.1f", row->tflops_per_gpu);
     known_cell(table, row->tflops_per_gpu > 0, text);
     known_cell(table, row->mfu > 0, percent(row->mfu, text));

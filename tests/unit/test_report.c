@@ -147,8 +147,8 @@ static void a_study_is_a_table(void **state)
     expect(text,
            "\nScaling, weak\n"
            "   GPUs    step  tokens/s  TFLOP/s     MFU  efficiency  exposed  bubble     memory  busiest tier\n"
-           "  1,024  2.00 s     1e+06    400.0  40.0 %     100.0 %   10.0 %   5.0 %  94.0 GB !  nvlink 25.0 %\n"
-           "  4,096  2.50 s   3.2e+06        -       -      80.0 %    0.0 %   0.0 %          -  -\n"
+           "  1,024  2.00 s       1 M    400.0  40.0 %     100.0 %   10.0 %   5.0 %  94.0 GB !  nvlink 25.0 %\n"
+           "  4,096  2.50 s     3.2 M        -       -      80.0 %    0.0 %   0.0 %          -  -\n"
            "  ! does NOT fit: a GPU has 80.0 GB\n\n",
            true);
     expect(text, "\nsimulated in 1.50 s of wall time, peak memory ", true);
