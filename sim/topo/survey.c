@@ -13,11 +13,15 @@
  * Reach: two GPUs reach each other over a direct link; through devices that are not GPUs; and, where GPUs forward, over
  * two NVLinks with one GPU between. The devices between GPUs fall into components (union-find); nearly always one
  * component touches all GPUs, and otherwise the GPUs that each one reaches are counted until one comes short.
- * Cost: O(tiers x max flow); reach O(devices + links), at worst O(GPUs^2). */
+ *
+ * All but the counts is of the bundled topology, whose GPUs reach the same over the same bandwidth; bisections of that
+ * folded by halves (flow_net.c). Cost: O(devices + links) several times, and at worst O(GPUs^2) for the reach. A machine
+ * of a million GPUs takes seconds. */
 #include "topo/survey.h"
 
 #include "base/forest.h"
 #include "base/mem.h"
+#include "topo/bundle.h"
 #include "topo/max_flow.h"
 
 #include <string.h>
@@ -191,33 +195,36 @@ static fs_status find_reach(const fs_topo *topo, fs_survey *s, fs_err *err)
 
 typedef struct cut {
     const fs_topo *topo;
-    double *capacity;    /* (n_links) */
-    unsigned char *role; /* (n_devices) 1 = first half, 2 = second half */
+    const fs_flow_net *net;
+    double *capacity; /* (n_arcs) */
 } cut;
+
+static fs_link_class class_of_arc(const cut *c, uint32_t arc)
+{
+    return c->topo->link_types[c->net->type[arc]].class_;
+}
 
 /* Capacities as a tier sees them; `other` for links of other tiers. */
 static void set_tier(cut *c, uint32_t tier, bool nvlink, double own, double other)
 {
-    const fs_topo *topo = c->topo;
-    for (uint32_t l = 0; l < topo->n_links; l++) {
-        const fs_link link = fs_topo_link(topo, l);
-        bool same_network = (class_of(topo, &link) == FS_CLASS_NVLINK) == nvlink;
-        bool mine = topo->link_types[link.type].tier == tier;
-        c->capacity[l] = !same_network ? 0 : mine ? own * link.bandwidth_Bps : other;
+    for (uint32_t a = 0; a < c->net->n_arcs; a++) {
+        bool same_network = (class_of_arc(c, a) == FS_CLASS_NVLINK) == nvlink;
+        bool mine = c->topo->link_types[c->net->type[a]].tier == tier;
+        c->capacity[a] = !same_network ? 0 : mine ? own * c->net->bandwidth_Bps[a] : other;
     }
 }
 
 static fs_status survey_tier(cut *c, uint32_t tier, bool nvlink, fs_tier_survey *s, fs_err *err)
 {
     double unlimited = 1, flow;
-    for (uint32_t l = 0; l < c->topo->n_links; l++)
-        unlimited += fs_topo_link(c->topo, l).bandwidth_Bps;
+    for (uint32_t a = 0; a < c->net->n_arcs; a++)
+        unlimited += c->net->bandwidth_Bps[a];
     set_tier(c, tier, nvlink, 0, 1); /* are the halves joined without the tier? */
-    fs_status status = fs_max_flow(c->topo, c->capacity, c->role, &flow, err);
+    fs_status status = fs_max_flow(c->net, c->capacity, &flow, err);
     if (status != FS_OK || flow > 0)
         return status;
     set_tier(c, tier, nvlink, 1, unlimited);
-    status = fs_max_flow(c->topo, c->capacity, c->role, &flow, err);
+    status = fs_max_flow(c->net, c->capacity, &flow, err);
     if (status != FS_OK)
         return status;
     s->bisection_Bps = flow;
@@ -225,38 +232,52 @@ static fs_status survey_tier(cut *c, uint32_t tier, bool nvlink, fs_tier_survey 
     return FS_OK;
 }
 
-/* Counts of the tiers, and whether each is of NVLinks. */
-static void count_tiers(const fs_topo *topo, fs_survey *s, bool *nvlink)
+static fs_status find_bisection(const fs_topo *topo, const bool *nvlink, fs_survey *s, fs_err *err)
 {
-    for (uint32_t l = 0; l < topo->n_links; l += 2) {
-        const fs_link link = fs_topo_link(topo, l);
-        uint32_t tier = topo->link_types[link.type].tier;
-        s->tiers[tier].connections++;
-        s->tiers[tier].lanes += link.lanes;
-        s->tiers[tier].bandwidth_Bps += link.bandwidth_Bps;
-        nvlink[tier] |= class_of(topo, &link) == FS_CLASS_NVLINK;
-    }
-}
-
-static fs_status find_bisection(const fs_topo *topo, fs_survey *s, fs_err *err)
-{
-    cut c = {topo, fs_alloc(topo->n_links, sizeof(double)), fs_zalloc(topo->n_devices, 1)};
-    bool *nvlink = fs_zalloc(topo->n_tiers, sizeof *nvlink);
-    fs_status status = c.capacity && c.role && nvlink ? FS_OK : fs_fail_nomem(err);
-    if (status == FS_OK) {
-        count_tiers(topo, s, nvlink);
-        for (uint32_t g = 0; g < topo->n_gpus; g++)
-            c.role[topo->gpus[g]] = g < topo->n_gpus / 2 ? 1 : 2;
-        for (uint32_t l = 0; l < topo->n_links; l++)
-            c.capacity[l] = fs_topo_link(topo, l).bandwidth_Bps;
-        status = fs_max_flow(topo, c.capacity, c.role, &s->bisection_Bps, err);
-    }
+    fs_flow_net net;
+    fs_status status = fs_flow_net_make(topo, true, &net, err);
+    if (status != FS_OK)
+        return status;
+    cut c = {topo, &net, fs_alloc(net.n_arcs, sizeof(double))};
+    if (c.capacity == NULL)
+        status = fs_fail_nomem(err);
+    for (uint32_t a = 0; status == FS_OK && a < net.n_arcs; a++)
+        c.capacity[a] = net.bandwidth_Bps[a];
+    if (status == FS_OK)
+        status = fs_max_flow(&net, c.capacity, &s->bisection_Bps, err);
     for (uint32_t t = 0; status == FS_OK && t < topo->n_tiers; t++)
         status = survey_tier(&c, t, nvlink[t], &s->tiers[t], err);
     fs_free(c.capacity);
-    fs_free(c.role);
-    fs_free(nvlink);
+    fs_flow_net_free(&net);
     return status;
+}
+
+/* ---- counts ------------------------------------------------------------------------------------------------------ */
+
+/* `copies` times these connections. nvlink (n_tiers): whether a tier is of NVLinks. */
+static void count_connections(const fs_topo *topo, const fs_connection *connections, uint32_t n, uint32_t copies,
+                              fs_survey *s, bool *nvlink)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const fs_link_shape *shape = &topo->shapes[connections[i].shape[0]];
+        const fs_link_type *type = &topo->link_types[shape->type];
+        fs_tier_survey *tier = &s->tiers[type->tier];
+        tier->connections += copies;
+        tier->lanes += (uint64_t)shape->lanes * copies;
+        tier->bandwidth_Bps += shape->bandwidth_Bps * copies;
+        nvlink[type->tier] |= type->class_ == FS_CLASS_NVLINK;
+    }
+}
+
+static void count_all(const fs_topo *topo, fs_survey *s, bool *nvlink)
+{
+    for (uint32_t r = 0; r < topo->n_runs; r++) {
+        const fs_topo_run *run = &topo->runs[r];
+        for (int kind = 0; kind < FS_DEVICE_KINDS; kind++)
+            s->devices_of_kind[kind] += run->copies * run->unit->of_kind[kind];
+        count_connections(topo, run->unit->connections, run->unit->n_links / 2, run->copies, s, nvlink);
+    }
+    count_connections(topo, topo->cables, (topo->n_links - topo->first_cable) / 2, 1, s, nvlink);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */
@@ -264,15 +285,19 @@ static fs_status find_bisection(const fs_topo *topo, fs_survey *s, fs_err *err)
 fs_status fs_survey_make(const fs_topo *topo, fs_survey *survey, fs_err *err)
 {
     fs_survey s = {.tiers = fs_zalloc(topo->n_tiers, sizeof *s.tiers)};
-    fs_status status = s.tiers ? FS_OK : fs_fail_nomem(err);
-    for (uint32_t d = 0; d < topo->n_devices; d++)
-        s.devices_of_kind[fs_topo_device(topo, d).kind]++;
+    bool *nvlink = fs_zalloc(topo->n_tiers, sizeof *nvlink);
+    fs_topo *small = NULL;
+    fs_status status = s.tiers && nvlink ? fs_topo_bundle(topo, &small, err) : fs_fail_nomem(err);
+    if (status == FS_OK) {
+        count_all(topo, &s, nvlink);
+        status = find_domains(small, &s, err);
+    }
     if (status == FS_OK)
-        status = find_domains(topo, &s, err);
+        status = find_reach(small, &s, err);
     if (status == FS_OK)
-        status = find_reach(topo, &s, err);
-    if (status == FS_OK)
-        status = find_bisection(topo, &s, err);
+        status = find_bisection(small, nvlink, &s, err);
+    fs_topo_free(small);
+    fs_free(nvlink);
     if (status != FS_OK) {
         fs_survey_free(&s);
         return status;

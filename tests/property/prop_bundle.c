@@ -1,10 +1,12 @@
 /* prop_bundle.c - on random fabrics, with faults and without: the maps of a bundled topology are consistent; routes over
- * it load each bundle with what routes over the whole load on its members, in equal parts; collectives take as long. */
+ * it load each bundle with what routes over the whole load on its members, in equal parts; collectives take as long;
+ * the flow between the halves of the GPUs is the same, folded or not. */
 #include "base/mem.h"
 #include "base/rng.h"
 #include "coll/coll.h"
 #include "topo/bundle.h"
 #include "topo/faults.h"
+#include "topo/max_flow.h"
 #include "topo/spec.h"
 
 #include <math.h>
@@ -387,6 +389,40 @@ static bool same_collectives(const fs_topo *whole, const fs_topo *small, fs_rng 
     return good;
 }
 
+/* What the links of one type carry from one half of the GPUs to the other, and all together, and NVLinks left out. */
+static void find_flows(const fs_topo *topo, bool fold, double flow[3])
+{
+    fs_err err;
+    fs_flow_net net;
+    must(fs_flow_net_make(topo, fold, &net, &err), &err);
+    double *capacity = fs_alloc(net.n_arcs, sizeof *capacity);
+    for (uint32_t k = 0; k < 3; k++) {
+        for (uint32_t a = 0; a < net.n_arcs; a++) {
+            fs_link_class class_ = topo->link_types[net.type[a]].class_;
+            bool out = (k == 1 && class_ == FS_CLASS_NVLINK) || (k == 2 && class_ == FS_CLASS_NET);
+            capacity[a] = out ? 0 : net.bandwidth_Bps[a];
+        }
+        must(fs_max_flow(&net, capacity, &flow[k], &err), &err);
+    }
+    fs_free(capacity);
+    fs_flow_net_free(&net);
+}
+
+static bool same_flows(const fs_topo *whole, const fs_topo *small)
+{
+    double flows[3][3];
+    find_flows(whole, false, flows[0]);
+    find_flows(whole, true, flows[1]);
+    find_flows(small, true, flows[2]);
+    bool good = true;
+    for (int i = 1; i < 3; i++)
+        for (int k = 0; k < 3; k++)
+            good = good && near(flows[i][k], flows[0][k], 1e-12);
+    if (!good)
+        print_error("max flow: %g, folded %g, bundled %g\n", flows[0][0], flows[1][0], flows[2][0]);
+    return good;
+}
+
 static bool one_case(uint64_t seed, uint32_t *merged)
 {
     fs_rng rng = fs_rng_seed(seed);
@@ -394,7 +430,7 @@ static bool one_case(uint64_t seed, uint32_t *merged)
     fs_err err;
     must(fs_topo_bundle(whole, &small, &err), &err);
     *merged += small->n_devices < whole->n_devices;
-    bool good = maps_devices(whole, small) && maps_links(whole, small);
+    bool good = maps_devices(whole, small) && maps_links(whole, small) && same_flows(whole, small);
     for (uint32_t e = 0; good && e < whole->n_epochs; e++)
         good = same_routes(whole, small, e, &rng);
     if (whole->n_faults == 0) /* the structure of a collective is that of the healthy machine */
