@@ -107,6 +107,34 @@ static void add_network(text *t, fs_rng *rng, uint32_t nodes, uint32_t gpus)
         add(t, "<link from='leaf%u' to='leaf%u' type='e'/>", l - 1, l);
 }
 
+/* By the generators: a torus of switches, a dragonfly, planes. */
+static void add_generated(text *t, fs_rng *rng, uint32_t rows, uint32_t columns, uint32_t gpus)
+{
+    const char *spread = fs_rng_below(rng, 2) ? "adaptive" : "spray";
+    uint32_t planes = gpus % 2 == 0 ? 1 + fs_rng_below(rng, 2) : 1;
+    add(t, "<network name='net' nodes='node' ports='nic[0-%u]' routing='%s' planes='%u'>", gpus - 1, spread, planes);
+    switch (fs_rng_below(rng, 3)) {
+    case 0:
+        add(t,
+            "<tier name='router' part='w' type='e' group='1' switches='1'/><torus dims='%ux%u' type='e' lanes='%u'/>",
+            rows, columns, 1 + fs_rng_below(rng, 2));
+        break;
+    case 1:
+        add(t,
+            "<tier name='leaf' part='w' type='e' group='1' switches='1'/>"
+            "<tier name='spine' part='w' type='e' group='%u' switches='%u'/><dragonfly cables='%u' type='e'/>",
+            columns, 1 + fs_rng_below(rng, 3), 1 + fs_rng_below(rng, 4));
+        break;
+    default:
+        add(t,
+            "<tier name='leaf' part='w' type='e' group='%u' switches='1'/>"
+            "<tier name='spine' part='w' type='e' group='2' switches='2' lanes='2'/>"
+            "<tier name='core' part='w' type='e' switches='%u'/>",
+            columns, 1 + fs_rng_below(rng, 3));
+    }
+    add(t, "</network>");
+}
+
 static fs_topo *random_machine(fs_rng *rng)
 {
     static text t;
@@ -114,13 +142,18 @@ static fs_topo *random_machine(fs_rng *rng)
     fs_err err;
     t.used = 0;
     add_parts(&t);
-    uint32_t gpus = add_board(&t, rng), nodes = 2 + fs_rng_below(rng, 4);
+    uint32_t gpus = add_board(&t, rng), rows = 2 + fs_rng_below(rng, 3), columns = 2 + fs_rng_below(rng, 3);
+    bool generated = fs_rng_below(rng, 3) == 0;
+    uint32_t nodes = generated ? rows * columns : 2 + fs_rng_below(rng, 4);
     bool external = fs_rng_below(rng, 4) == 0; /* NVSwitches between the nodes */
     add(&t, "<system gpu-forwarding='%s'><place board='b' name='node' count='%u'/>",
         fs_rng_below(rng, 2) ? "yes" : "no", nodes);
     if (external)
         add(&t, "<device name='top' part='v'/><link from='node[0-%u]/gpu0' to='top' type='nv' lanes='2'/>", nodes - 1);
-    add_network(&t, rng, nodes, gpus);
+    if (generated)
+        add_generated(&t, rng, rows, columns, gpus);
+    else
+        add_network(&t, rng, nodes, gpus);
     add(&t, "</system></fabsim>");
     fs_status status = fs_topo_parse("random.xml", t.bytes, t.used, NULL, 0, &topo, &err);
     if (status != FS_OK)
