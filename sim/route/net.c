@@ -1,7 +1,7 @@
 /* net.c - the graph of the network; see net.h. */
 #include "route/net.h"
 
-#include <string.h>
+#include "base/forest.h"
 
 enum { LEGS_MAX_BYTES = 64 << 20, DISTANCES_MAX_BYTES = 256 << 20 };
 
@@ -107,6 +107,20 @@ static void side_clear(fs_net_side *side)
     fs_free(side->level.data);
 }
 
+static fs_status find_components(fs_net *net, fs_err *err)
+{
+    net->component = fs_alloc(net->n, sizeof *net->component);
+    if (net->component == NULL)
+        return fs_fail_nomem(err);
+    fs_forest_start(net->component, net->n);
+    for (uint32_t v = 0; v < net->n; v++)
+        for (uint32_t e = net->healthy.begin[v]; e < net->healthy.begin[v + 1]; e++)
+            fs_forest_unite(net->component, v, net->healthy.edges[e].to);
+    for (uint32_t v = 0; v < net->n; v++)
+        net->component[v] = fs_forest_root(net->component, v);
+    return FS_OK;
+}
+
 static fs_status list_routing(fs_net *net, fs_err *err)
 {
     const fs_topo *topo = net->view->topo;
@@ -141,6 +155,8 @@ fs_status fs_net_init(fs_net *net, const fs_view *view, bool single_path, uint64
     else if (status == FS_OK)
         net->healthy = net->out;
     if (status == FS_OK)
+        status = find_components(net, err);
+    if (status == FS_OK)
         status = list_routing(net, err);
     if (status != FS_OK)
         return status;
@@ -165,6 +181,7 @@ void fs_net_clear(fs_net *net)
 {
     forget_distances(net);
     fs_free(net->distances);
+    fs_free(net->component);
     fs_free(net->routing);
     fs_free(net->level);
     fs_free(net->rank);

@@ -55,6 +55,7 @@ typedef struct fs_net {
     uint32_t *devices;    /* (n) */
     fs_net_edges out, in; /* in: edges that end at v; to = where they begin */
     fs_net_edges healthy; /* out, as if nothing had failed; the same memory as out where nothing has */
+    uint32_t *component;  /* (n) equal where joined, whatever has failed: planes and rails may have nothing in common */
     fs_leg_store legs;    /* ends are vertices, resources links; space 0 */
     /* For networks that give a flow one way. */
     uint64_t seed;
@@ -84,6 +85,12 @@ void fs_net_clear(fs_net *net);
 
 /* All minimal ways from vertex to vertex, src != dst; *leg = an id in net->legs. One that is not there is a leg too. */
 FS_MUST_CHECK fs_status fs_net_leg(fs_net *net, uint32_t src, uint32_t dst, uint32_t *leg, fs_err *err);
+
+/* May there be a way at all? A search need not find out, switch by switch. */
+static inline bool fs_net_may_join(const fs_net *net, uint32_t src, uint32_t dst)
+{
+    return net->component[src] == net->component[dst];
+}
 
 /* Does the vertex's network give every flow one way? */
 static inline bool fs_net_is_single(const fs_net *net, uint32_t vertex)

@@ -52,6 +52,8 @@ static fs_status join_plugs(fs_router *router, const fs_net_flow *flow, const fs
     if (up->vertex == FS_NONE || down->vertex == FS_NONE)
         return FS_OK;
     uint32_t cables = (up->link != FS_NONE ? 1u : 0u) + (down->link != FS_NONE ? 1u : 0u);
+    if (!fs_net_may_join(net, up->vertex, down->vertex))
+        return FS_OK;
     w->single = fs_net_is_single(net, up->vertex);
     if (up->vertex == down->vertex) {
         *hops = cables;
