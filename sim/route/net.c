@@ -107,6 +107,57 @@ static void side_clear(fs_net_side *side)
     fs_free(side->level.data);
 }
 
+/* Do all edges of a vertex lead to one neighbour? */
+static bool is_stub(const fs_net *net, uint32_t v)
+{
+    const fs_net_edges *lists[] = {&net->out, &net->in};
+    uint32_t neighbour = FS_NONE;
+    for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t e = lists[i]->begin[v]; e < lists[i]->begin[v + 1]; e++) {
+            uint32_t to = lists[i]->edges[e].to;
+            if (neighbour != FS_NONE && to != neighbour)
+                return false;
+            neighbour = to;
+        }
+    return neighbour != FS_NONE;
+}
+
+static fs_status trim_edges(const fs_net *net, const fs_net_edges *all, fs_net_edges *trimmed, fs_err *err)
+{
+    FS_VEC(fs_net_edge) edges = {0};
+    trimmed->begin = fs_alloc((size_t)net->n + 1, sizeof *trimmed->begin);
+    if (trimmed->begin == NULL)
+        return fs_fail_nomem(err);
+    trimmed->begin[0] = 0;
+    for (uint32_t v = 0; v < net->n; v++) {
+        for (uint32_t e = all->begin[v]; e < all->begin[v + 1]; e++)
+            if ((net->stub[v] || !net->stub[all->edges[e].to]) && FS_PUSH(&edges, all->edges[e]) == NULL) {
+                fs_free(edges.data);
+                return fs_fail_nomem(err);
+            }
+        trimmed->begin[v + 1] = edges.count;
+    }
+    trimmed->edges = edges.data;
+    return FS_OK;
+}
+
+static fs_status find_stubs(fs_net *net, fs_err *err)
+{
+    bool any = false;
+    net->stub = fs_alloc(net->n, sizeof *net->stub);
+    if (net->stub == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t v = 0; v < net->n; v++)
+        any = (net->stub[v] = is_stub(net, v)) || any;
+    if (!any) {
+        net->through = net->out;
+        net->back_through = net->in;
+        return FS_OK;
+    }
+    fs_status status = trim_edges(net, &net->out, &net->through, err);
+    return status == FS_OK ? trim_edges(net, &net->in, &net->back_through, err) : status;
+}
+
 static fs_status find_components(fs_net *net, fs_err *err)
 {
     net->component = fs_alloc(net->n, sizeof *net->component);
@@ -157,6 +208,8 @@ fs_status fs_net_init(fs_net *net, const fs_view *view, bool single_path, uint64
     if (status == FS_OK)
         status = find_components(net, err);
     if (status == FS_OK)
+        status = find_stubs(net, err);
+    if (status == FS_OK)
         status = list_routing(net, err);
     if (status != FS_OK)
         return status;
@@ -182,15 +235,19 @@ void fs_net_clear(fs_net *net)
     forget_distances(net);
     fs_free(net->distances);
     fs_free(net->component);
+    fs_free(net->stub);
     fs_free(net->routing);
     fs_free(net->level);
     fs_free(net->rank);
     fs_free(net->trees);
     fs_leg_store_clear(&net->single);
-    if (net->healthy.begin != net->out.begin) {
-        fs_free(net->healthy.begin);
-        fs_free(net->healthy.edges);
-    }
+    const fs_net_edges *whole[] = {&net->out, &net->in, &net->out},
+                       *parts[] = {&net->through, &net->back_through, &net->healthy};
+    for (uint32_t i = 0; i < 3; i++) /* the same memory where nothing differs */
+        if (parts[i]->begin != whole[i]->begin) {
+            fs_free(parts[i]->begin);
+            fs_free(parts[i]->edges);
+        }
     fs_free(net->vertex_of);
     fs_free(net->devices);
     fs_free(net->out.begin);

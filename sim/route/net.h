@@ -4,9 +4,9 @@
  * network links but is no NIC and no GPU. NICs hang on them by cables, which the router adds to a way.
  *
  * Cost: O(devices + links) once; 8 B a link between switches and direction. Ways of the adaptive kind by a breadth-first
- * search from both ends, level by level, always on the side with fewer links to look at: in a fat tree of s switches to
- * a leaf with u uplinks O(u^2), and microseconds where spines are merged (topo/bundle.h). They are kept until they fill
- * FS_NET_LEGS_MAX_BYTES, then forgotten. */
+ * search from both ends, level by level, always on the side with fewer links to look at: in a fat tree of leaves with u
+ * uplinks O(u^2), and next to nothing where spines are merged (topo/bundle.h). They are kept until they fill 64 MB, then
+ * forgotten. */
 #ifndef FS_NET_H
 #define FS_NET_H
 
@@ -54,9 +54,11 @@ typedef struct fs_net {
     uint32_t *vertex_of;  /* (n_devices) FS_NONE: not a vertex */
     uint32_t *devices;    /* (n) */
     fs_net_edges out, in; /* in: edges that end at v; to = where they begin */
-    fs_net_edges healthy; /* out, as if nothing had failed; the same memory as out where nothing has */
-    uint32_t *component;  /* (n) equal where joined, whatever has failed: planes and rails may have nothing in common */
-    fs_leg_store legs;    /* ends are vertices, resources links; space 0 */
+    bool *stub;           /* (n) all edges lead to one neighbour: a leaf under merged spines. No way leads through it */
+    fs_net_edges through, back_through; /* out and in without edges from what is no stub to stubs */
+    fs_net_edges healthy;               /* out, as if nothing had failed; the same memory as out where nothing has */
+    uint32_t *component; /* (n) equal where joined, whatever has failed: planes and rails may have nothing in common */
+    fs_leg_store legs;   /* ends are vertices, resources links; space 0 */
     /* For networks that give a flow one way. */
     uint64_t seed;
     bool hashed;      /* some network does so by a hash */

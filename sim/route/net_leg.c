@@ -5,6 +5,9 @@
  * distance, and every minimal way crosses the middle level. The ways are then traced from the middle outwards over the
  * levels that the search has seen, looking only at links that the search has looked at: a core switch in the middle with
  * a thousand links is not unrolled.
+ * Stubs, that is switches with one neighbour, are left out where the search does not begin with them: under merged
+ * spines all leaves are stubs, and a spine's hundreds of links to them lead nowhere. A side that begins with a stub takes
+ * its first step before anything else, so that afterwards neither side has passed a link that the other leaves out.
  * I. Pohl, "Bi-directional Search", Machine Intelligence 6 (1971). */
 #include "route/net.h"
 
@@ -68,16 +71,32 @@ static void next_search(fs_net *net)
     }
 }
 
+static fs_status expand_ahead(fs_net *net, bool *met, fs_err *err)
+{
+    return expand(net, &net->ahead, &net->back, &net->through, met, err);
+}
+
+static fs_status expand_back(fs_net *net, bool *met, fs_err *err)
+{
+    return expand(net, &net->back, &net->ahead, &net->back_through, met, err);
+}
+
+/* Search until the sides meet, or one has seen all that it reaches. */
 static fs_status meet(fs_net *net, uint32_t src, uint32_t dst, bool *met, fs_err *err)
 {
     next_search(net);
-    fs_status status = start(net, &net->ahead, &net->out, src, err);
+    fs_status status = start(net, &net->ahead, &net->through, src, err);
     if (status == FS_OK)
-        status = start(net, &net->back, &net->in, dst, err);
+        status = start(net, &net->back, &net->back_through, dst, err);
     *met = false;
-    while (status == FS_OK && !*met && net->ahead.work > 0 && net->back.work > 0)
-        status = net->ahead.work <= net->back.work ? expand(net, &net->ahead, &net->back, &net->out, met, err)
-                                                   : expand(net, &net->back, &net->ahead, &net->in, met, err);
+    if (status == FS_OK && net->stub[dst])
+        status = expand_back(net, met, err);
+    if (status == FS_OK && net->stub[src] && !*met)
+        status = expand_ahead(net, met, err);
+    while (status == FS_OK && !*met && (net->ahead.work > 0 || net->back.work > 0)) {
+        bool ahead = net->back.work == 0 || (net->ahead.work > 0 && net->ahead.work <= net->back.work);
+        status = ahead ? expand_ahead(net, met, err) : expand_back(net, met, err);
+    }
     return status;
 }
 
@@ -107,7 +126,7 @@ static fs_status trace_middle(fs_net *net, fs_err *err)
 static fs_status trace_side(fs_net *net, bool ahead, fs_err *err)
 {
     const fs_net_side *side = ahead ? &net->ahead : &net->back;
-    const fs_net_edges *edges = ahead ? &net->out : &net->in;
+    const fs_net_edges *edges = ahead ? &net->through : &net->back_through;
     fs_status status = FS_OK;
     for (uint32_t d = depth(side); d-- > 0;) {
         for (uint32_t i = side->level.data[d]; i < side->level.data[d + 1]; i++) {
