@@ -89,9 +89,95 @@ static uint32_t sort_rows(const fs_freezer *f, const fs_spec_link_row *rows, uin
     return count;
 }
 
+/* ---- links within a board that is written out ---------------------------------------------------------------------- */
+
+/* The first part of a path: "rack3" of "rack3/tray5". Length 0: it has but one part. */
+static size_t first_part(const char *name)
+{
+    const char *slash = strchr(name, '/');
+    return slash ? (size_t)(slash - name) : 0;
+}
+
+/* Links that may have been written out: those of the only board of a system (unit), or cables (unit NULL). */
+typedef struct written {
+    const fs_freezer *f;
+    const fs_spec_unit *unit;
+    const fs_spec_link_row *rows;
+    uint32_t n;
+    const char *const *nodes; /* (n_nodes) names */
+    uint32_t n_nodes;
+} written;
+
+/* The first parts of the names of nodes: boards. False when out of memory. */
+static bool collect_boards(const written *w, fs_arena *arena, fs_names *boards)
+{
+    for (uint32_t i = 0; i < w->n_nodes; i++) {
+        size_t length = first_part(w->nodes[i]);
+        const char *board = fs_arena_strndup(arena, w->nodes[i], length ? length : strlen(w->nodes[i]));
+        if (board == NULL || (fs_names_find(boards, board) == FS_NONE && !fs_names_add(boards, board)))
+            return false;
+    }
+    return true;
+}
+
+/* The board that a device was written out of, by its name; FS_NONE: none. */
+static uint32_t board_of(const written *w, const fs_names *boards, uint32_t device)
+{
+    const char *name;
+    if (w->unit) {
+        name = w->unit->devices.data[device].name;
+    } else {
+        fs_where at = fs_topo_where(w->f->topo, device);
+        if (w->f->spec->runs.data[at.run - w->f->topo->runs].name)
+            return FS_NONE;
+        name = at.run->unit->names[at.local];
+    }
+    char board[FS_NAME_MAX + 1];
+    size_t length = first_part(name);
+    memcpy(board, name, length);
+    board[length] = '\0';
+    return length ? fs_names_find(boards, board) : FS_NONE;
+}
+
+/* (n) whether both ends are on one board; NULL when out of memory. */
+static bool *mark_inner(const written *w)
+{
+    fs_names boards = {0};
+    fs_arena *arena = fs_arena_new();
+    bool *inner = arena ? fs_zalloc(w->n, sizeof *inner) : NULL;
+    bool good = inner && collect_boards(w, arena, &boards);
+    for (uint32_t i = 0; good && i < w->n; i++) {
+        uint32_t board = board_of(w, &boards, w->rows[i].from);
+        inner[i] = board != FS_NONE && board == board_of(w, &boards, w->rows[i].to);
+    }
+    fs_names_free(&boards);
+    if (arena)
+        fs_arena_free(arena);
+    if (!good)
+        fs_free(inner);
+    return good ? inner : NULL;
+}
+
+/* Sorted, with those inside a board first. False when out of memory. */
+static bool sort_written(const written *w, uint32_t *begin, uint32_t n_devices, connection *sorted)
+{
+    bool *inner = NULL;
+    uint32_t n_inner = 0;
+    if (w->n_nodes > 0) {
+        inner = mark_inner(w);
+        if (inner == NULL)
+            return false;
+        n_inner = sort_rows(w->f, w->rows, w->n, inner, true, begin, n_devices, sorted);
+    }
+    sort_rows(w->f, w->rows, w->n, inner, false, begin, n_devices, sorted + n_inner);
+    fs_free(inner);
+    return true;
+}
+
 /* ---- units ------------------------------------------------------------------------------------------------------- */
 
-static bool copy_unit_links(fs_freezer *f, const fs_spec_unit *from, fs_topo_unit *unit)
+/* only: it is the only board of a system, and so its names are those that it would have written out. */
+static bool copy_unit_links(fs_freezer *f, const fs_spec_unit *from, bool only, fs_topo_unit *unit)
 {
     fs_arena *arena = f->topo->arena;
     uint32_t n = from->links.count;
@@ -99,11 +185,10 @@ static bool copy_unit_links(fs_freezer *f, const fs_spec_unit *from, fs_topo_uni
     uint32_t *begin = fs_arena_alloc(arena, (size_t)unit->n_devices + 1, sizeof *begin);
     uint32_t *out = fs_arena_alloc(arena, unit->n_links, sizeof *out);
     connection *sorted = fs_alloc(n, sizeof *sorted);
-    bool good = connections && begin && out && sorted;
-    if (good) {
-        sort_rows(f, from->links.data, n, NULL, false, begin, unit->n_devices, sorted);
+    written w = {f, from, from->links.data, n, from->nodes.data, only ? from->nodes.count : 0};
+    bool good = connections && begin && out && sorted && sort_written(&w, begin, unit->n_devices, sorted);
+    if (good)
         memset(begin, 0, ((size_t)unit->n_devices + 1) * sizeof *begin);
-    }
     for (uint32_t i = 0; good && i < n; i++)
         good = make_connection(f, &sorted[i], unit->devices[sorted[i].low].part, unit->devices[sorted[i].high].part,
                                &connections[i]);
@@ -118,77 +203,6 @@ static bool copy_unit_links(fs_freezer *f, const fs_spec_unit *from, fs_topo_uni
 
 /* ---- cables ------------------------------------------------------------------------------------------------------ */
 
-/* The first part of a path: "rack3" of "rack3/tray5". Length 0: it has but one part. */
-static size_t first_part(const char *name)
-{
-    const char *slash = strchr(name, '/');
-    return slash ? (size_t)(slash - name) : 0;
-}
-
-/* The part before the slash, of nodes that are written out. False when out of memory. */
-static bool collect_boards(const fs_freezer *f, fs_arena *arena, fs_names *boards)
-{
-    const fs_names *nodes = &f->spec->loose_nodes;
-    for (uint32_t i = 0; i < nodes->count; i++) {
-        size_t length = first_part(nodes->names[i]);
-        const char *board = fs_arena_strndup(arena, nodes->names[i], length ? length : strlen(nodes->names[i]));
-        if (board == NULL || (fs_names_find(boards, board) == FS_NONE && !fs_names_add(boards, board)))
-            return false;
-    }
-    return true;
-}
-
-/* The board that a device of the system was written out of, by its name; FS_NONE: none. */
-static uint32_t board_of(const fs_freezer *f, const fs_names *boards, uint32_t device)
-{
-    fs_where at = fs_topo_where(f->topo, device);
-    if (f->spec->runs.data[at.run - f->topo->runs].name)
-        return FS_NONE;
-    const char *name = at.run->unit->names[at.local];
-    char board[FS_NAME_MAX + 1];
-    size_t length = first_part(name);
-    memcpy(board, name, length);
-    board[length] = '\0';
-    return length ? fs_names_find(boards, board) : FS_NONE;
-}
-
-/* (cables) whether both ends are on one board; NULL when out of memory. */
-static bool *mark_inner(const fs_freezer *f)
-{
-    const fs_spec *spec = f->spec;
-    fs_names boards = {0};
-    fs_arena *arena = fs_arena_new();
-    bool *inner = arena ? fs_zalloc(spec->cables.count, sizeof *inner) : NULL;
-    bool good = inner && collect_boards(f, arena, &boards);
-    for (uint32_t i = 0; good && i < spec->cables.count; i++) {
-        const fs_spec_link_row *row = &spec->cables.data[i];
-        uint32_t board = board_of(f, &boards, row->from);
-        inner[i] = board != FS_NONE && board == board_of(f, &boards, row->to);
-    }
-    fs_names_free(&boards);
-    if (arena)
-        fs_arena_free(arena);
-    if (!good)
-        fs_free(inner);
-    return good ? inner : NULL;
-}
-
-static bool sort_cables(const fs_freezer *f, uint32_t *begin, connection *sorted)
-{
-    const fs_spec *spec = f->spec;
-    uint32_t n = spec->cables.count, n_devices = f->topo->n_devices, n_inner = 0;
-    bool *inner = NULL;
-    if (spec->loose_nodes.count > 0) {
-        inner = mark_inner(f);
-        if (inner == NULL)
-            return false;
-        n_inner = sort_rows(f, spec->cables.data, n, inner, true, begin, n_devices, sorted);
-    }
-    sort_rows(f, spec->cables.data, n, inner, false, begin, n_devices, sorted + n_inner);
-    fs_free(inner);
-    return true;
-}
-
 static bool copy_cables(fs_freezer *f)
 {
     fs_topo *topo = f->topo;
@@ -197,7 +211,9 @@ static bool copy_cables(fs_freezer *f)
     uint32_t *begin = fs_arena_alloc(topo->arena, (size_t)topo->n_devices + 1, sizeof *begin);
     uint32_t *links = fs_arena_alloc(topo->arena, (size_t)n * 2, sizeof *links);
     connection *sorted = fs_alloc(n, sizeof *sorted);
-    bool good = cables && begin && links && sorted && sort_cables(f, begin, sorted);
+    const fs_names *nodes = &f->spec->loose_nodes;
+    written w = {f, NULL, f->spec->cables.data, n, nodes->names, nodes->count};
+    bool good = cables && begin && links && sorted && sort_written(&w, begin, topo->n_devices, sorted);
     for (uint32_t i = 0; good && i < n; i++)
         good = make_connection(f, &sorted[i], fs_topo_device(topo, sorted[i].low).part,
                                fs_topo_device(topo, sorted[i].high).part, &cables[i]);
@@ -219,9 +235,12 @@ bool fs_freeze_links(fs_freezer *f)
 {
     fs_topo *topo = f->topo;
     bool good = true;
-    for (uint32_t i = 0; good && i < f->spec->units.count; i++)
-        if (f->unit_of[i] != FS_NONE) /* the units are in the topology's own arena */
-            good = copy_unit_links(f, &f->spec->units.data[i], (fs_topo_unit *)&topo->units[f->unit_of[i]]);
+    for (uint32_t r = 0; good && r < topo->n_runs; r++) {
+        const fs_spec_run *run = &f->spec->runs.data[r];
+        fs_topo_unit *unit = (fs_topo_unit *)topo->runs[r].unit; /* in the topology's own arena */
+        if (unit->connections == NULL)
+            good = copy_unit_links(f, fs_spec_unit_of(f->spec, run), run->name && run->name[0] == '\0', unit);
+    }
     good = good && copy_cables(f);
     fs_link_shape *shapes = good ? fs_arena_alloc(topo->arena, f->shapes.count, sizeof *shapes) : NULL;
     if (shapes && f->shapes.count > 0)
