@@ -20,6 +20,7 @@
 #include "route/net.h"
 
 #include "base/rng.h"
+#include "topo/bundle.h"
 
 #include <math.h>
 #include <string.h>
@@ -179,7 +180,9 @@ typedef struct walk {
 
 static uint64_t hash_flow(const fs_net *net, const fs_net_flow *flow)
 {
-    const uint64_t words[] = {net->seed, flow->src_port, flow->dst_port, flow->number};
+    const fs_topo *topo = net->view->topo; /* a bundled one hashes as what it stands for */
+    const uint64_t words[] = {net->seed, fs_bundle_device(topo, flow->src_port, 0),
+                              fs_bundle_device(topo, flow->dst_port, 0), flow->number};
     return fs_hash_bytes(FS_HASH_START, words, sizeof words);
 }
 
@@ -262,7 +265,7 @@ static uint32_t next_edge(const walk *w, uint32_t v)
     }
     pick_edge(&net->out, w->left, v, FS_NONE, FS_NONE, &count);
     pick = w->tree == NULL
-               ? draw(w->hash, net->devices[v], count)
+               ? draw(w->hash, fs_bundle_device(net->view->topo, net->devices[v], 0), count)
                : digit(w->number, net->level[v] < FS_NET_LEVELS ? w->tree->stride[net->level[v]] : 1, count);
     return pick_edge(&net->out, w->left, v, FS_NONE, pick, &count);
 }

@@ -2,7 +2,8 @@
  *
  * The spines of a leaf set, the cores of a fat tree, the NVSwitches of a board: traffic that is spread over all minimal
  * paths uses them in equal parts, so one switch with all their lanes stands for them. GPUs, NICs and CPUs stay as they
- * are, with their numbers and nodes; so does every switch of a network that picks one path (ECMP, static routing).
+ * are, with their numbers and nodes; so does every switch and every cable of a network that picks one path for a flow (ECMP,
+ * static routing).
  *
  * The classes are an equitable partition: each switch of class C has as many links of one colour to class D as any other
  * of C. A link's colour is its shape and its factors in all epochs, in both directions, so what a fault touches stays

@@ -26,6 +26,7 @@ typedef struct item { /* a connection of the whole topology between bundled devi
     uint32_t low, high, shape[2];
     uint64_t colour; /* from low to high */
     uint32_t from;   /* its number * 2, plus 1 where turned round */
+    bool alone; /* of a switch that picks paths: not to be joined with others, nor to change its place among them */
 } item;
 
 static int compare_items(const void *left, const void *right)
@@ -33,18 +34,18 @@ static int compare_items(const void *left, const void *right)
     const item *a = left, *b = right;
     if (a->high != b->high)
         return a->high < b->high ? -1 : 1;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2 && !a->alone; i++)
         if (a->shape[i] != b->shape[i])
             return a->shape[i] < b->shape[i] ? -1 : 1;
-    if (a->colour != b->colour)
+    if (a->colour != b->colour && !a->alone)
         return a->colour < b->colour ? -1 : 1;
     return a->from < b->from ? -1 : 1;
 }
 
 static bool same_bundle(const item *a, const item *b)
 {
-    return a->low == b->low && a->high == b->high && a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1] &&
-           a->colour == b->colour;
+    return !a->alone && a->low == b->low && a->high == b->high && a->shape[0] == b->shape[0] &&
+           a->shape[1] == b->shape[1] && a->colour == b->colour;
 }
 
 /* By lower device, then as above; `sorted` gets them. False when out of memory. */
@@ -125,11 +126,13 @@ static item make_item(const maker *m, const fs_connection *c, uint32_t link, uin
                       uint32_t high)
 {
     bool turned = low > high;
+    const fs_link whole = fs_topo_link(m->b->whole, link);
     item made = {.low = turned ? high : low,
                  .high = turned ? low : high,
                  .shape = {c->shape[turned], c->shape[!turned]},
                  .colour = fs_link_colour(m->b->whole, link + turned),
-                 .from = 2 * number + turned};
+                 .from = 2 * number + turned,
+                 .alone = fs_picks_paths(m->b->whole, whole.src) || fs_picks_paths(m->b->whole, whole.dst)};
     return made;
 }
 

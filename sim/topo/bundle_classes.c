@@ -60,9 +60,9 @@ uint64_t fs_link_colour(const fs_topo *topo, uint32_t link)
     return mix(mix(colour ^ fault_colour(topo, link)) ^ fault_colour(topo, link ^ 1u));
 }
 
-/* Where paths are picked one by one, every switch counts. */
-static bool picks_paths(const fs_topo *topo, uint32_t network)
+bool fs_picks_paths(const fs_topo *topo, uint32_t device)
 {
+    uint32_t network = fs_topo_device(topo, device).network;
     if (network == FS_NONE)
         return false;
     fs_routing routing = topo->networks[network].routing;
@@ -74,7 +74,7 @@ static uint64_t first_colour(const fs_bundling *b, const fs_mould *m, uint32_t l
 {
     uint32_t id = fs_mould_device(m, local);
     fs_device d = fs_topo_device(b->whole, id);
-    if (m->alone[local] || picks_paths(b->whole, d.network))
+    if (m->alone[local] || fs_picks_paths(b->whole, id))
         return colour_of(ALONE, local);
     uint64_t colour = colour_of(PLAIN, (uint64_t)d.part << 32 | d.network);
     if (m->loose) /* classes do not reach from one segment to another */

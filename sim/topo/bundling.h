@@ -101,6 +101,9 @@ static inline uint32_t fs_mould_device(const fs_mould *mould, uint32_t local)
     return mould->loose ? mould->ids[local] : mould->first_device + local;
 }
 
+/* Whether it is a switch of a network where each flow has one path: then every switch and every cable counts. */
+bool fs_picks_paths(const fs_topo *topo, uint32_t device);
+
 /* What tells links apart: shapes and factors of both directions, as seen from the device that it leaves. */
 uint64_t fs_link_colour(const fs_topo *topo, uint32_t link);
 

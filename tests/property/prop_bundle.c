@@ -115,10 +115,12 @@ static uint32_t add_switches(fs_spec *spec, const char *name, uint32_t n, uint32
 /* Every lower switch to every upper one; sometimes one connection is different. */
 static void join_tiers(fs_spec *spec, fs_rng *rng, uint32_t lower, uint32_t n_lower, uint32_t upper, uint32_t n_upper)
 {
-    uint32_t lanes = 1 + fs_rng_below(rng, 2), odd = fs_rng_below(rng, 4 * n_lower * n_upper);
+    uint32_t lanes = 1 + fs_rng_below(rng, 2), cables = 1 + fs_rng_below(rng, 2),
+             odd = fs_rng_below(rng, 4 * n_lower * n_upper);
     for (uint32_t i = 0; i < n_lower; i++)
         for (uint32_t j = 0; j < n_upper; j++)
-            link_up(spec, lower + i, upper + j, i * n_upper + j == odd ? FAT : WIRE, lanes);
+            for (uint32_t k = 0; k < cables; k++)
+                link_up(spec, lower + i, upper + j, i * n_upper + j == odd ? FAT : WIRE, lanes);
 }
 
 /* Leaves by rail or by node, spines, and perhaps cores over two halves of the spines. */
@@ -198,7 +200,7 @@ static fs_topo *random_fabric(fs_rng *rng)
     fs_spec *spec = fs_spec_new("random", NULL);
     assert_non_null(spec);
     add_parts(spec, rng);
-    static const fs_routing routings[] = {FS_ROUTING_ADAPTIVE, FS_ROUTING_SPRAY, FS_ROUTING_ADAPTIVE, FS_ROUTING_ECMP};
+    static const fs_routing routings[] = {FS_ROUTING_ADAPTIVE, FS_ROUTING_SPRAY, FS_ROUTING_ECMP, FS_ROUTING_STATIC};
     fs_network network = {"net", routings[fs_rng_below(rng, 4)]};
     must(fs_spec_network(spec, &network, nowhere, &err), &err);
     board b = add_board(spec, rng);
@@ -293,7 +295,7 @@ static bool same_routes(const fs_topo *whole, const fs_topo *small, uint32_t epo
 {
     fs_err err;
     fs_router *routers[2];
-    fs_router_options options = {.epoch = epoch};
+    fs_router_options options = {.epoch = epoch, .seed = 7};
     must(fs_router_new(whole, options, &routers[0], &err), &err);
     must(fs_router_new(small, options, &routers[1], &err), &err);
     double *load = fs_alloc(whole->n_links, sizeof *load);
@@ -308,9 +310,10 @@ static bool same_routes(const fs_topo *whole, const fs_topo *small, uint32_t epo
         if (ends[0] == ends[1])
             continue;
         const fs_route *a, *b;
-        fs_status status = fs_router_find(routers[0], ends[0], ends[1], 0, &a, &err);
-        good = fs_router_find(routers[1], fs_bundle_of_device(small, ends[0]), fs_bundle_of_device(small, ends[1]), 0,
-                              &b, &err) == status;
+        uint64_t flow = fs_rng_below(rng, 4);
+        fs_status status = fs_router_find(routers[0], ends[0], ends[1], flow, &a, &err);
+        good = fs_router_find(routers[1], fs_bundle_of_device(small, ends[0]), fs_bundle_of_device(small, ends[1]),
+                              flow, &b, &err) == status;
         if (good && status == FS_OK)
             good = same_route(whole, small, a, b, load);
         if (!good)
