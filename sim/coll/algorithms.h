@@ -10,6 +10,7 @@ typedef struct fs_algo_run {
     uint32_t epoch;    /* FS_NONE: the healthy machine */
     fs_group group;    /* of at least two */
     fs_form *form;     /* of the group */
+    fs_algo algo;
     fs_coll_kind kind; /* one that the algorithm can do */
     uint32_t root;
     bool cross_rail;    /* point to point between rails: through the network; else PXN */
@@ -29,6 +30,14 @@ FS_MUST_CHECK fs_status fs_tree_emit(const fs_algo_run *run, fs_err *err);
 uint32_t fs_tree_parent(uint32_t node, uint32_t n, uint32_t tree);
 /* nvls.c: FS_E_TRACE where the GPUs do not all hang on one set of multicast switches. */
 FS_MUST_CHECK fs_status fs_nvls_emit(const fs_algo_run *run, fs_err *err);
+/* nvls_heads.c: both FS_E_TRACE where there is one domain, or one without NICs or multicast switches; SHARP also where the
+ * network's switches do not reduce. */
+FS_MUST_CHECK fs_status fs_nvls_tree_emit(const fs_algo_run *run, fs_err *err);
+FS_MUST_CHECK fs_status fs_sharp_emit(const fs_algo_run *run, fs_err *err);
+/* hierarchical.c: FS_E_TRACE where domains have different numbers of members. */
+FS_MUST_CHECK fs_status fs_hierarchical_emit(const fs_algo_run *run, fs_err *err);
+/* pat.c */
+FS_MUST_CHECK fs_status fs_pat_emit(const fs_algo_run *run, fs_err *err);
 /* direct.c */
 FS_MUST_CHECK fs_status fs_direct_emit(const fs_algo_run *run, fs_err *err);
 

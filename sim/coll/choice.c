@@ -11,24 +11,33 @@
 #include <math.h>
 #include <string.h>
 
-enum { CANDIDATES = 4 };
+enum { CANDIDATES = 6 };
 
 /* What can do what. `picked`: the first so many are considered by auto; the rest only by name: NCCL has no one-shot
- * all_gather or reduce_scatter and no NVLS broadcast, and its ring broadcast is the chain. */
+ * all_gather or reduce_scatter, no NVLS broadcast and nothing hierarchical, its ring broadcast is the chain, and it
+ * leaves SHARP alone until it is told to use it (NCCL_COLLNET_ENABLE). */
 typedef struct ability {
     uint32_t n, picked;
     fs_algo algos[CANDIDATES];
 } ability;
 
-static const ability abilities[FS_COLL_KINDS] = {
-    [FS_ALL_REDUCE] = {3, 3, {FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS}},
-    [FS_ALL_GATHER] = {3, 2, {FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_DIRECT}},
-    [FS_REDUCE_SCATTER] = {3, 2, {FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_DIRECT}},
-    [FS_ALL_TO_ALL] = {1, 1, {FS_ALGO_DIRECT}},
-    [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
-    [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
-    [FS_BARRIER] = {3, 3, {FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS}},
-    [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
+#define REDUCES                                                                                                        \
+    {                                                                                                                  \
+        FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS, FS_ALGO_NVLSTREE, FS_ALGO_SHARP, FS_ALGO_HIERARCHICAL                \
+    }
+#define GATHERS                                                                                                        \
+    {                                                                                                                  \
+        FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_PAT, FS_ALGO_DIRECT, FS_ALGO_HIERARCHICAL                                  \
+    }
+
+static const ability abilities[FS_COLL_KINDS] = {[FS_ALL_REDUCE] = {6, 4, REDUCES},
+                                                 [FS_ALL_GATHER] = {5, 3, GATHERS},
+                                                 [FS_REDUCE_SCATTER] = {5, 3, GATHERS},
+                                                 [FS_ALL_TO_ALL] = {1, 1, {FS_ALGO_DIRECT}},
+                                                 [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
+                                                 [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
+                                                 [FS_BARRIER] = {6, 4, REDUCES},
+                                                 [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
 
 fs_status fs_check_algo(fs_coll_kind kind, fs_algo algo, fs_err *err)
 {
@@ -68,7 +77,8 @@ bool fs_estimate(const fs_lowering *low, const fs_group *group, const fs_request
                        .channels = shape->channels,
                        .intra_class = shape->intra_class,
                        .size_bytes = request->size_bytes,
-                       .stream_s = stream_s};
+                       .stream_s = stream_s,
+                       .nvlink_s = request->size_bytes * shape->nvlink_s_per_B * scaled->times};
     if (!fs_nccl_has(&run))
         return false;
     *time = fs_nccl_cost(&run);
@@ -104,6 +114,13 @@ static fs_status no_protocol(const fs_request_key *request, fs_algo algo, fs_err
                    fs_proto_names[request->proto], fs_coll_names[request->kind], fs_algo_names[algo]);
 }
 
+/* Does NCCL consider it there? PAT only with one rank a node. */
+static bool considered(const fs_lowering *low, uint32_t group, fs_algo algo)
+{
+    const fs_form *form = fs_form_of(&low->groups, &low->groups.groups.data[group]);
+    return algo != FS_ALGO_PAT || (form->n_domains == form->n && form->n > 1);
+}
+
 static fs_status pick(fs_lowering *low, uint32_t group, const fs_request_key *request, fs_choice *choice, fs_err *err)
 {
     const ability *able = &abilities[request->kind];
@@ -114,6 +131,8 @@ static fs_status pick(fs_lowering *low, uint32_t group, const fs_request_key *re
         fs_algo algo = request->algo == FS_ALGO_AUTO ? able->algos[i] : (fs_algo)request->algo;
         fs_proto proto = FS_PROTO_SIMPLE;
         fs_scaled_shape scaled;
+        if (any && !considered(low, group, algo))
+            continue;
         /* With one candidate its refusal is the answer. */
         fs_status status = fs_find_shape(low, group, request, algo, any, &scaled, err);
         if (status != FS_OK)

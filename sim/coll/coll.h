@@ -26,11 +26,15 @@ typedef enum fs_coll_kind {
 
 typedef enum fs_algo {
     FS_ALGO_AUTO,
-    FS_ALGO_RING,   /* one ring per channel, channels found on the real links */
-    FS_ALGO_TREE,   /* chains in a node, double binary tree over nodes: all_reduce */
-    FS_ALGO_NVLS,   /* multicast and reduction in the NVSwitch: all_reduce, all_gather, reduce_scatter, broadcast */
-    FS_ALGO_DIRECT, /* every pair at once: all_to_all, and one-shot all_gather, reduce_scatter */
-    FS_ALGO_CHAIN,  /* pipelined along the ring order: broadcast, reduce */
+    FS_ALGO_RING,     /* one ring per channel, channels found on the real links */
+    FS_ALGO_TREE,     /* chains in a node, double binary tree over nodes: all_reduce */
+    FS_ALGO_NVLS,     /* multicast and reduction in the NVSwitch: all_reduce, all_gather, reduce_scatter, broadcast */
+    FS_ALGO_DIRECT,   /* every pair at once: all_to_all, and one-shot all_gather, reduce_scatter */
+    FS_ALGO_CHAIN,    /* pipelined along the ring order: broadcast, reduce */
+    FS_ALGO_NVLSTREE, /* NVLS in a node, a double binary tree over nodes on every rail: all_reduce */
+    FS_ALGO_SHARP,    /* NVLS in a node, reduction in the network's switches on every rail: all_reduce */
+    FS_ALGO_PAT,      /* logarithmic, far ranks first: all_gather, reduce_scatter */
+    FS_ALGO_HIERARCHICAL, /* rings in nodes, then across, then in nodes: all_reduce, all_gather, reduce_scatter */
     FS_ALGOS
 } fs_algo;
 

@@ -11,7 +11,8 @@
 
 const char *const fs_coll_names[FS_COLL_KINDS] = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all",
                                                   "broadcast",  "reduce",     "barrier",        "sendrecv"};
-const char *const fs_algo_names[FS_ALGOS] = {"auto", "ring", "tree", "nvls", "direct", "chain"};
+const char *const fs_algo_names[FS_ALGOS] = {"auto",  "ring",     "tree",  "nvls", "direct",
+                                             "chain", "nvlstree", "sharp", "pat",  "hierarchical"};
 const char *const fs_proto_names[FS_PROTOS] = {"auto", "LL", "LL128", "Simple"};
 const char *const fs_cost_names[FS_COSTS] = {"nccl", "ideal"};
 const char *const fs_lowering_names[FS_LOWERINGS] = {"coupled", "flows", "messages"};
@@ -108,17 +109,21 @@ static fs_status find_load(fs_lowering *low, const double *weights, uint32_t n, 
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
-static fs_status emit(const fs_algo_run *run, fs_algo algo, fs_err *err)
+static fs_status emit(const fs_algo_run *run, fs_err *err)
 {
     bool rooted = run->kind == FS_BROADCAST || run->kind == FS_REDUCE;
     fs_shape_begin(run->b);
     if (run->group.n == 1)
         return FS_OK;
-    switch (algo) {
+    switch (run->algo) {
     case FS_ALGO_RING: return rooted ? fs_chain_emit(run, err) : fs_ring_emit(run, err);
     case FS_ALGO_TREE: return fs_tree_emit(run, err);
     case FS_ALGO_NVLS: return fs_nvls_emit(run, err);
     case FS_ALGO_DIRECT: return fs_direct_emit(run, err);
+    case FS_ALGO_NVLSTREE: return fs_nvls_tree_emit(run, err);
+    case FS_ALGO_SHARP: return fs_sharp_emit(run, err);
+    case FS_ALGO_PAT: return fs_pat_emit(run, err);
+    case FS_ALGO_HIERARCHICAL: return fs_hierarchical_emit(run, err);
     case FS_ALGO_CHAIN:
     case FS_ALGO_AUTO:
     case FS_ALGOS: break;
@@ -139,7 +144,7 @@ static fs_status emit_epochs(fs_lowering *low, fs_algo_run *run, fs_shape *shape
     for (uint32_t e = 0; e < topo->n_epochs; e++) {
         run->router = low->options.epochs[e];
         run->epoch = e;
-        fs_status status = emit(run, shape->algo, err);
+        fs_status status = emit(run, err);
         if (status != FS_OK)
             return status;
         bool differ = false;
@@ -169,6 +174,7 @@ static fs_status build_shape(fs_lowering *low, const fs_shape_key *key, const fs
                        .epoch = FS_NONE,
                        .group = *group,
                        .form = fs_form_of(&low->groups, group),
+                       .algo = (fs_algo)key->algo,
                        .kind = (fs_coll_kind)key->kind,
                        .root = key->root,
                        .cross_rail = network,
@@ -176,7 +182,7 @@ static fs_status build_shape(fs_lowering *low, const fs_shape_key *key, const fs
                        .transpose = key->transpose,
                        .b = &low->builder};
     fs_shape *shape = NULL;
-    fs_status status = emit(&run, (fs_algo)key->algo, err);
+    fs_status status = emit(&run, err);
     if (status == FS_OK)
         status = fs_shape_end(&low->builder, (fs_algo)key->algo, &shape, err);
     if (status == FS_OK)
@@ -247,10 +253,13 @@ static double move_latency(const fs_lowering *low, const fs_scaled_shape *scaled
     const fs_shape_move *move = &shape->moves[i];
     if (low->options.cost == FS_COST_IDEAL)
         return move->latency_s * scaled->times;
-    if (low->options.mode != FS_LOWER_MESSAGES)
+    if (move->steps == FS_NO_STEPS)
+        return 0.0;
+    if (low->options.mode != FS_LOWER_MESSAGES && move->steps == 0)
         return time->latency_s + time->wait_s;
-    double launch = shape->n_pred[i] == 0 ? fs_nccl_launch(shape->algo, proto) : 0.0;
-    return launch + fs_nccl_hop(shape->algo, proto, move->class_);
+    bool launches = shape->n_pred[i] == 0 || move->steps > 0;
+    return (launches ? fs_nccl_launch(shape->algo, proto) : 0.0) +
+           (move->steps > 0 ? move->steps : 1) * fs_nccl_hop(shape->algo, proto, move->class_);
 }
 
 static fs_status make_plan(fs_lowering *low, const fs_request_key *request, fs_choice choice, const fs_plan **out,

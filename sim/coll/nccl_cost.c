@@ -11,20 +11,29 @@
 #include <math.h>
 
 enum { NVLINK, PCI, NET, HARDWARE };
-enum { TREE, RING, NVLS, ROWS };
+enum { TREE, RING, NVLS, NVLSTREE, PAT, ROWS };
 enum { LL, LL128, SIMPLE, COLUMNS };
 
 #define US 1e-6
 #define GBPS 1e9
 
 /* baseLatency, us. */
-static const double base_us[ROWS][COLUMNS] = {[TREE] = {6.8, 14.0, 8.4}, [RING] = {6.6, 14.0, 8.4}, [NVLS] = {0, 0, 0}};
+static const double base_us[ROWS][COLUMNS] = {
+    [TREE] = {6.8, 14.0, 8.4}, [RING] = {6.6, 14.0, 8.4}, [NVLS] = {0}, [NVLSTREE] = {0}, [PAT] = {8, 8, 8}};
 
 /* hwLatency, us per step. */
 static const double hop_us[HARDWARE][ROWS][COLUMNS] = {
-    [NVLINK] = {[TREE] = {0.6, 1.25, 4.0}, [RING] = {0.6, 1.9, 3.4}, [NVLS] = {0, 0, 25}},
-    [PCI] = {[TREE] = {1.0, 1.9, 4.0}, [RING] = {1.0, 2.5, 5.7}, [NVLS] = {0, 0, 0}},
-    [NET] = {[TREE] = {5.0, 8.5, 14}, [RING] = {2.7, 4.0, 14.0}, [NVLS] = {0, 0, 18}}};
+    [NVLINK] = {[TREE] = {0.6, 1.25, 4.0},
+                [RING] = {0.6, 1.9, 3.4},
+                [NVLS] = {0, 0, 25},
+                [NVLSTREE] = {0, 0, 25},
+                [PAT] = {0, 0, 4}},
+    [PCI] = {[TREE] = {1.0, 1.9, 4.0}, [RING] = {1.0, 2.5, 5.7}, [NVLS] = {0}, [NVLSTREE] = {0}, [PAT] = {0, 0, 4}},
+    [NET] = {[TREE] = {5.0, 8.5, 14},
+             [RING] = {2.7, 4.0, 14.0},
+             [NVLS] = {0, 0, 18},
+             [NVLSTREE] = {0, 0, 20.9},
+             [PAT] = {0, 0, 14}}};
 
 /* llMaxBw, GB/s of bus bandwidth: by architecture on one node; on 2 and on more nodes the row of Intel hosts. */
 static const double ll_max_one_node[] = {
@@ -44,6 +53,8 @@ static const double tree_efficiency = 0.92;  /* waiting where the tree branches 
 static const double ll128_efficiency = 0.92; /* 120/128 = 0.9375, less what is seen */
 static const double tree_ll_slowdown = 3.8;  /* of the tree with LL against Simple */
 static const double tree_ll128_one_node = 7.0 / 9.0;
+static const double pat_efficiency = 0.75;
+static const double pat_hop_divisor = 3.5, pat_rank_us = 2.8; /* steps overlap; and "still a linear part" */
 static const double nvls_efficiency_hopper = 0.85, nvls_efficiency_blackwell = 0.74;
 /* One sixth of the time of an NVLS all_reduce goes to its stages' hand-over: NCCL 2.25.1, src/graph/tuning.cc line 292;
  * 2.30.7 counts channels instead, (c - 1)/c. */
@@ -62,10 +73,31 @@ static uint32_t hardware_of(uint32_t link_class)
                                                                          : PCI;
 }
 
-/* Sends and all-to-alls are not in NCCL's table: they take the ring's latency for one step. */
+/* Sends and all-to-alls are not in NCCL's table: they take the ring's latency for one step. SHARP in the network with
+ * NVLS in the nodes is NCCL's NVLS over several nodes. */
 static uint32_t row_of(fs_algo algo)
 {
-    return algo == FS_ALGO_TREE ? TREE : algo == FS_ALGO_NVLS ? NVLS : RING;
+    switch (algo) {
+    case FS_ALGO_TREE: return TREE;
+    case FS_ALGO_NVLS:
+    case FS_ALGO_SHARP: return NVLS;
+    case FS_ALGO_NVLSTREE: return NVLSTREE;
+    case FS_ALGO_PAT: return PAT;
+    case FS_ALGO_AUTO:
+    case FS_ALGO_RING:
+    case FS_ALGO_DIRECT:
+    case FS_ALGO_CHAIN:
+    case FS_ALGO_HIERARCHICAL:
+    case FS_ALGOS: break;
+    }
+    return RING;
+}
+
+/* NCCL runs these with the Simple protocol alone, and what it does not know is not given flags either. */
+static bool only_simple(fs_algo algo)
+{
+    return algo == FS_ALGO_NVLS || algo == FS_ALGO_NVLSTREE || algo == FS_ALGO_SHARP || algo == FS_ALGO_PAT ||
+           algo == FS_ALGO_HIERARCHICAL;
 }
 
 static uint32_t column_of(fs_proto proto)
@@ -92,9 +124,9 @@ bool fs_nccl_has(const fs_nccl_run *run)
 {
     switch (run->proto) {
     case FS_PROTO_SIMPLE: return true;
-    case FS_PROTO_LL: return run->algo != FS_ALGO_NVLS;
+    case FS_PROTO_LL: return !only_simple(run->algo);
     case FS_PROTO_LL128: /* needs 128 B stores that arrive whole: NVLink, Volta or later; no sends */
-        return run->algo != FS_ALGO_NVLS && run->algo != FS_ALGO_DIRECT && run->arch >= FS_VOLTA &&
+        return !only_simple(run->algo) && run->algo != FS_ALGO_DIRECT && run->arch >= FS_VOLTA &&
                hardware_of(run->intra_class) == NVLINK;
     case FS_PROTO_AUTO:
     case FS_PROTOS: break;
@@ -122,6 +154,17 @@ static uint32_t floor_log2(double x)
     return x < 1.0 ? 0 : (frexp(x, &exponent), (uint32_t)(exponent - 1));
 }
 
+/* Three rings one after the other, two where nothing is reduced or nothing gathered: not NCCL's, but each ring is. */
+static double hierarchical_latency_us(const fs_nccl_run *run, double intra, double inter)
+{
+    bool all_reduce = run->kind == FS_ALL_REDUCE;
+    double per_node = run->n / run->n_nodes, turns = all_reduce ? 2.0 : 1.0, rings = 0.0;
+    rings += per_node > 1 ? turns : 0.0;
+    rings += run->n_nodes > 1 ? 1.0 : 0.0;
+    return rings * base_us[RING][column_of(run->proto)] + turns * (per_node - 1) * intra +
+           turns * (run->n_nodes - 1) * inter;
+}
+
 static double latency_us(const fs_nccl_run *run)
 {
     uint32_t row = row_of(run->algo), column = column_of(run->proto);
@@ -134,6 +177,11 @@ static double latency_us(const fs_nccl_run *run)
     switch (run->algo) {
     case FS_ALGO_TREE: return base_us[TREE][column] + 2 * ((per_node - 1) * intra + floor_log2(run->n_nodes) * inter);
     case FS_ALGO_NVLS: return base_us[NVLS][column] + intra;
+    case FS_ALGO_SHARP: return base_us[NVLS][column] + intra + inter;
+    case FS_ALGO_NVLSTREE: return base_us[NVLSTREE][column] + intra + 2 * floor_log2(run->n_nodes) * inter;
+    case FS_ALGO_PAT:
+        return base_us[PAT][column] + floor_log2(run->n_nodes) * inter / pat_hop_divisor + run->n * pat_rank_us;
+    case FS_ALGO_HIERARCHICAL: return hierarchical_latency_us(run, intra, inter);
     case FS_ALGO_DIRECT: return base_us[RING][column] + (run->n_nodes > 1 ? inter : intra);
     case FS_ALGO_AUTO:
     case FS_ALGO_RING:
@@ -168,9 +216,9 @@ static double nvls_seconds(const fs_nccl_run *run)
     double efficiency = run->arch >= FS_BLACKWELL ? nvls_efficiency_blackwell : nvls_efficiency_hopper;
     if (run->kind != FS_ALL_REDUCE)
         return run->stream_s / efficiency;
-    /* NCCL counts from the link's rate for the payload; stream_s holds 1 + 1/n times the payload (nvls.c). */
-    double payload_s = run->stream_s / (1.0 + 1.0 / run->n);
-    return payload_s / (efficiency * nvls_all_reduce_ratio);
+    /* NCCL counts from the NVLinks' rate for the payload; nvlink_s holds 1 + 1/ranks of a node times that (nvls.c). */
+    double payload_s = run->nvlink_s / (1.0 + 1.0 / (run->n / run->n_nodes));
+    return fmax(run->stream_s, payload_s / (efficiency * nvls_all_reduce_ratio));
 }
 
 static double ring_seconds(const fs_nccl_run *run)
@@ -187,9 +235,11 @@ fs_nccl_time fs_nccl_cost(const fs_nccl_run *run)
     double wire = fs_nccl_wire(run->proto), seconds = run->stream_s * wire;
     if (run->algo == FS_ALGO_TREE)
         seconds = tree_seconds(run);
-    else if (run->algo == FS_ALGO_NVLS)
+    else if (row_of(run->algo) == NVLS || row_of(run->algo) == NVLSTREE)
         seconds = nvls_seconds(run);
-    else if (run->algo != FS_ALGO_DIRECT)
+    else if (run->algo == FS_ALGO_PAT)
+        seconds = run->stream_s / pat_efficiency;
+    else if (run->algo != FS_ALGO_DIRECT && run->algo != FS_ALGO_HIERARCHICAL)
         seconds = ring_seconds(run);
     return (fs_nccl_time){
         .wire = wire, .latency_s = latency_us(run) * US, .wait_s = fmax(0.0, seconds - wire * run->stream_s)};

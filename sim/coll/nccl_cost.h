@@ -18,6 +18,7 @@ typedef struct fs_nccl_run {
     uint32_t intra_class; /* slowest fs_link_class inside a domain */
     double size_bytes;
     double stream_s; /* the payload's time at the links' full rate */
+    double nvlink_s; /* the same, over NVLinks alone */
 } fs_nccl_run;
 
 typedef struct fs_nccl_time {

@@ -30,7 +30,8 @@ void fs_shape_begin(fs_shape_builder *b)
     b->moves.count = b->arcs.count = 0;
     b->channels = 1;
     b->intra_class = FS_CLASS_NVLINK;
-    b->latency_s = 0.0;
+    b->latency_s = b->phase_latency_s = 0.0;
+    b->stream_s_per_B = b->near_s_per_B = b->nvlink_s_per_B = 0.0;
 }
 
 static void merge(fs_row_sum *sum)
@@ -93,7 +94,8 @@ fs_status fs_shape_message_end(fs_shape_builder *b, double share, double latency
     fs_status status = take_row(b, share, &pattern, err);
     if (status != FS_OK)
         return status;
-    if (FS_PUSH(&b->moves, ((fs_shape_move){pattern, class_, share, latency_s})) == NULL)
+    if (FS_PUSH(&b->moves, ((fs_shape_move){
+                               .pattern = pattern, .class_ = class_, .share = share, .latency_s = latency_s})) == NULL)
         return fs_fail_nomem(err);
     *id = b->moves.count - 1;
     return FS_OK;
@@ -179,17 +181,26 @@ static bool has_end_on_board(const fs_topo *topo, const fs_link *link)
            fs_topo_device(topo, link->dst).kind != FS_DEVICE_NET_SWITCH;
 }
 
-static void bound(fs_shape_builder *b, fs_shape *shape)
+void fs_shape_phase_end(fs_shape_builder *b)
 {
+    double stream = 0.0, near = 0.0, nvlink = 0.0;
     merge(&b->load);
     for (uint32_t i = 0; i < b->load.shares.count; i++) {
         const fs_share *load = &b->load.shares.data[i];
         const fs_link link = fs_topo_link(b->topo, load->resource);
         double s_per_B = load->coefficient / (b->cost == FS_COST_IDEAL ? link.bandwidth_Bps : link.effective_Bps);
-        shape->stream_s_per_B = fmax(shape->stream_s_per_B, s_per_B);
-        if (s_per_B > shape->near_s_per_B && has_end_on_board(b->topo, &link))
-            shape->near_s_per_B = s_per_B;
+        stream = fmax(stream, s_per_B);
+        if (s_per_B > near && has_end_on_board(b->topo, &link))
+            near = s_per_B;
+        if (s_per_B > nvlink && b->topo->link_types[link.type].class_ == FS_CLASS_NVLINK)
+            nvlink = s_per_B;
     }
+    b->stream_s_per_B += stream;
+    b->near_s_per_B += near;
+    b->nvlink_s_per_B += nvlink;
+    b->phase_latency_s += b->latency_s;
+    b->latency_s = 0.0;
+    empty(&b->load);
 }
 
 fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, fs_shape **out, fs_err *err)
@@ -201,13 +212,16 @@ fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, fs_shape **out, fs_err
         return fs_fail_nomem(err);
     if (n > 0)
         memcpy(moves, b->moves.data, n * sizeof *moves);
+    fs_shape_phase_end(b);
     *shape = (fs_shape){.algo = algo,
                         .n_moves = n,
                         .moves = moves,
                         .channels = b->channels,
                         .intra_class = b->intra_class,
-                        .latency_s = b->latency_s};
-    bound(b, shape);
+                        .latency_s = b->phase_latency_s,
+                        .stream_s_per_B = b->stream_s_per_B,
+                        .near_s_per_B = b->near_s_per_B,
+                        .nvlink_s_per_B = b->nvlink_s_per_B};
     fs_status status = sort_arcs(b, shape, err);
     if (status == FS_OK)
         *out = shape;

@@ -11,9 +11,12 @@
 typedef struct fs_shape_move {
     uint32_t pattern;
     uint32_t class_;  /* fs_link_class of the slowest link: messages only */
+    uint32_t steps;   /* hierarchical.c: of this class, one after the other; 0: as the whole algorithm */
     double share;     /* of size_bytes: what one edge moves */
     double latency_s; /* on the wire: of the whole algorithm, or of the one message */
 } fs_shape_move;
+
+enum { FS_NO_STEPS = 1 << 30 }; /* of a move that only joins others: it takes no time */
 
 typedef struct fs_shape {
     fs_algo algo;
@@ -28,6 +31,7 @@ typedef struct fs_shape {
     double latency_s;      /* wire latency of the whole algorithm */
     double stream_s_per_B; /* fluid bound: max over links of sum(coefficient x share) / capacity */
     double near_s_per_B;   /* the same over links with an end on a board: what the form alone decides */
+    double nvlink_s_per_B; /* the same over NVLinks */
 } fs_shape;
 
 typedef struct fs_arc {
@@ -51,6 +55,8 @@ typedef struct fs_shape_builder {
     fs_row_sum load;                   /* sum of coefficient x share so far */
     FS_VEC(fs_shape_move) moves;
     FS_VEC(fs_arc) arcs;
+    double stream_s_per_B, near_s_per_B, nvlink_s_per_B; /* of the phases that are complete */
+    double phase_latency_s;
     uint32_t n_zeros;
     const uint32_t *zeros;          /* (n_zeros) the order of moves that have none */
     uint32_t channels, intra_class; /* set by the algorithm */
@@ -85,6 +91,8 @@ FS_MUST_CHECK fs_status fs_shape_edges_end(fs_shape_builder *b, uint32_t first, 
 FS_MUST_CHECK fs_status fs_shape_message_end(fs_shape_builder *b, double share, double latency_s, uint32_t class_,
                                              uint32_t *id, fs_err *err);
 FS_MUST_CHECK fs_status fs_shape_after(fs_shape_builder *b, uint32_t later, uint32_t earlier, fs_err *err);
+/* All that was added so far comes before what follows: its bound adds up with that of the rest. */
+void fs_shape_phase_end(fs_shape_builder *b);
 /* FS_E_TRACE where a plan of so many moves would be too large. */
 FS_MUST_CHECK fs_status fs_shape_check_moves(fs_coll_kind kind, fs_algo algo, uint32_t n, double moves, fs_err *err);
 

@@ -194,8 +194,8 @@ fs_status fs_spec_part(fs_spec *spec, const fs_part *part, fs_place place, fs_er
     if (status == FS_OK && part->ports != 0 && part->kind != FS_DEVICE_NVSWITCH && part->kind != FS_DEVICE_NET_SWITCH)
         status = FS_SPEC_FAIL(spec, "ports", place, err, "part '%s': only NVSwitches and network switches count ports",
                               part->name);
-    if (status == FS_OK && part->multicast && part->kind != FS_DEVICE_NVSWITCH)
-        status = FS_SPEC_FAIL(spec, "multicast", place, err, "part '%s': only NVSwitches multicast", part->name);
+    if (status == FS_OK && part->multicast && part->kind != FS_DEVICE_NVSWITCH && part->kind != FS_DEVICE_NET_SWITCH)
+        status = FS_SPEC_FAIL(spec, "multicast", place, err, "part '%s': only switches multicast", part->name);
     if (status != FS_OK)
         return status;
     fs_part *copy = FS_PUSH(&spec->parts, *part);

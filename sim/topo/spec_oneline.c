@@ -11,7 +11,7 @@
  *            rail r of every node meets in leaf(r). A GPU reaches its NIC over `pcie` (default: as fast as the NIC, no
  *            latency). With `spine` the leaves meet in spine0 with as many lanes as there are nodes: full bisection.
  *   LINK     RATE[,LATENCY[,EFFECTIVE]]   such as 25GB/s,500ns,20GB/s; LATENCY 0 and EFFECTIVE = RATE by default
- *   anywhere:  multicast (NVSwitches reduce and multicast), forwarding (GPUs forward), flops:RATE (default 100TFLOP/s)
+ *   anywhere:  multicast (switches reduce and multicast), forwarding (GPUs forward), flops:RATE (default 100TFLOP/s)
  *
  * No part has a latency, so a path costs the sum of its LATENCYs. Everything beside the LINKs is TEST_GPU below. */
 #include "topo/spec_in.h"
@@ -198,7 +198,7 @@ static fs_status add_parts(line *l, fs_err *err)
         {.name = "test-nvswitch", .kind = FS_DEVICE_NVSWITCH, .multicast = l->multicast},
         {.name = "test-pcie-switch", .kind = FS_DEVICE_PCIE_SWITCH},
         {.name = "test-nic", .kind = FS_DEVICE_NIC},
-        {.name = "test-net-switch", .kind = FS_DEVICE_NET_SWITCH},
+        {.name = "test-net-switch", .kind = FS_DEVICE_NET_SWITCH, .multicast = l->multicast},
     };
     fs_status status = FS_OK;
     for (size_t i = 0; status == FS_OK && i < sizeof parts / sizeof *parts; i++)

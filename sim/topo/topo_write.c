@@ -47,7 +47,7 @@ static void write_part(const fs_part *p, fs_out *out)
     figure(out, "power", p->power_W, "W");
     if (p->ports != 0)
         fs_out_printf(out, " ports=\"%u\"", p->ports);
-    if (p->kind == FS_DEVICE_NVSWITCH)
+    if (p->kind == FS_DEVICE_NVSWITCH || (p->kind == FS_DEVICE_NET_SWITCH && p->multicast))
         fs_out_printf(out, " multicast=\"%s\"", p->multicast ? "yes" : "no");
     fs_out_puts(out, " source=\"expanded by fabsim\"");
     if (p->kind != FS_DEVICE_GPU) {

@@ -249,7 +249,8 @@ static void nccl_costs_are_the_published_ones(void **state)
                         .n_nodes = 1,
                         .channels = 1,
                         .size_bytes = 1e9,
-                        .stream_s = 9.0 / 8};
+                        .stream_s = 9.0 / 8,
+                        .nvlink_s = 9.0 / 8};
     near(fs_nccl_cost(&run).latency_s, 25e-6);
     near(fs_nccl_cost(&run).wait_s + run.stream_s, 1 / (0.85 * 5 / 6));
 }
@@ -363,7 +364,7 @@ static void errors_say_what_is_wrong(void **state)
     refused(&f, ask(FS_ALL_TO_ALL, FS_ALGO_RING, 0, g, 4, 0, S), FS_E_TRACE,
             "all_to_all cannot be done by 'ring'; expected auto, direct");
     refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_DIRECT, 0, g, 4, 0, S), FS_E_TRACE,
-            "all_reduce cannot be done by 'direct'; expected auto, ring, tree or nvls");
+            "all_reduce cannot be done by 'direct'; expected auto, ring, tree, nvls, nvlstree, sharp or hierarchical");
     refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_NVLS, 0, g, 4, 0, S), FS_E_TRACE,
             "nvls needs all GPUs of the group on the same NVSwitches with multicast; ring and tree do without");
     refused(&f, ask(FS_ALL_TO_ALL, FS_ALGO_AUTO, FS_PROTO_LL128, g, 4, 0, S), FS_E_TRACE,

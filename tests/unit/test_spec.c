@@ -218,7 +218,7 @@ static void bad_parts_are_errors(void **state)
     part = nic;
     part.name = "x";
     part.multicast = true;
-    expect_at(fs_spec_part(spec, &part, at, &err), &err, "part 'x': only NVSwitches multicast");
+    expect_at(fs_spec_part(spec, &part, at, &err), &err, "part 'x': only switches multicast");
     expect_at(fs_spec_part(spec, &nic, at, &err), &err, "part 'n' is defined twice");
     part.name = "a b";
     expect_at(fs_spec_part(spec, &part, at, &err), &err,
