@@ -17,6 +17,8 @@ typedef struct stages {
     const fs_topo *topo; /* that is simulated: the bundled one, or the one given */
     fs_topo *bundled;
     fs_router *router;
+    fs_router **epochs; /* (n_epochs) where links fail, else NULL */
+    uint32_t n_epochs;
     fs_pattern_table *patterns;
     fs_lowering *lowering;
     fs_job *job;
@@ -51,19 +53,35 @@ static fs_status choose_topo(const fs_topo *whole, const fs_run_options *options
     return status;
 }
 
+/* One for the healthy machine, which decides what collectives look like, and where links fail one for each epoch. */
+static fs_status make_routers(const fs_run_options *options, stages *s, fs_err *err)
+{
+    fs_router_options routing = {
+        .single_path = options->network == FS_BACKEND_NS3, .epoch = FS_NONE, .seed = options->seed};
+    fs_status status = fs_router_new(s->topo, routing, &s->router, err);
+    if (status != FS_OK || s->topo->link_faults.count == 0)
+        return status;
+    s->epochs = fs_zalloc(s->topo->n_epochs, sizeof(fs_router *));
+    s->n_epochs = s->topo->n_epochs;
+    if (!s->epochs)
+        return fs_fail_nomem(err);
+    for (routing.epoch = 0; status == FS_OK && routing.epoch < s->n_epochs; routing.epoch++)
+        status = fs_router_new(s->topo, routing, &s->epochs[routing.epoch], err);
+    return status;
+}
+
 static fs_status prepare(const fs_topo *whole, const fs_work *work, const fs_run_options *options, stages *s,
                          fs_err *err)
 {
-    fs_router_options routing = {.single_path = options->network == FS_BACKEND_NS3, .seed = options->seed};
     fs_status status = choose_topo(whole, options, s, err);
     if (status == FS_OK)
-        status = fs_router_new(s->topo, routing, &s->router, err);
+        status = make_routers(options, s, err);
     if (status != FS_OK)
         return status;
     s->patterns = fs_pattern_table_new();
     if (!s->patterns)
         return fs_fail_nomem(err);
-    fs_lowering_options how = {.cost = options->cost, .mode = options->lowering};
+    fs_lowering_options how = {.cost = options->cost, .mode = options->lowering, .epochs = s->epochs};
     status = fs_lowering_new(s->topo, s->router, s->patterns, how, &s->lowering, err);
     if (status == FS_OK)
         status = fs_fold(work, s->topo, s->lowering, s->patterns, options->cost, options->fold, &s->job, err);
@@ -84,6 +102,9 @@ static void discard(stages *s)
     fs_job_free(s->job);
     fs_lowering_free(s->lowering);
     fs_pattern_table_free(s->patterns);
+    for (uint32_t e = 0; s->epochs && e < s->n_epochs; e++)
+        fs_router_free(s->epochs[e]);
+    fs_free(s->epochs);
     fs_router_free(s->router);
     fs_topo_free(s->bundled);
 }

@@ -74,7 +74,11 @@ typedef struct fs_job {
     const fs_pattern_table *patterns; /* of plans and SM pools */
     uint32_t n_links;                 /* resources [0, n_links) */
     uint32_t n_resources;             /* and one SM pool per actor: resource n_links + actor */
-    const double *capacity;           /* (n_resources) of one link; the speed of one GPU */
+    uint32_t n_epochs;                /* >= 1: of the topology; plans may have patterns of their own in each */
+    const double *epoch_start_s;      /* (n_epochs) the first 0 */
+    bool reroutes;                    /* some plan has other patterns in some epoch */
+    const double *capacity;           /* (n_resources) of one link, and 1: without faults */
+    const double *capacity_at;        /* (n_epochs x n_resources) what is left of it in each; 0 = down */
     const uint32_t *sm_pattern;       /* (n_actors) pattern {(n_links + actor, 1)} */
     const uint32_t *link_of;          /* (n_links) the first topology link of the class */
     const uint32_t *link_count;       /* (n_links) links in the class; all of one tier */

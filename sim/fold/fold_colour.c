@@ -11,7 +11,7 @@
  *   group - rank      membership
  *   rank -> rank      the slots on both sides of a channel
  * A move is known by its bytes and latency where a plan has no order among its moves, so that plans alike but for the
- * order of their channels are alike; else by its number.
+ * order of their channels are alike; else by its number. With faults, each epoch's pattern counts as used by itself.
  * Words for moves and slots are hashes of what they stand for: the chance that two sets of them have equal sums is that
  * of refine.h. Coefficients are multiples of 1 / COEFFICIENT_UNITS to 1e-12, and add up exactly; others count as
  * words of their own, which splits more than need be and never less.
@@ -118,20 +118,17 @@ static fs_status coefficient_weight(painter *p, double coefficient, uint32_t *id
 
 /* ---- plans and the patterns they use ----------------------------------------------------------------------------- */
 
-static bool is_ordered(const fs_plan *plan)
-{
-    return plan->n_moves > 0 && plan->succ_begin[plan->n_moves] > 0;
-}
-
 /* How a plan is built, but for its patterns. */
-static void add_plan_colour(fs_colour *c, uint32_t signature, const fs_plan *plan)
+static void add_plan_colour(const fs_folding *f, fs_colour *c, uint32_t signature, const fs_plan *plan)
 {
     colour_add(c, signature);
     colour_add(c, plan->n_moves);
     colour_add(c, (uint64_t)plan->algo << 32 | plan->proto);
     colour_add(c, plan->channels);
-    if (!is_ordered(plan))
+    if (!fs_fold_is_ordered(plan))
         return;
+    for (uint32_t e = 0; e < f->topo->n_epochs; e++)
+        colour_add(c, fs_fold_patterns_at(plan, e) != NULL);
     const uint32_t *words[] = {plan->succ_begin, plan->succ};
     const uint32_t counts[] = {plan->n_moves + 1, plan->succ_begin[plan->n_moves]};
     for (uint32_t i = 0; i < 2; i++) {
@@ -159,7 +156,7 @@ static fs_status use_pattern(painter *p, uint32_t owner, uint32_t pattern, uint6
 
 static fs_status use_plan(painter *p, uint32_t owner, uint32_t signature, const fs_plan *plan, fs_err *err)
 {
-    bool ordered = is_ordered(plan);
+    bool ordered = fs_fold_is_ordered(plan);
     uint64_t move_word = 0;
     double bytes = -1, latency_s = -1;
     for (uint32_t i = 0; i < plan->n_moves; i++) {
@@ -171,6 +168,9 @@ static fs_status use_plan(painter *p, uint32_t owner, uint32_t signature, const 
             latency_s = m->latency_s;
         }
         fs_status status = use_pattern(p, owner, m->pattern, move_word, err);
+        for (uint32_t e = 0; status == FS_OK && plan->patterns_at && e < p->f->topo->n_epochs; e++)
+            if (plan->patterns_at[e])
+                status = use_pattern(p, owner, plan->patterns_at[e][i], word(move_word, e), err);
         if (status != FS_OK)
             return status;
     }
@@ -186,7 +186,7 @@ static fs_status use_plans(painter *p, uint32_t owner, fs_owner plans, fs_colour
         const fs_plan *plan = p->f->raw[p->f->raw_begin[plans.signatures[i]] + plans.place];
         if (!plan)
             continue;
-        add_plan_colour(colour, plans.signatures[i], plan);
+        add_plan_colour(p->f, colour, plans.signatures[i], plan);
         fs_status status = use_plan(p, owner, plans.signatures[i], plan, err);
         if (status != FS_OK)
             return status;

@@ -140,22 +140,34 @@ static fs_status build_resources(fs_folding *f, fs_err *err)
 {
     fs_job *job = f->job;
     uint32_t n_links = f->classes.n_links, n = n_links + job->n_actors;
+    uint32_t n_epochs = f->topo->n_epochs;
     double *capacity = fs_arena_alloc(f->arena, n, sizeof *capacity);
+    double *capacity_at = fs_arena_alloc(f->arena, (size_t)n_epochs * n, sizeof *capacity_at);
     uint32_t *link_of = fs_arena_alloc(f->arena, n_links, sizeof *link_of);
     uint32_t *link_count = fs_arena_alloc(f->arena, n_links, sizeof *link_count);
     uint32_t *of_link = fs_arena_alloc(f->arena, f->topo->n_links, sizeof *of_link);
-    if (!capacity || !link_of || !link_count || !of_link)
+    if (!capacity || !capacity_at || !link_of || !link_count || !of_link)
         return fs_fail_nomem(err);
     describe(f->classes.link, f->topo->n_links, link_of, link_count);
     for (uint32_t l = 0; l < f->topo->n_links; l++)
         of_link[l] = f->classes.link[l];
     for (uint32_t l = 0; l < n_links; l++)
-        capacity[l] = fs_link_capacity(f->topo, link_of[l], f->cost) * fs_topo_link_factor(f->topo, link_of[l], 0);
+        capacity[l] = fs_link_capacity(f->topo, link_of[l], f->cost);
     for (uint32_t a = 0; a < job->n_actors; a++)
-        capacity[n_links + a] = fs_topo_gpu_factor(f->topo, f->work->gpu_of[job->actor_rank[a]], 0);
+        capacity[n_links + a] = 1;
+    for (uint32_t e = 0; e < n_epochs; e++) {
+        double *row = capacity_at + (size_t)e * n;
+        for (uint32_t l = 0; l < n_links; l++)
+            row[l] = capacity[l] * fs_topo_link_factor(f->topo, link_of[l], e);
+        for (uint32_t a = 0; a < job->n_actors; a++)
+            row[n_links + a] = fs_topo_gpu_factor(f->topo, f->work->gpu_of[job->actor_rank[a]], e);
+    }
+    job->n_epochs = n_epochs;
+    job->epoch_start_s = f->topo->epoch_start_s;
     job->n_links = n_links;
     job->n_resources = n;
     job->capacity = capacity;
+    job->capacity_at = capacity_at;
     job->link_of = link_of;
     job->link_count = link_count;
     job->resource_of_link = of_link;

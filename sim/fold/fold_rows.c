@@ -77,11 +77,34 @@ static fs_status collect_moves(folder *r, const fs_plan *plan, bool ordered, fs_
     return FS_OK;
 }
 
+/* What the moves of an ordered plan are in each epoch. */
+static fs_status fold_epochs(folder *r, const fs_plan *plan, double owners, fs_plan *made, fs_err *err)
+{
+    uint32_t n_epochs = r->f->topo->n_epochs;
+    const uint32_t **patterns_at = fs_arena_alloc(r->f->arena, n_epochs, sizeof *patterns_at);
+    if (!patterns_at)
+        return fs_fail_nomem(err);
+    for (uint32_t e = 0; e < n_epochs; e++) {
+        if (!plan->patterns_at[e])
+            continue;
+        uint32_t *own = fs_arena_alloc(r->f->arena, plan->n_moves, sizeof *own);
+        if (!own)
+            return fs_fail_nomem(err);
+        for (uint32_t i = 0; i < plan->n_moves; i++) {
+            fs_status status = fold_pattern(r, plan->patterns_at[e][i], owners, &own[i], err);
+            if (status != FS_OK)
+                return status;
+        }
+        patterns_at[e] = own;
+    }
+    made->patterns_at = patterns_at;
+    return FS_OK;
+}
+
 static fs_status fold_plan(folder *r, const fs_plan *plan, uint32_t owners, const fs_plan **out, fs_err *err)
 {
     fs_folding *f = r->f;
-    bool ordered = plan->n_moves > 0 && plan->succ_begin[plan->n_moves] > 0;
-    fs_status status = collect_moves(r, plan, ordered, err);
+    fs_status status = collect_moves(r, plan, fs_fold_is_ordered(plan), err);
     if (status != FS_OK)
         return status;
     uint32_t n = r->moves.count;
@@ -98,6 +121,8 @@ static fs_status fold_plan(folder *r, const fs_plan *plan, uint32_t owners, cons
     *made = *plan; /* without an order, as many zeros as are needed begin its lists */
     made->n_moves = n;
     made->moves = moves;
+    if (plan->patterns_at && fold_epochs(r, plan, owners, made, err) != FS_OK)
+        return err->status;
     *out = made;
     f->job->n_transfer_classes += n;
     return FS_OK;
@@ -134,6 +159,7 @@ static fs_status take_plan(folder *r, const fs_plan *raw, uint32_t n_owners, uin
     if (!raw)
         return FS_OK;
     r->owners[at] = n_owners;
+    r->f->job->reroutes = r->f->job->reroutes || raw->patterns_at;
     if (r->f->classes.pattern)
         return fold_plan(r, raw, n_owners, &r->plans[at], err);
     r->plans[at] = raw;

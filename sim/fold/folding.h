@@ -89,6 +89,18 @@ static inline fs_owner fs_fold_sender(const fs_folding *f, uint32_t rank)
     return (fs_owner){f->of_program + begin, f->of_program_begin[program + 1] - begin, f->index_in_program[rank]};
 }
 
+/* Whether it matters which move is which: there is an order among them, or they change their ways. */
+static inline bool fs_fold_is_ordered(const fs_plan *plan)
+{
+    return plan->patterns_at || (plan->n_moves > 0 && plan->succ_begin[plan->n_moves] > 0);
+}
+
+/* The patterns that the moves of a plan have of their own in an epoch, or NULL. */
+static inline const uint32_t *fs_fold_patterns_at(const fs_plan *plan, uint32_t epoch)
+{
+    return plan->patterns_at ? plan->patterns_at[epoch] : NULL;
+}
+
 FS_MUST_CHECK fs_status fs_fold_times(fs_folding *f, fs_err *err);
 FS_MUST_CHECK fs_status fs_fold_slots(fs_folding *f, fs_err *err);
 FS_MUST_CHECK fs_status fs_fold_plans(fs_folding *f, fs_err *err);

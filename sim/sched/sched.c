@@ -6,7 +6,9 @@
  * its own lane only.
  * Meetings come from a pool of as many as lanes, are found by a hash of what they are while members are missing, and
  * keep their counters for reuse: no allocation once every kind of plan has run.
- * Engine tags: a lane for compute and delay; MOVE_TAG | meeting << 32 | move for moves of a plan.
+ * Engine tags: a lane for compute and delay; MOVE_TAG | meeting << 32 | move for moves of a plan; EPOCH_TAG for the
+ * timer to the next epoch.
+ * An epoch begins with new capacities, and what moves takes the patterns that its plan has for it.
  * Cost: O(1) an op and member, O(moves + edges) a plan. */
 #include "sched/sched.h"
 
@@ -17,6 +19,7 @@
 #include <string.h>
 
 #define MOVE_TAG (UINT64_C(1) << 63)
+#define EPOCH_TAG (UINT64_C(1) << 62)
 #define LANES_MAX (UINT32_MAX / 2) /* so that tags and the ring's indices fit; it would take 200 GB of lanes */
 
 /* Shares of an SM pool count in millionths, so that what is taken and given back cancels exactly. */
@@ -118,6 +121,14 @@ static uint32_t member_lane(const fs_sched *s, const fs_meeting *m, uint32_t i)
     return fs_sched_lane_of(s, actor, fs_sched_ops(s, actor)->ops[op].stream);
 }
 
+/* What is left of an SM pool for kernels. */
+static void set_pool(fs_sched *s, uint32_t actor)
+{
+    uint32_t pool = s->job->n_links + actor, taken = s->sm_taken[actor];
+    taken = taken < POOL_PARTS - POOL_PARTS_LEFT ? taken : POOL_PARTS - POOL_PARTS_LEFT;
+    fs_engine_set_capacity(s->engine, pool, s->capacity[pool] * (POOL_PARTS - taken) / POOL_PARTS);
+}
+
 /* Take an op's share from (sign 1) or give it back to (sign -1) the SM pool of its actor. */
 static void take_share(fs_sched *s, uint32_t actor, const fs_op *op, int sign)
 {
@@ -125,17 +136,21 @@ static void take_share(fs_sched *s, uint32_t actor, const fs_op *op, int sign)
     if (parts == 0)
         return;
     s->sm_taken[actor] += sign > 0 ? parts : 0 - parts;
-    uint32_t taken =
-        s->sm_taken[actor] < POOL_PARTS - POOL_PARTS_LEFT ? s->sm_taken[actor] : POOL_PARTS - POOL_PARTS_LEFT;
-    uint32_t pool = s->job->n_links + actor;
-    fs_engine_set_capacity(s->engine, pool, s->job->capacity[pool] * (POOL_PARTS - taken) / POOL_PARTS);
+    set_pool(s, actor);
+}
+
+static uint32_t pattern_now(const fs_sched *s, const fs_plan *plan, uint32_t move)
+{
+    const uint32_t *own = plan->patterns_at ? plan->patterns_at[s->epoch] : NULL;
+    return own ? own[move] : plan->moves[move].pattern;
 }
 
 static fs_status start_move(fs_sched *s, uint32_t meeting, uint32_t move, fs_err *err)
 {
-    const fs_move *m = &s->meetings[meeting].plan->moves[move];
-    return fs_engine_transfer(s->engine, m->pattern, m->bytes, m->latency_s, MOVE_TAG | (uint64_t)meeting << 32 | move,
-                              err);
+    const fs_plan *plan = s->meetings[meeting].plan;
+    const fs_move *m = &plan->moves[move];
+    return fs_engine_transfer(s->engine, pattern_now(s, plan, move), m->bytes, m->latency_s,
+                              MOVE_TAG | (uint64_t)meeting << 32 | move, err);
 }
 
 static void finish_meeting(fs_sched *s, uint32_t meeting)
@@ -286,10 +301,51 @@ static fs_status pump(fs_sched *s, fs_err *err)
     return FS_OK;
 }
 
+/* ---- epochs ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t repattern(void *context, uint64_t tag, uint32_t pattern)
+{
+    const fs_sched *s = context;
+    if (!(tag & MOVE_TAG))
+        return pattern;
+    return pattern_now(s, s->meetings[(tag & ~MOVE_TAG) >> 32].plan, (uint32_t)tag);
+}
+
+/* Capacities that differ from those before, and the timer to the next epoch. */
+static fs_status enter_epoch(fs_sched *s, uint32_t epoch, const double *before, fs_err *err)
+{
+    const fs_job *job = s->job;
+    s->epoch = epoch;
+    s->capacity = job->capacity_at + (size_t)epoch * job->n_resources;
+    for (uint32_t l = 0; l < job->n_links; l++)
+        if (s->capacity[l] != before[l])
+            fs_engine_set_capacity(s->engine, l, s->capacity[l]);
+    for (uint32_t a = 0; a < job->n_actors; a++)
+        if (s->capacity[job->n_links + a] != before[job->n_links + a])
+            set_pool(s, a);
+    if (epoch + 1 == job->n_epochs)
+        return FS_OK;
+    return fs_engine_timer(s->engine, job->epoch_start_s[epoch + 1] - s->now_s, EPOCH_TAG, err);
+}
+
+static fs_status next_epoch(fs_sched *s, fs_err *err)
+{
+    if (s->unfinished == 0) /* nobody is left to see it */
+        return FS_OK;
+    fs_status status = enter_epoch(s, s->epoch + 1, s->capacity, err);
+    if (status == FS_OK && s->job->reroutes)
+        status = fs_engine_repattern(s->engine, repattern, s, err);
+    return status;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
+
 static fs_status on_done(void *context, uint64_t tag, double now_s, fs_err *err)
 {
     fs_sched *s = context;
     s->now_s = now_s;
+    if (tag == EPOCH_TAG)
+        return next_epoch(s, err);
     if (tag & MOVE_TAG) {
         fs_status status = end_move(s, (uint32_t)((tag & ~MOVE_TAG) >> 32), (uint32_t)tag, err);
         if (status != FS_OK)
@@ -306,8 +362,6 @@ static void on_load(void *context, uint32_t resource, double load, double now_s)
     const fs_sched *s = context;
     s->calls.load(s->calls.context, resource, load, now_s);
 }
-
-/* ---- the run ----------------------------------------------------------------------------------------------------- */
 
 static fs_status prepare(fs_sched *s, fs_err *err)
 {
@@ -371,6 +425,8 @@ fs_status fs_sched_run(const fs_job *job, fs_engine *engine, const fs_sched_call
         s.calls = *calls;
     fs_engine_calls engine_calls = {.context = &s, .done = on_done, .load = s.calls.load ? on_load : NULL};
     fs_status status = prepare(&s, err);
+    if (status == FS_OK)
+        status = enter_epoch(&s, 0, job->capacity, err);
     if (status == FS_OK)
         status = pump(&s, err);
     if (status == FS_OK)

@@ -9,6 +9,8 @@
  *   out of order.
  * - While communication moves, its sm_share is taken from the SM pool of each rank in it. Shares of several add up, in
  *   steps of 1e-6; what is left for kernels never falls below 5 %, so that compute always ends.
+ * - At the start of each epoch of the job, links and GPUs change their speeds, and communication that has other ways in
+ *   it takes them.
  * State is O(actors x streams), besides 12 B an op of each program (16 B a collective) for the order of issue; the job
  * is constant. */
 #ifndef FS_SCHED_H

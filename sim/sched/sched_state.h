@@ -54,6 +54,9 @@ typedef struct fs_sched {
     uint32_t free_meeting;   /* chained by next */
     uint32_t *buckets, mask; /* meetings that wait for members, by what they are */
     uint32_t *sm_taken;      /* (n_actors) parts of a million */
+
+    uint32_t epoch;         /* of the job, now */
+    const double *capacity; /* (n_resources) of this epoch */
 } fs_sched;
 
 static inline const fs_order_program *fs_sched_program(const fs_sched *s, uint32_t actor)

@@ -1,5 +1,6 @@
 /* test_run.c - from a topology and a work to the numbers of a result. */
 #include "../fixture.h"
+#include "topo/faults.h"
 
 #include <unistd.h>
 
@@ -299,6 +300,65 @@ static void failures_leave_the_result_alone(void **state)
     fs_topo_free(topo);
 }
 
+/* ---- faults ------------------------------------------------------------------------------------------------------ */
+
+static void apply(fs_topo *topo, fs_fault_kind kind, const char *name, double speed, double from_s, double to_s)
+{
+    fs_fault fault = {.kind = kind,
+                      .name = name,
+                      .speed = speed,
+                      .from_s = from_s,
+                      .to_s = to_s,
+                      .origin = "test",
+                      .status_if_bad = FS_E_USAGE};
+    ASSERT_OK(fs_topo_apply_faults(topo, &fault, 1, &failure));
+}
+
+/* One second of work or of 1 GB/s; half the speed from 0.25 s on, for a second: a quarter, a half of a second's, a
+ * quarter. */
+static void speeds_change_on_the_way(void **state)
+{
+    (void)state;
+    static const double want[] = {1.5, 1.5, 1.75};
+    for (uint32_t i = 0; i < 3; i++) {
+        fs_topo *topo = make_topo("gpus:2 nvlink:1GB/s");
+        fs_work_builder *b = make_builder(2);
+        uint32_t p = add_program(b, "p", 0, 0), q = add_program(b, "q", 1, 1);
+        if (i == 0) {
+            add(b, p, "main", compute(1));
+        } else {
+            add(b, p, "main", transfer(FS_OP_SEND, 1, 0, 1e9));
+            add(b, q, "main", transfer(FS_OP_RECV, 0, 0, 1e9));
+        }
+        fs_work *work = finish(b);
+        if (i == 0)
+            apply(topo, FS_FAULT_GPU, "gpu0", 0.5, 0.25, 1.25);
+        else
+            apply(topo, FS_FAULT_LINK, "gpu0 - nvsw0", i == 1 ? 0.5 : 0.25, 0.25, 1.25);
+        ASSERT_CLOSE(step_of(topo, work, ideal()), want[i], 1e-9);
+        fs_work_free(work);
+        fs_topo_free(topo);
+    }
+}
+
+/* A link that is down for a time, with no way around: its router says so. */
+static void what_is_cut_off_is_an_error(void **state)
+{
+    (void)state;
+    fs_topo *topo = make_topo("gpus:2 nvlink:1GB/s");
+    fs_work_builder *b = make_builder(2);
+    uint32_t p = add_program(b, "p", 0, 1);
+    add(b, p, "main", collective(FS_ALL_REDUCE, 0, 1e6));
+    fs_work *work = finish(b);
+    fs_result result;
+    fs_run_options options = ideal();
+    apply(topo, FS_FAULT_LINK, "gpu0 - nvsw0", 0, 1, 2);
+    assert_int_equal(fs_run(topo, work, &options, &result, &failure), FS_E_TOPOLOGY);
+    assert_non_null(strstr(failure.text, "gpu0"));
+    fs_work_free(work);
+    fs_topo_free(topo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +371,8 @@ int main(void)
         cmocka_unit_test(a_step_of_no_time),
         cmocka_unit_test(repeats_are_equal),
         cmocka_unit_test(failures_leave_the_result_alone),
+        cmocka_unit_test(speeds_change_on_the_way),
+        cmocka_unit_test(what_is_cut_off_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
