@@ -1,12 +1,12 @@
 /* lower.c - what lowering costs at scale: the groups of a large job, one after the other.
  *
- *   lower TOPOLOGY.xml [bundle]
+ *   build/bench/lower TOPOLOGY.xml
  *
  * Families over all GPUs g of n, as training has them: tp = 8 neighbours, dp = every (8 x 16)-th GPU of a stage, pairs
  * g -> g + n/16, ep = 64 neighbours; each with a few sizes. Prints milliseconds, megabytes, plans and patterns. */
 #include "base/mem.h"
 #include "coll/coll.h"
-#include "topo/topo.h"
+#include "topo/bundle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,10 +54,8 @@ static void family(bench *b, const char *name, uint32_t size, uint32_t stride, c
             for (uint32_t i = 0; i < size; i++)
                 b->gpus[i] = b->topo->gpus[first + offset + i * stride];
             for (uint32_t k = 0; k < n_kinds * n_sizes; k++, plans++) {
-                fs_coll_request request = {.kind = kinds[k % n_kinds],
-                                           .gpus = b->gpus,
-                                           .n = size,
-                                           .size_bytes = 1e6 * (1.0 + (double)k)};
+                fs_coll_request request = {
+                    .kind = kinds[k % n_kinds], .gpus = b->gpus, .n = size, .size_bytes = 1e6 * (1.0 + (double)k)};
                 const fs_plan *plan;
                 fs_err err;
                 if (fs_lower(b->lowering, &request, &plan, &err) != FS_OK)
@@ -82,6 +80,12 @@ int main(int argc, char **argv)
         die(&err);
     printf("%s: %u GPUs, %u devices, %u links, %.1f ms, %.0f MB\n", b.topo->name, b.topo->n_gpus, b.topo->n_devices,
            b.topo->n_links, (now() - start) * 1e3, megabytes());
+    fs_topo *whole = b.topo;
+    start = now();
+    if (fs_topo_bundle(whole, &b.topo, &err) != FS_OK)
+        die(&err);
+    printf("bundled: %u devices, %u links, %.1f ms, %.0f MB\n", b.topo->n_devices, b.topo->n_links,
+           (now() - start) * 1e3, megabytes());
     b.patterns = fs_pattern_table_new();
     b.gpus = fs_alloc(b.topo->n_gpus, sizeof *b.gpus);
     start = now();
@@ -104,5 +108,6 @@ int main(int argc, char **argv)
     fs_pattern_table_free(b.patterns);
     fs_free(b.gpus);
     fs_topo_free(b.topo);
+    fs_topo_free(whole);
     return 0;
 }

@@ -61,6 +61,15 @@ static fs_status end_pair(const fs_algo_run *run, const fs_way *way, double shar
     return fs_shape_set_aside(run->b, way->worst_class, times, err);
 }
 
+/* To which transfer a pair belongs: faults may lead it over other links, but it stays with those of its class. */
+static fs_status healthy_way(const fs_algo_run *run, uint32_t src, uint32_t dst, fs_way *way, fs_err *err)
+{
+    fs_algo_run healthy = *run;
+    healthy.router = run->hood->router;
+    healthy.epoch = FS_NONE;
+    return fs_way_pair(&healthy, src, dst, 0.0, way, err);
+}
+
 static fs_status add_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double share, classes *c, fs_err *err)
 {
     double times = from(run, src) * to(run, dst);
@@ -69,6 +78,8 @@ static fs_status add_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, do
     if (src == dst || !(times > 0.0))
         return FS_OK;
     fs_status status = fs_way_pair(run, src, dst, 1.0, &way, err);
+    if (status == FS_OK && run->epoch != FS_NONE)
+        status = healthy_way(run, src, dst, &way, err);
     if (status != FS_OK)
         return status;
     note(c, &way);
