@@ -356,11 +356,11 @@ static bool make_factors(fs_arena *arena, hits *list, const fs_fault *faults, co
                          fs_factors *out)
 {
     uint32_t count = 0;
+    if (list->count == 0)
+        return true;
     qsort(list->data, list->count, sizeof *list->data, by_id);
     for (uint32_t i = 0; i < list->count; i++)
         count += i == 0 || list->data[i].id != list->data[i - 1].id;
-    if (count == 0)
-        return true;
     uint32_t *row_ids = fs_arena_alloc(arena, count, sizeof *row_ids);
     double *rows = fs_arena_alloc(arena, (size_t)count * n_epochs, sizeof *rows);
     if (!row_ids || !rows)
