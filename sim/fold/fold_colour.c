@@ -1,34 +1,26 @@
 /* fold_colour.c - what is alike: the graph that is refined, and the classes that come of it.
  *
- * Nodes: links, the patterns that plans use, groups that meet, ranks. Colours say what each is by itself:
- *   link     tier, capacity, and links that it stands for
- *   pattern  nothing
+ * Nodes: trunks of links, the patterns that plans use, groups that meet, ranks. Colours say what each is by itself:
+ *   trunk    of its links (trunk.h): tier, capacity
+ *   pattern  the moves that use it
  *   group    family, size, and how its plans are built
  *   rank     program, kernel times, speed of its GPU, which of its forms share a slot, and its sends' plans
  * Arcs say what each sees of the others:
- *   pattern - link    the coefficient
+ *   pattern - trunk   the coefficient; and back, times the links of the trunk
  *   group - pattern, rank - pattern    which moves of which signatures use it: a word per move, summed
  *   group - rank      membership
  *   rank -> rank      the slots on both sides of a channel
  * A move is known by its bytes and latency where a plan has no order among its moves, so that plans alike but for the
  * order of their channels are alike; else by its number. With faults, each epoch's pattern counts as used by itself.
  * Words for moves and slots are hashes of what they stand for: the chance that two sets of them have equal sums is that
- * of refine.h. Coefficients are multiples of 1 / COEFFICIENT_UNITS to 1e-12, and add up exactly; others count as
- * words of their own, which splits more than need be and never less.
- * Cost: O(shares of patterns + moves of plans + members), 16 B a share. */
+ * of refine.h.
+ * Cost: O(shares of patterns + moves of plans + members), and 16 B for a share on a trunk's first link. */
 #include "base/index.h"
 #include "base/rng.h"
 #include "fold/folding.h"
-#include "fold/refine.h"
-#include "topo/bundle.h"
+#include "fold/trunk.h"
 
-#include <math.h>
 #include <string.h>
-
-/* 2^12 x 3^2 x 5 x 7 x 11 x 13: fractions over up to 4,096 spines in powers of two, and over any 2 to 16. */
-#define COEFFICIENT_UNITS 184504320.0
-
-enum { NODE_LINK, NODE_PATTERN, NODE_GROUP, NODE_RANK };
 
 /* A pattern that an owner's plans use, and in which moves. */
 typedef struct use {
@@ -37,17 +29,17 @@ typedef struct use {
 
 typedef struct painter {
     fs_folding *f;
-    uint32_t n_links, n_patterns, n_owners; /* owners: groups that meet, then ranks */
-    uint32_t *node_of;                      /* (patterns of the table) its number among those in use, or FS_NONE */
-    FS_VEC(uint32_t) patterns;              /* the other way round */
-    FS_VEC(use) uses;                       /* owner after owner */
-    uint32_t *use_begin;                    /* (n_owners + 1) */
-    uint32_t *last_owner, *last_use;        /* scratch, (patterns of the table) */
-    FS_VEC(uint64_t) words;                 /* sums of the words of moves, like uses */
+    uint32_t n_patterns, n_owners; /* owners: groups that meet, then ranks */
+    fs_trunks trunks;
+    uint32_t *node_of;               /* (patterns of the table) its number among those in use, or FS_NONE */
+    FS_VEC(uint32_t) patterns;       /* the other way round */
+    FS_VEC(uint64_t) pattern_words;  /* sums of the words of all moves that use them */
+    FS_VEC(use) uses;                /* owner after owner */
+    uint32_t *use_begin;             /* (n_owners + 1) */
+    uint32_t *last_owner, *last_use; /* scratch, (patterns of the table) */
+    FS_VEC(uint64_t) words;          /* sums of the words of moves, like uses */
     FS_VEC(uint64_t) weights;
     fs_index weight_index;
-    double last_coefficient; /* and its weight */
-    uint32_t last_weight;
     fs_colour *colours;
     uint64_t *begin;
     fs_ray *rays; /* NULL while they are counted */
@@ -65,27 +57,6 @@ static uint64_t word_d(uint64_t hash, double more)
     return fs_hash_bytes(hash, &more, sizeof more);
 }
 
-/* Two hashes of the same things, as independent as starts can make them. */
-static void colour_add(fs_colour *c, uint64_t more)
-{
-    c->a = word(c->a, more);
-    c->b = word(c->b + UINT64_C(0x9e3779b97f4a7c15), more);
-}
-
-static void colour_add_d(fs_colour *c, double more)
-{
-    uint64_t bits;
-    memcpy(&bits, &more, sizeof bits);
-    colour_add(c, bits);
-}
-
-static fs_colour colour_start(uint32_t kind)
-{
-    fs_colour c = {FS_HASH_START, ~FS_HASH_START};
-    colour_add(&c, kind);
-    return c;
-}
-
 static fs_status find_weight(painter *p, uint64_t value, uint32_t *id, fs_err *err)
 {
     fs_index_probe probe = fs_index_search(&p->weight_index, value);
@@ -100,35 +71,19 @@ static fs_status find_weight(painter *p, uint64_t value, uint32_t *id, fs_err *e
     return FS_OK;
 }
 
-static fs_status coefficient_weight(painter *p, double coefficient, uint32_t *id, fs_err *err)
-{
-    if (coefficient == p->last_coefficient) {
-        *id = p->last_weight;
-        return FS_OK;
-    }
-    double units = coefficient * COEFFICIENT_UNITS, whole = round(units);
-    uint64_t value = whole > 0 && whole < 0x1p53 && fabs(units - whole) <= 1e-12 * whole
-                         ? (uint64_t)whole
-                         : word_d(FS_HASH_START, coefficient) | 1;
-    fs_status status = find_weight(p, value, id, err);
-    p->last_coefficient = coefficient;
-    p->last_weight = *id;
-    return status;
-}
-
 /* ---- plans and the patterns they use ----------------------------------------------------------------------------- */
 
 /* How a plan is built, but for its patterns. */
 static void add_plan_colour(const fs_folding *f, fs_colour *c, uint32_t signature, const fs_plan *plan)
 {
-    colour_add(c, signature);
-    colour_add(c, plan->n_moves);
-    colour_add(c, (uint64_t)plan->algo << 32 | plan->proto);
-    colour_add(c, plan->channels);
+    fs_colour_add(c, signature);
+    fs_colour_add(c, plan->n_moves);
+    fs_colour_add(c, (uint64_t)plan->algo << 32 | plan->proto);
+    fs_colour_add(c, plan->channels);
     if (!fs_fold_is_ordered(plan))
         return;
     for (uint32_t e = 0; e < f->topo->n_epochs; e++)
-        colour_add(c, fs_fold_patterns_at(plan, e) != NULL);
+        fs_colour_add(c, fs_fold_patterns_at(plan, e) != NULL);
     const uint32_t *words[] = {plan->succ_begin, plan->succ};
     const uint32_t counts[] = {plan->n_moves + 1, plan->succ_begin[plan->n_moves]};
     for (uint32_t i = 0; i < 2; i++) {
@@ -141,7 +96,7 @@ static fs_status use_pattern(painter *p, uint32_t owner, uint32_t pattern, uint6
 {
     if (p->node_of[pattern] == FS_NONE) {
         p->node_of[pattern] = p->patterns.count;
-        if (!FS_PUSH(&p->patterns, pattern))
+        if (!FS_PUSH(&p->patterns, pattern) || !FS_PUSH(&p->pattern_words, 0))
             return fs_fail_nomem(err);
     }
     if (p->last_owner[pattern] != owner) {
@@ -151,6 +106,7 @@ static fs_status use_pattern(painter *p, uint32_t owner, uint32_t pattern, uint6
             return fs_fail_nomem(err);
     }
     p->words.data[p->last_use[pattern]] += move_word;
+    p->pattern_words.data[p->node_of[pattern]] += move_word;
     return FS_OK;
 }
 
@@ -199,33 +155,30 @@ static fs_status use_plans(painter *p, uint32_t owner, fs_owner plans, fs_colour
 
 /* ---- colours ----------------------------------------------------------------------------------------------------- */
 
-static fs_colour colour_of_link(const fs_folding *f, uint32_t link)
+/* Equal wherever refinement would find them equal, and a start that saves it a round. */
+static fs_colour colour_of_pattern(const painter *p, uint32_t i)
 {
-    fs_colour c = colour_start(NODE_LINK);
-    colour_add(&c, f->topo->link_types[fs_topo_link(f->topo, link).type].tier);
-    colour_add(&c, fs_bundle_links(f->topo, link));
-    colour_add_d(&c, fs_link_capacity(f->topo, link, f->cost));
-    for (uint32_t e = 0; e < f->topo->n_epochs; e++)
-        colour_add_d(&c, fs_topo_link_factor(f->topo, link, e));
+    fs_colour c = fs_colour_start(FS_NODE_PATTERN);
+    fs_colour_add(&c, p->pattern_words.data[i]);
     return c;
 }
 
 static fs_colour colour_of_group(const fs_folding *f, uint32_t met)
 {
-    fs_colour c = colour_start(NODE_GROUP);
+    fs_colour c = fs_colour_start(FS_NODE_GROUP);
     const fs_family *family = &f->work->families[f->mets[met].family];
-    colour_add(&c, f->mets[met].family);
-    colour_add(&c, fs_family_size(family, f->mets[met].group));
+    fs_colour_add(&c, f->mets[met].family);
+    fs_colour_add(&c, fs_family_size(family, f->mets[met].group));
     return c;
 }
 
 static fs_colour colour_of_rank(const fs_folding *f, uint32_t rank)
 {
-    fs_colour c = colour_start(NODE_RANK);
-    colour_add(&c, (uint64_t)f->work->program_of[rank] << 32 | f->timing_of[rank]);
-    colour_add(&c, f->numbering[rank]);
+    fs_colour c = fs_colour_start(FS_NODE_RANK);
+    fs_colour_add(&c, (uint64_t)f->work->program_of[rank] << 32 | f->timing_of[rank]);
+    fs_colour_add(&c, f->numbering[rank]);
     for (uint32_t e = 0; e < f->topo->n_epochs; e++)
-        colour_add_d(&c, fs_topo_gpu_factor(f->topo, f->work->gpu_of[rank], e));
+        fs_colour_add_d(&c, fs_topo_gpu_factor(f->topo, f->work->gpu_of[rank], e));
     return c;
 }
 
@@ -248,15 +201,18 @@ static fs_status paint(painter *p, fs_err *err)
     if (status == FS_OK) {
         p->use_begin[p->n_owners] = p->uses.count;
         p->n_patterns = p->patterns.count;
-        p->colours = fs_alloc((size_t)p->n_links + p->n_patterns + p->n_owners, sizeof *p->colours);
+        status = fs_trunks_find(f, p->patterns.data, p->n_patterns, &p->trunks, err);
+    }
+    if (status == FS_OK) {
+        p->colours = fs_alloc((size_t)p->trunks.n + p->n_patterns + p->n_owners, sizeof *p->colours);
         status = p->colours ? FS_OK : fs_fail_nomem(err);
     }
     if (status == FS_OK) {
         fs_colour *at = p->colours;
-        for (uint32_t l = 0; l < p->n_links; l++)
-            *at++ = colour_of_link(f, l);
+        for (uint32_t t = 0; t < p->trunks.n; t++)
+            *at++ = p->trunks.links[p->trunks.first[t]];
         for (uint32_t i = 0; i < p->n_patterns; i++)
-            *at++ = colour_start(NODE_PATTERN);
+            *at++ = colour_of_pattern(p, i);
         memcpy(at, owners, p->n_owners * sizeof *owners);
     }
     fs_free(owners);
@@ -283,12 +239,22 @@ static void draw_both(painter *p, uint32_t a, uint32_t b, uint32_t weight)
 static fs_status draw_patterns(painter *p, fs_err *err)
 {
     for (uint32_t i = 0; i < p->n_patterns; i++) {
-        uint32_t count, weight = 0;
+        uint32_t count, there = 0, back = 0;
         const fs_share *row = fs_pattern_row(p->f->patterns, p->patterns.data[i], &count);
         for (uint32_t s = 0; s < count; s++) {
-            if (p->rays && coefficient_weight(p, row[s].coefficient, &weight, err) != FS_OK)
-                return err->status;
-            draw_both(p, p->n_links + i, row[s].resource, weight);
+            uint32_t trunk = p->trunks.of_link[row[s].resource];
+            if (p->trunks.first[trunk] != row[s].resource)
+                continue;
+            if (p->rays) {
+                uint64_t weight = fs_coefficient_weight(row[s].coefficient);
+                fs_status status = find_weight(p, weight, &there, err);
+                if (status == FS_OK)
+                    status = find_weight(p, weight * p->trunks.count[trunk], &back, err);
+                if (status != FS_OK)
+                    return status;
+            }
+            draw(p, p->trunks.n + i, trunk, there);
+            draw(p, trunk, p->trunks.n + i, back);
         }
     }
     return FS_OK;
@@ -297,10 +263,10 @@ static fs_status draw_patterns(painter *p, fs_err *err)
 static void draw_owners(painter *p, uint32_t member_weight)
 {
     const fs_folding *f = p->f;
-    uint32_t first_owner = p->n_links + p->n_patterns, first_rank = first_owner + f->n_mets;
+    uint32_t first_owner = p->trunks.n + p->n_patterns, first_rank = first_owner + f->n_mets;
     for (uint32_t o = 0; o < p->n_owners; o++)
         for (uint32_t i = p->use_begin[o]; i < p->use_begin[o + 1]; i++)
-            draw_both(p, first_owner + o, p->n_links + p->uses.data[i].pattern, p->uses.data[i].weight);
+            draw_both(p, first_owner + o, p->trunks.n + p->uses.data[i].pattern, p->uses.data[i].weight);
     for (uint32_t m = 0; m < f->n_mets; m++) {
         const fs_family *family = &f->work->families[f->mets[m].family];
         uint32_t group = f->mets[m].group, size = fs_family_size(family, group);
@@ -312,7 +278,7 @@ static void draw_owners(painter *p, uint32_t member_weight)
 static fs_status draw_slots(painter *p, fs_err *err)
 {
     const fs_folding *f = p->f;
-    uint32_t first_rank = p->n_links + p->n_patterns + f->n_mets;
+    uint32_t first_rank = p->trunks.n + p->n_patterns + f->n_mets;
     for (uint32_t rank = 0; rank < f->work->n_ranks; rank++) {
         const fs_end *ends = f->ends + f->form_begin[rank];
         uint32_t n = f->form_count[f->work->program_of[rank]];
@@ -343,7 +309,7 @@ static fs_status draw_all(painter *p, fs_err *err)
 
 static fs_status build_graph(painter *p, fs_graph *graph, fs_err *err)
 {
-    uint64_t n = (uint64_t)p->n_links + p->n_patterns + p->n_owners;
+    uint64_t n = (uint64_t)p->trunks.n + p->n_patterns + p->n_owners;
     if (n >= FS_NONE - 2)
         return fs_fail_nomem(err);
     p->begin = fs_zalloc((size_t)n + 2, sizeof *p->begin);
@@ -379,8 +345,8 @@ static fs_status take_classes(const painter *p, const uint32_t *class_of, fs_err
     fs_folding *f = p->f;
     fs_classes *c = &f->classes;
     uint32_t n_table = fs_pattern_count(f->patterns);
-    uint32_t *pattern = fs_alloc(p->n_patterns, sizeof *pattern);
-    c->link = fs_arena_alloc(f->own, p->n_links, sizeof *c->link);
+    uint32_t *pattern = fs_alloc((size_t)p->trunks.n + p->n_patterns, sizeof *pattern);
+    c->link = fs_arena_alloc(f->own, f->topo->n_links, sizeof *c->link);
     c->met = fs_arena_alloc(f->own, f->n_mets, sizeof *c->met);
     c->rank = fs_arena_alloc(f->own, f->work->n_ranks, sizeof *c->rank);
     c->pattern = fs_arena_alloc(f->own, n_table, sizeof *c->pattern);
@@ -388,20 +354,21 @@ static fs_status take_classes(const painter *p, const uint32_t *class_of, fs_err
         fs_free(pattern);
         return fs_fail_nomem(err);
     }
-    uint32_t at = 0, links = take(class_of, at, p->n_links, 0, c->link);
-    uint32_t patterns = take(class_of, at += p->n_links, p->n_patterns, links, pattern);
+    uint32_t *trunk = pattern + p->n_patterns;
+    uint32_t at = 0, trunks = take(class_of, at, p->trunks.n, 0, trunk);
+    uint32_t patterns = take(class_of, at += p->trunks.n, p->n_patterns, trunks, pattern);
     uint32_t mets = take(class_of, at += p->n_patterns, f->n_mets, patterns, c->met);
     uint32_t ranks = take(class_of, at += f->n_mets, f->work->n_ranks, mets, c->rank);
-    c->n_links = links;
-    c->n_patterns = patterns - links;
+    c->n_patterns = patterns - trunks;
     c->n_mets = mets - patterns;
     c->n_ranks = ranks - mets;
     for (uint32_t i = 0; i < n_table; i++)
         c->pattern[i] = p->node_of[i] == FS_NONE ? FS_NONE : pattern[p->node_of[i]];
+    fs_status status = fs_trunks_classes(f, &p->trunks, trunk, c->link, &c->n_links, err);
     fs_free(pattern);
-    if (c->n_links == p->n_links && c->n_mets == f->n_mets && c->n_ranks == f->work->n_ranks)
+    if (c->n_links == f->topo->n_links && c->n_mets == f->n_mets && c->n_ranks == f->work->n_ranks)
         c->pattern = NULL; /* nothing is alike: plans stay as they are */
-    return FS_OK;
+    return status;
 }
 
 static fs_status partition(painter *p, fs_err *err)
@@ -424,7 +391,7 @@ static fs_status partition(painter *p, fs_err *err)
 fs_status fs_fold_colour(fs_folding *f, fs_err *err)
 {
     uint32_t n_table = fs_pattern_count(f->patterns);
-    painter p = {.f = f, .n_links = f->topo->n_links, .n_owners = f->n_mets + f->work->n_ranks};
+    painter p = {.f = f, .n_owners = f->n_mets + f->work->n_ranks};
     p.node_of = fs_alloc(n_table, 3 * sizeof *p.node_of);
     p.use_begin = fs_alloc((size_t)p.n_owners + 1, sizeof *p.use_begin);
     fs_status status = p.node_of && p.use_begin ? FS_OK : fs_fail_nomem(err);
@@ -436,6 +403,8 @@ fs_status fs_fold_colour(fs_folding *f, fs_err *err)
     }
     fs_free(p.node_of);
     fs_free(p.patterns.data);
+    fs_free(p.pattern_words.data);
+    fs_trunks_free(&p.trunks);
     fs_free(p.uses.data);
     fs_free(p.use_begin);
     fs_free(p.words.data);
