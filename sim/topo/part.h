@@ -69,9 +69,24 @@ typedef struct fs_tier {
     const char *name;
 } fs_tier;
 
+/* How a network spreads traffic over equal paths. */
+typedef enum fs_routing {
+    FS_ROUTING_ADAPTIVE, /* all minimal paths, in fractions: InfiniBand with adaptive routing, Spectrum-X */
+    FS_ROUTING_SPRAY,    /* the same to a fluid: packet by packet over all minimal paths */
+    FS_ROUTING_ECMP,     /* one minimal path per flow, by a seeded hash at every switch */
+    FS_ROUTING_STATIC,   /* one minimal path per destination, as a subnet manager lays them in a fat tree */
+    FS_ROUTINGS
+} fs_routing;
+
+typedef struct fs_network {
+    const char *name;
+    fs_routing routing;
+} fs_network;
+
 const char *fs_device_kind_name(fs_device_kind kind);
 extern const char *const fs_dtype_names[FS_DTYPES]; /* "fp16" */
 const char *fs_link_class_name(fs_link_class class_);
 const char *fs_arch_name(fs_arch arch);
+extern const char *const fs_routing_names[FS_ROUTINGS]; /* "adaptive" */
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/file.h"
+#include "topo/factors.h"
 #include "topo/unit.h"
 
 #include <stdbool.h>
@@ -19,27 +20,6 @@ enum {
     FS_NAME_MAX = 255,                      /* bytes of the name of a device, part, node, ... */
     FS_LINK_NAME_SIZE = 2 * FS_NAME_MAX + 5 /* two names, an arrow, the NUL */
 };
-
-/* How a network spreads traffic over equal paths. */
-typedef enum fs_routing {
-    FS_ROUTING_ADAPTIVE, /* all minimal paths, in fractions: InfiniBand with adaptive routing, Spectrum-X */
-    FS_ROUTING_SPRAY,    /* the same to a fluid: packet by packet over all minimal paths */
-    FS_ROUTING_ECMP,     /* one minimal path per flow, by a seeded hash at every switch */
-    FS_ROUTING_STATIC,   /* one minimal path per destination, as a subnet manager lays them in a fat tree */
-    FS_ROUTINGS
-} fs_routing;
-
-typedef struct fs_network {
-    const char *name;
-    fs_routing routing;
-} fs_network;
-
-/* What faults leave of some links or GPUs, epoch by epoch; what is not listed stays whole. */
-typedef struct fs_factors {
-    uint32_t count;
-    const uint32_t *ids;   /* (count) ascending */
-    const double *factors; /* (count x n_epochs) in [0, 1]; 0 = down */
-} fs_factors;
 
 typedef struct fs_topo {
     const char *name;
@@ -86,7 +66,7 @@ FS_MUST_CHECK fs_status fs_topo_parse(const char *path, const char *xml, size_t 
                                       fs_err *err);
 void fs_topo_free(fs_topo *topo);
 
-/* Explicit XML of the same machine: every device and link written out. Reads back with equal arrays. */
+/* Explicit XML of the same machine: every device and link written out. Reads back as the same, with equal ids. */
 void fs_topo_write_xml(const fs_topo *topo, fs_out *out);
 void fs_topo_write_dot(const fs_topo *topo, fs_out *out); /* Graphviz */
 
@@ -119,7 +99,7 @@ static inline fs_device fs_topo_device(const fs_topo *topo, uint32_t device)
     return d;
 }
 
-/* Connection k of the topology as `base` and the connection that it is within a copy that begins at device `base`. */
+/* The connection that a link belongs to, whose devices count from *base: the first of its copy, or 0 for a cable. */
 static inline const fs_connection *fs_topo_connection(const fs_topo *topo, uint32_t link, uint32_t *base)
 {
     *base = 0;
@@ -154,19 +134,6 @@ static inline fs_link fs_topo_link(const fs_topo *topo, uint32_t link)
         .effective_Bps = s->effective_Bps,
         .latency_s = s->latency_s,
     };
-}
-
-static inline double fs_factor_at(const fs_factors *f, uint32_t id, uint32_t n_epochs, uint32_t epoch)
-{
-    uint32_t low = 0, high = f->count; /* mostly 0: then this is one comparison */
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (f->ids[middle] < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < f->count && f->ids[low] == id ? f->factors[(size_t)low * n_epochs + epoch] : 1.0;
 }
 
 /* What is left of a link in an epoch: 1 whole, 0 down. */
@@ -220,7 +187,6 @@ const char *fs_node_name(const fs_topo *topo, uint32_t node, char *buffer, size_
 #define FS_DEVICE_NAME(topo, device) fs_device_name(topo, device, (char[FS_NAME_MAX + 1]){0}, FS_NAME_MAX + 1)
 #define FS_NODE_NAME(topo, node) fs_node_name(topo, node, (char[FS_NAME_MAX + 1]){0}, FS_NAME_MAX + 1)
 
-extern const char *const fs_routing_names[FS_ROUTINGS]; /* "adaptive" */
 /* "node0/gpu3 -> node0/nvsw1", into the caller's buffer; FS_LINK_NAME_SIZE bytes hold every one. */
 char *fs_link_name(const fs_topo *topo, uint32_t link, char *buffer, size_t size);
 /* Device of that name, or FS_NONE. */
