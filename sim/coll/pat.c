@@ -7,7 +7,8 @@
  * which sum to n - 1. Far ranks get few parts and near ones many, which is what distinguishes it from Bruck's algorithm
  * (S. Jeaugey, "PAT: a new algorithm for all-gather and reduce-scatter operations at scale", 2025). reduce_scatter is the
  * same backwards. NCCL uses it with one rank a node; by name it runs on any group.
- * Coupled: one transfer, its edges weighted by count. Flows: one transfer per rank and distance. Messages: the same, with
+ * Coupled: one transfer, its edges weighted by count. With one rank a node, all on one rail, everything that a rank
+ * sends or gets passes its own NIC, so of the n log n edges only what is between NICs is walked. Flows: one transfer per rank and distance. Messages: the same, with
  * a distance after the one before: a rank sends on what it has got. Cost: O(n log n) routes. */
 #include "coll/algorithms.h"
 
@@ -61,19 +62,89 @@ static fs_status order(const fs_algo_run *run, uint32_t before, const uint32_t *
     return status;
 }
 
-fs_status fs_pat_emit(const fs_algo_run *run, fs_err *err)
+/* ---- one rank a node, on one rail -------------------------------------------------------------------------------- */
+
+/* The only NIC of each member, by position; *lined_up = false where one has several, or they are of different rails. */
+static fs_status find_nics(const fs_algo_run *run, uint32_t *nics, bool *lined_up, fs_err *err)
 {
-    uint32_t n = run->group.n, steps = 0, first = run->b->moves.count;
-    bool messages = run->b->mode == FS_LOWER_MESSAGES;
-    while (1u << steps < n && steps < 31)
-        steps++;
+    const fs_topo *topo = run->hood->topo;
+    *lined_up = run->form->n_domains == run->group.n;
+    for (uint32_t i = 0; i < run->group.n && *lined_up; i++) {
+        fs_near_nics near;
+        fs_status status = fs_find_near(run, run->group.gpus[i], &near, err);
+        if (status != FS_OK)
+            return status;
+        *lined_up = near.n == 1;
+        if (*lined_up)
+            nics[i] = near.base + near.make->nics[near.near[0]];
+        *lined_up = *lined_up && fs_topo_device(topo, nics[i]).rail == fs_topo_device(topo, nics[0]).rail;
+    }
+    return FS_OK;
+}
+
+static fs_status add_nets(const fs_algo_run *run, const uint32_t *nics, uint32_t distance, double *slowest_s,
+                          bool *found, fs_err *err)
+{
+    double times = count_of(run->group.n, distance);
     fs_status status = FS_OK;
-    if (run->b->mode != FS_LOWER_COUPLED)
-        status = fs_shape_check_moves(run->kind, FS_ALGO_PAT, n, (double)n * steps, err);
-    uint32_t *ids = status == FS_OK ? fs_alloc(2 * (size_t)n, sizeof *ids) : NULL, *last = ids ? ids + n : NULL;
-    if (status == FS_OK && ids == NULL)
-        status = fs_fail_nomem(err);
+    *slowest_s = 0.0;
+    for (uint32_t i = 0; i < run->group.n && *found && status == FS_OK; i++) {
+        fs_way way = {0};
+        status = fs_way_try(run, nics[i], nics[target(run, i, distance)], 0, times, &way, found, err);
+        *slowest_s = fmax(*slowest_s, way.latency_s);
+    }
+    return status;
+}
+
+/* Between each GPU and its NIC all n - 1 parts go, both ways. */
+static fs_status add_ends(const fs_algo_run *run, const uint32_t *nics, double *latency_s, fs_err *err)
+{
+    double times = run->group.n - 1, out_s = 0.0, in_s = 0.0;
+    fs_status status = FS_OK;
+    for (uint32_t i = 0; i < run->group.n && status == FS_OK; i++) {
+        fs_way out = {0}, in = {0};
+        status = fs_way_leg(run, run->group.gpus[i], nics[i], 0, times, &out, err);
+        if (status == FS_OK)
+            status = fs_way_leg(run, nics[i], run->group.gpus[i], 0, times, &in, err);
+        out_s = fmax(out_s, out.latency_s);
+        in_s = fmax(in_s, in.latency_s);
+    }
+    *latency_s = out_s + in_s;
+    return status;
+}
+
+/* *found = false, and nothing is added, where it has to be walked edge by edge. */
+static fs_status emit_lined_up(const fs_algo_run *run, uint32_t steps, bool *found, fs_err *err)
+{
+    uint32_t *nics = fs_alloc(run->group.n, sizeof *nics);
+    double latency_s = 0.0, ends_s = 0.0;
+    fs_status status = nics ? find_nics(run, nics, found, err) : fs_fail_nomem(err);
+    for (uint32_t j = 0; j < steps && status == FS_OK && *found; j++) {
+        double slowest_s;
+        status = add_nets(run, nics, 1u << j, &slowest_s, found, err);
+        latency_s += slowest_s;
+    }
+    if (status == FS_OK && *found)
+        status = add_ends(run, nics, &ends_s, err);
+    if (status == FS_OK && *found)
+        status = fs_shape_move_end(run->b, 1.0 / run->group.n, latency_s + steps * ends_s, err);
+    else
+        fs_shape_drop(run->b);
+    fs_free(nics);
+    return status;
+}
+
+/* ---- all --------------------------------------------------------------------------------------------------------- */
+
+static fs_status emit_edges(const fs_algo_run *run, uint32_t steps, fs_err *err)
+{
+    uint32_t n = run->group.n, first = run->b->moves.count, *ids = fs_alloc(2 * (size_t)n, sizeof *ids);
+    bool messages = run->b->mode == FS_LOWER_MESSAGES;
+    if (ids == NULL)
+        return fs_fail_nomem(err);
+    uint32_t *last = ids + n;
     double latency_s = 0.0;
+    fs_status status = FS_OK;
     for (uint32_t s = 0; s < steps && status == FS_OK; s++) {
         uint32_t j = run->kind == FS_ALL_GATHER ? steps - 1 - s : s;
         double slowest_s;
@@ -89,4 +160,18 @@ fs_status fs_pat_emit(const fs_algo_run *run, fs_err *err)
                           : fs_shape_edges_end(run->b, first, 1.0 / n, latency_s, err);
     fs_free(ids);
     return status;
+}
+
+fs_status fs_pat_emit(const fs_algo_run *run, fs_err *err)
+{
+    uint32_t n = run->group.n, steps = 0;
+    bool done = false;
+    while (steps < 31 && 1u << steps < n)
+        steps++;
+    fs_status status = FS_OK;
+    if (run->b->mode == FS_LOWER_COUPLED)
+        status = emit_lined_up(run, steps, &done, err);
+    else
+        status = fs_shape_check_moves(run->kind, FS_ALGO_PAT, n, (double)n * steps, err);
+    return status == FS_OK && !done ? emit_edges(run, steps, err) : status;
 }
