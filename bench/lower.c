@@ -1,6 +1,6 @@
 /* lower.c - what lowering costs at scale: the groups of a large job, one after the other.
  *
- *   build/bench/lower TOPOLOGY.xml
+ *   build/bench/lower TOPOLOGY.xml [FAMILY]
  *
  * Families over all GPUs g of n, as training has them: tp = 8 neighbours, dp = every (8 x 16)-th GPU of a stage, pairs
  * g -> g + n/16, ep = 64 neighbours; each with a few sizes. Prints milliseconds, megabytes, plans and patterns. */
@@ -29,6 +29,7 @@ static double megabytes(void)
 }
 
 typedef struct bench {
+    const char *only; /* the family to run, NULL: all */
     fs_topo *topo;
     fs_router *router;
     fs_pattern_table *patterns;
@@ -49,6 +50,8 @@ static void family(bench *b, const char *name, uint32_t size, uint32_t stride, c
     double start = now(), slowest = 0.0;
     uint32_t block = size * stride, groups = 0, plans = 0;
     fs_algo algo = FS_ALGO_AUTO;
+    if (b->only && strcmp(b->only, name) != 0)
+        return;
     for (uint32_t first = 0; first + block <= b->topo->n_gpus; first += block) {
         for (uint32_t offset = 0; offset < stride; offset++, groups++) {
             for (uint32_t i = 0; i < size; i++)
@@ -73,7 +76,7 @@ int main(int argc, char **argv)
 {
     static const fs_coll_kind reduces[] = {FS_ALL_REDUCE}, zero[] = {FS_ALL_GATHER, FS_REDUCE_SCATTER},
                               exchanges[] = {FS_ALL_TO_ALL}, sends[] = {FS_SENDRECV};
-    bench b = {0};
+    bench b = {.only = argc > 2 ? argv[2] : NULL};
     fs_err err;
     double start = now();
     if (argc < 2 || fs_topo_load(argv[1], NULL, 0, &b.topo, &err) != FS_OK)

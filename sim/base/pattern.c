@@ -116,6 +116,22 @@ static void insertion_sort(fs_share *row, uint32_t count)
     }
 }
 
+/* Shares of one resource by coefficient. */
+static void sort_run(fs_share *run, uint32_t count)
+{
+    if (count >= RADIX_LEAST) {
+        qsort(run, count, sizeof *run, by_resource);
+        return;
+    }
+    for (uint32_t i = 1; i < count; i++) {
+        fs_share share = run[i];
+        uint32_t at = i;
+        for (; at > 0 && run[at - 1].coefficient > share.coefficient; at--)
+            run[at] = run[at - 1];
+        run[at] = share;
+    }
+}
+
 /* Sum up the shares of equal resources, which stand together. */
 static uint32_t merge(fs_share *row, uint32_t count)
 {
@@ -127,7 +143,7 @@ static uint32_t merge(fs_share *row, uint32_t count)
         for (uint32_t k = i + 1; k < end && alike; k++)
             alike = row[k - 1].coefficient <= row[k].coefficient;
         if (!alike)
-            qsort(row + i, end - i, sizeof *row, by_resource);
+            sort_run(row + i, end - i);
         fs_share sum = row[i];
         for (uint32_t k = i + 1; k < end; k++)
             sum.coefficient += row[k].coefficient;

@@ -182,7 +182,9 @@ fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_
     hood->domain_of_board = fs_alloc(n, sizeof *hood->domain_of_board);
     if (!hood->first_of_board || !hood->end_of_board || !hood->make_of_board || !hood->domain_of_board)
         return fs_fail_nomem(err);
-    fs_status status = find_makes(hood, err);
+    fs_status status = fs_unit_legs_init(&hood->legs, topo, router, err);
+    if (status == FS_OK)
+        status = find_makes(hood, err);
     if (status != FS_OK)
         return status;
     hood->makes = fs_zalloc(hood->n_makes, sizeof *hood->makes);
@@ -196,6 +198,7 @@ fs_status fs_neighbourhood_init(fs_neighbourhood *hood, const fs_topo *topo, fs_
 void fs_neighbourhood_free(fs_neighbourhood *hood)
 {
     fs_route_buffer_free(&hood->buffer);
+    fs_unit_legs_free(&hood->legs);
     fs_free(hood->first_of_board);
     fs_free(hood->end_of_board);
     fs_free(hood->make_of_board);

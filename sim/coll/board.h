@@ -8,8 +8,7 @@
 #ifndef FS_BOARD_H
 #define FS_BOARD_H
 
-#include "base/mem.h"
-#include "route/route.h"
+#include "coll/unit_legs.h"
 
 /* How far the ends of a route are apart: by the slowest class of link first, then by hops. */
 static inline uint32_t fs_route_distance(const fs_route *route)
@@ -35,7 +34,8 @@ typedef struct fs_neighbourhood {
     const fs_topo *topo;
     fs_router *router; /* of the healthy machine */
     fs_arena *arena;
-    fs_route_buffer buffer;    /* scratch */
+    fs_route_buffer buffer; /* scratch */
+    fs_unit_legs legs;
     uint32_t *first_of_board;  /* (n_nodes + 1) device id; of devices of no board: 0 */
     uint32_t *end_of_board;    /* (n_nodes + 1) one past its last device id */
     uint32_t *make_of_board;   /* (n_nodes + 1) dense */

@@ -15,12 +15,23 @@
 fs_status fs_way_leg(const fs_algo_run *run, uint32_t src, uint32_t dst, uint64_t flow, double times, fs_way *way,
                      fs_err *err)
 {
+    fs_unit_legs *legs = &run->hood->legs;
+    uint32_t id = FS_NONE, first_link = 0;
+    fs_status status = FS_OK;
+    if (run->router == legs->router)
+        status = fs_unit_leg_find(legs, src, dst, &id, &first_link, err);
+    if (status == FS_OK && id != FS_NONE) {
+        const fs_unit_leg *leg = &legs->legs.data[id];
+        *way = (fs_way){leg->latency_s, leg->worst_class};
+        return fs_shape_add(run->b, legs->shares.data + leg->first_share, leg->n_shares, first_link, times, err);
+    }
     fs_route_buffer *buffer = &run->hood->buffer;
-    fs_status status = fs_router_compose(run->router, src, dst, flow, buffer, err);
+    if (status == FS_OK)
+        status = fs_router_compose(run->router, src, dst, flow, buffer, err);
     if (status != FS_OK)
         return status;
     *way = (fs_way){buffer->route.latency_s, buffer->route.worst_class};
-    return times > 0.0 ? fs_shape_add(run->b, buffer->route.shares, buffer->route.n_shares, times, err) : FS_OK;
+    return fs_shape_add(run->b, buffer->route.shares, buffer->route.n_shares, 0, times, err);
 }
 
 /* What is not found by a router of an epoch, but is by that of the healthy machine, has been cut off. */

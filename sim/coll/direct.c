@@ -118,9 +118,11 @@ typedef struct gate {
     uint32_t board; /* number in the form */
     uint32_t k;     /* number in its make */
     uint32_t nic;   /* device id */
-    double sum;     /* of a, or b, over the members that it serves */
-    double beyond;  /* of the other factor, over what is at the other end of what passes here */
-    double near_s;  /* latency between it and the farthest of these members */
+    uint32_t rail;
+    uint32_t domain; /* number in the form */
+    double sum;      /* of a, or b, over the members that it serves */
+    double beyond;   /* of the other factor, over what is at the other end of what passes here */
+    double near_s;   /* latency between it and the farthest of these members */
 } gate;
 
 typedef FS_VEC(gate) gates;
@@ -155,7 +157,11 @@ static fs_status list_gates(const fs_algo_run *run, uint32_t board, bool in, gat
     fs_near_nics near;
     fs_status status = fs_find_near(run, run->group.gpus[members[0]], &near, err);
     for (uint32_t k = 0, n_nics = status == FS_OK ? near.make->n_nics : 0; k < n_nics; k++) {
-        gate new = {.board = board, .k = k, .nic = near.base + near.make->nics[k]};
+        gate new = {.board = board,
+                    .k = k,
+                    .nic = near.base + near.make->nics[k],
+                    .rail = near.make->rails[k],
+                    .domain = run->form->domain_of[members[0]]};
         for (uint32_t i = 0; i < n; i++) {
             uint32_t gpu = run->group.gpus[members[i]];
             status = fs_find_near(run, gpu, &near, err);
@@ -176,16 +182,15 @@ static fs_status list_gates(const fs_algo_run *run, uint32_t board, bool in, gat
 /* NIC to NIC from one board to all others. *found = false where some pair has no such way. */
 static fs_status add_net(const fs_algo_run *run, uint32_t board, stages *s, classes *c, bool *found, fs_err *err)
 {
-    const fs_topo *topo = run->hood->topo;
     uint32_t domain = run->form->domain_of[run->form->on_board[run->form->board_begin[board]]];
     for (uint32_t i = 0; i < s->in.count; i++) {
         gate *in = &s->in.data[i];
-        if (run->form->domain_of[run->form->on_board[run->form->board_begin[in->board]]] == domain)
+        if (in->domain == domain)
             continue;
         *found = false;
         for (uint32_t o = s->out_begin[board]; o < s->out_begin[board + 1]; o++) {
             gate *out = &s->out.data[o];
-            if (!run->cross_rail && fs_topo_device(topo, out->nic).rail != fs_topo_device(topo, in->nic).rail)
+            if (!run->cross_rail && out->rail != in->rail)
                 continue;
             fs_way way;
             fs_status status = fs_way_try(run, out->nic, in->nic, 0, out->sum * in->sum, &way, found, err);

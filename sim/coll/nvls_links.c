@@ -121,11 +121,11 @@ fs_status fs_nvls_find(const fs_algo_run *run, const uint32_t *members, uint32_t
 fs_status fs_nvls_up(const fs_algo_run *run, const fs_nvls *v, uint32_t i, double times, fs_err *err)
 {
     const uint32_t *begin = v->begin.data + i;
-    return fs_shape_add(run->b, v->up.data + begin[0], begin[1] - begin[0], times, err);
+    return fs_shape_add(run->b, v->up.data + begin[0], begin[1] - begin[0], 0, times, err);
 }
 
 fs_status fs_nvls_down(const fs_algo_run *run, const fs_nvls *v, uint32_t i, double times, fs_err *err)
 {
     const uint32_t *begin = v->begin.data + i;
-    return fs_shape_add(run->b, v->down.data + begin[0], begin[1] - begin[0], times, err);
+    return fs_shape_add(run->b, v->down.data + begin[0], begin[1] - begin[0], 0, times, err);
 }

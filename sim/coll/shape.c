@@ -41,24 +41,26 @@ static void merge(fs_row_sum *sum)
 
 enum { MERGE_LEAST = 1 << 16 }; /* shares: 1 MB */
 
-static fs_status add(fs_row_sum *sum, const fs_share *shares, uint32_t n, double times, fs_err *err)
+static fs_status add(fs_row_sum *sum, const fs_share *shares, uint32_t n, uint32_t first_link, double times,
+                     fs_err *err)
 {
-    for (uint32_t i = 0; i < n; i++)
-        if (FS_PUSH(&sum->shares, ((fs_share){shares[i].resource, shares[i].coefficient * times})) == NULL)
+    for (uint32_t i = 0; i < n && times > 0.0; i++)
+        if (FS_PUSH(&sum->shares, ((fs_share){first_link + shares[i].resource, shares[i].coefficient * times})) == NULL)
             return fs_fail_nomem(err);
     if (sum->shares.count >= MERGE_LEAST && sum->shares.count / 2 >= sum->merged)
         merge(sum);
     return FS_OK;
 }
 
-fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, double times, fs_err *err)
+fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, uint32_t first_link, double times,
+                       fs_err *err)
 {
-    return add(&b->row, shares, n, times, err);
+    return add(&b->row, shares, n, first_link, times, err);
 }
 
 fs_status fs_shape_set_aside(fs_shape_builder *b, uint32_t class_, double times, fs_err *err)
 {
-    fs_status status = add(&b->aside[class_], b->row.shares.data, b->row.shares.count, times, err);
+    fs_status status = add(&b->aside[class_], b->row.shares.data, b->row.shares.count, 0, times, err);
     empty(&b->row);
     return status;
 }
@@ -80,7 +82,7 @@ void fs_shape_drop(fs_shape_builder *b)
 static fs_status take_row(fs_shape_builder *b, double share, uint32_t *pattern, fs_err *err)
 {
     merge(&b->row);
-    fs_status status = add(&b->load, b->row.shares.data, b->row.shares.count, share, err);
+    fs_status status = add(&b->load, b->row.shares.data, b->row.shares.count, 0, share, err);
     if (status == FS_OK)
         status = fs_pattern_add(b->patterns, b->row.shares.data, b->row.shares.count, pattern, err);
     empty(&b->row);

@@ -70,9 +70,10 @@ void fs_shape_builder_free(fs_shape_builder *b);
 void fs_shape_begin(fs_shape_builder *b);
 FS_MUST_CHECK fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, fs_shape **shape, fs_err *err);
 
-/* An edge, or any row of shares, into the transfer that is being put together; the same, `times` over. */
-FS_MUST_CHECK fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, double times,
-                                     fs_err *err);
+/* An edge, or any row of shares, into the transfer that is being put together, `times` over; first_link is added to its
+ * links. */
+FS_MUST_CHECK fs_status fs_shape_add(fs_shape_builder *b, const fs_share *shares, uint32_t n, uint32_t first_link,
+                                     double times, fs_err *err);
 /* What was added goes, so many times over, to the transfer of a class of route, which is put together meanwhile; and comes
  * back in place of what was added. */
 FS_MUST_CHECK fs_status fs_shape_set_aside(fs_shape_builder *b, uint32_t class_, double times, fs_err *err);

@@ -46,7 +46,7 @@ static fs_status add_ports(const fs_algo_run *run, uint32_t nic, bool back, uint
                 total += rate;
                 *leaf = *leaf == FS_NONE ? link.dst : *leaf;
             } else if (rate > 0.0) {
-                fs_status status = fs_shape_add(run->b, &(fs_share){used, rate / total}, 1, 1.0, err);
+                fs_status status = fs_shape_add(run->b, &(fs_share){used, rate / total}, 1, 0, 1.0, err);
                 if (status != FS_OK)
                     return status;
                 *latency_s = fmax(*latency_s, fs_topo_link(topo, used).latency_s);
@@ -97,7 +97,7 @@ static fs_status add_switches(const fs_algo_run *run, const tap *from, const tap
         const fs_link link = fs_topo_link(topo, share->resource);
         if (fs_topo_device(topo, link.src).kind == FS_DEVICE_NET_SWITCH &&
             fs_topo_device(topo, link.dst).kind == FS_DEVICE_NET_SWITCH)
-            status = fs_shape_add(run->b, share, 1, 1.0, err);
+            status = fs_shape_add(run->b, share, 1, 0, 1.0, err);
     }
     if (status == FS_OK)
         *latency_s = fmax(*latency_s, buffer->route.latency_s);
