@@ -17,7 +17,9 @@ extern "C" {
 typedef struct fs_bridge_model {
     void *context;
     double (*now)(void *context);
-    double (*next)(void *context); /* settle, then the time of the next event; INFINITY: none; NAN: stop */
+    /* Settle, then the time of the next event; INFINITY: none; NAN: stop. Where nothing else can happen it may let events
+     * pass that come before the time which it returns: the clock then makes up for them in one step. */
+    double (*next)(void *context);
     void (*advance)(void *context, double now_s); /* now is the time; events up to it happen */
     void (*landed)(void *context, uint32_t slot); /* a stock flow has ended, at the time of the last advance */
 } fs_bridge_model;

@@ -72,10 +72,10 @@ class FluidModel : public simgrid::kernel::resource::Model
         promised_ = driver_ != nullptr;
         if (!promised_)
             return -1.0;
+        double now_s = driver_->now(driver_->context);
         due_s_ = driver_->next(driver_->context);
         if (std::isnan(due_s_))
             throw Stop{};
-        double now_s = driver_->now(driver_->context);
         if (has_ns3_) { /* which has stopped somewhere near */
             now_s = simgrid::s4u::Engine::get_clock() - epoch_s_;
             if (due_s_ - now_s < TICK_S)
