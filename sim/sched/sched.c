@@ -4,8 +4,8 @@
  * until one takes time or waits. All of this goes through one first-in first-out queue, so nothing recurses, however
  * many ops take no time. A lane that waits hangs on the lane of the op that it waits for: an end visits the waiters of
  * its own lane only.
- * Meetings come from a pool of as many as lanes, are found by a hash of what they are while members are missing, and
- * keep their counters for reuse: no allocation once every kind of plan has run.
+ * Meetings come from a pool of as many as lanes, are found by a hash of what they are while members are missing (of one
+ * member none is), and keep their counters for reuse: no allocation once every kind of plan has run.
  * Engine tags: a lane for compute and delay; MOVE_TAG | meeting << 32 | move for moves of a plan; EPOCH_TAG for the
  * timer to the next epoch.
  * An epoch begins with new capacities, and what moves takes the patterns that its plan has for it.
@@ -40,12 +40,6 @@ static uint32_t pop(fs_sched *s)
     return lane;
 }
 
-static bool has_ended(const fs_sched *s, uint32_t actor, uint32_t op)
-{
-    uint32_t lane = fs_sched_lane_of(s, actor, fs_sched_ops(s, actor)->ops[op].stream);
-    return fs_sched_program(s, actor)->position[op] < s->lanes[lane].cursor;
-}
-
 /* The op at the lane's cursor has ended: the lane goes on, and so do those that waited for it. */
 static void end_op(fs_sched *s, uint32_t lane)
 {
@@ -76,16 +70,9 @@ static uint32_t *bucket_of(fs_sched *s, const fs_meeting *m)
     return &s->buckets[(uint32_t)hash & s->mask];
 }
 
-/* The meeting that waits for members and is the same as *wanted; opened where there is none. */
-static uint32_t join(fs_sched *s, const fs_meeting *wanted)
+/* A meeting from the pool, as *wanted says. */
+static uint32_t open_meeting(fs_sched *s, const fs_meeting *wanted)
 {
-    uint32_t *head = bucket_of(s, wanted);
-    for (uint32_t i = *head; i != FS_NONE; i = s->meetings[i].next) {
-        const fs_meeting *m = &s->meetings[i];
-        if (m->place == wanted->place && m->slot == wanted->slot && m->tag == wanted->tag &&
-            m->sequence == wanted->sequence)
-            return i;
-    }
     uint32_t i = s->free_meeting;
     fs_meeting *m = &s->meetings[i];
     s->free_meeting = m->next;
@@ -93,7 +80,24 @@ static uint32_t join(fs_sched *s, const fs_meeting *wanted)
     *m = *wanted;
     m->waits = waits;
     m->counters = counters;
-    m->next = *head;
+    return i;
+}
+
+/* The meeting that waits for members and is the same as *wanted; opened where there is none. A single member waits for
+ * nobody, so nobody looks for its meeting: it is in no bucket. */
+static uint32_t join(fs_sched *s, const fs_meeting *wanted)
+{
+    if (wanted->members == 1)
+        return open_meeting(s, wanted);
+    uint32_t *head = bucket_of(s, wanted);
+    for (uint32_t i = *head; i != FS_NONE; i = s->meetings[i].next) {
+        const fs_meeting *m = &s->meetings[i];
+        if (m->place == wanted->place && m->slot == wanted->slot && m->tag == wanted->tag &&
+            m->sequence == wanted->sequence)
+            return i;
+    }
+    uint32_t i = open_meeting(s, wanted);
+    s->meetings[i].next = *head;
     *head = i;
     return i;
 }
@@ -106,14 +110,9 @@ static void leave_bucket(fs_sched *s, uint32_t meeting)
     *link = s->meetings[meeting].next;
 }
 
-static uint32_t member_count(const fs_sched *s, const fs_meeting *m)
-{
-    return m->family == FS_NONE ? 2 : s->job->meeting_begin[m->place + 1] - s->job->meeting_begin[m->place];
-}
-
 static uint32_t member_lane(const fs_sched *s, const fs_meeting *m, uint32_t i)
 {
-    if (m->family == FS_NONE)
+    if (m->family == FS_NONE || m->members == 1)
         return m->lane[i];
     uint32_t actor = s->job->meeting_actors[s->job->meeting_begin[m->place] + i];
     const fs_order_program *order = fs_sched_program(s, actor);
@@ -132,6 +131,8 @@ static void set_pool(fs_sched *s, uint32_t actor)
 /* Take an op's share from (sign 1) or give it back to (sign -1) the SM pool of its actor. */
 static void take_share(fs_sched *s, uint32_t actor, const fs_op *op, int sign)
 {
+    if (op->sm_share == 0)
+        return;
     uint32_t parts = (uint32_t)((double)op->sm_share * POOL_PARTS + 0.5);
     if (parts == 0)
         return;
@@ -156,7 +157,7 @@ static fs_status start_move(fs_sched *s, uint32_t meeting, uint32_t move, fs_err
 static void finish_meeting(fs_sched *s, uint32_t meeting)
 {
     fs_meeting *m = &s->meetings[meeting];
-    for (uint32_t i = 0; i < member_count(s, m); i++) {
+    for (uint32_t i = 0; i < m->members; i++) {
         uint32_t lane = member_lane(s, m, i);
         uint32_t actor = s->lanes[lane].actor;
         take_share(s, actor, &fs_sched_ops(s, actor)->ops[fs_sched_op_of(s, lane)], -1);
@@ -172,7 +173,8 @@ static fs_status begin_meeting(fs_sched *s, uint32_t meeting, fs_err *err)
 {
     fs_meeting *m = &s->meetings[meeting];
     const fs_plan *plan = m->plan;
-    leave_bucket(s, meeting);
+    if (m->members > 1)
+        leave_bucket(s, meeting);
     if (m->counters < plan->n_moves) {
         uint32_t *waits = fs_realloc(m->waits, plan->n_moves, sizeof *waits);
         if (!waits)
@@ -183,7 +185,7 @@ static fs_status begin_meeting(fs_sched *s, uint32_t meeting, fs_err *err)
     if (plan->n_moves > 0)
         memcpy(m->waits, plan->n_pred, plan->n_moves * sizeof *m->waits);
     m->moves_left = plan->n_moves;
-    for (uint32_t i = 0; i < member_count(s, m); i++) {
+    for (uint32_t i = 0; i < m->members; i++) {
         uint32_t lane = member_lane(s, m, i);
         uint32_t actor = s->lanes[lane].actor, op = fs_sched_op_of(s, lane);
         take_share(s, actor, &fs_sched_ops(s, actor)->ops[op], 1);
@@ -216,11 +218,12 @@ static fs_status issue_communication(fs_sched *s, uint32_t lane, uint32_t op_ind
     const fs_job *job = s->job;
     uint32_t actor = s->lanes[lane].actor;
     const fs_op *op = &fs_sched_ops(s, actor)->ops[op_index];
-    fs_meeting wanted = {.family = FS_NONE, .sequence = fs_sched_sequence(s, actor, op_index)};
+    fs_meeting wanted = {.family = FS_NONE, .sequence = fs_sched_sequence(s, actor, op_index), .members = 2};
     if (op->kind == FS_OP_COLLECTIVE) {
         wanted.family = op->family;
         wanted.place = job->meeting_of[(size_t)op->family * job->n_actors + actor];
         wanted.slot = FS_NONE;
+        wanted.members = job->meeting_begin[wanted.place + 1] - job->meeting_begin[wanted.place];
     } else {
         const fs_end *end = fs_job_end(job, actor, op_index);
         wanted.place = op->kind == FS_OP_SEND ? actor : end->peer;
@@ -234,27 +237,25 @@ static fs_status issue_communication(fs_sched *s, uint32_t lane, uint32_t op_ind
         m->plan = job->plans[job->plan_begin[signature] + m->place - job->family_meetings[op->family]];
     else if (op->kind == FS_OP_SEND)
         m->plan = job->plans[job->plan_begin[signature] + job->actor_index[actor]];
-    if (op->kind != FS_OP_COLLECTIVE)
-        m->lane[op->kind == FS_OP_RECV] = lane;
+    m->lane[op->kind == FS_OP_RECV] = lane;
     m->arrived++;
-    return m->arrived == member_count(s, m) ? begin_meeting(s, meeting, err) : FS_OK;
+    return m->arrived == m->members ? begin_meeting(s, meeting, err) : FS_OK;
 }
 
 /* ---- lanes ------------------------------------------------------------------------------------------------------- */
 
-/* Hang the lane on the first dependency that has not ended; false where all have. */
-static bool waits(fs_sched *s, uint32_t lane, uint32_t op)
+/* Hang the lane on the first dependency of its next op that has not ended; false where all have. */
+static bool waits(fs_sched *s, uint32_t lane, uint32_t op, const fs_program *program, const fs_order_program *order)
 {
-    uint32_t actor = s->lanes[lane].actor;
-    const fs_program *program = fs_sched_ops(s, actor);
+    fs_lane *l = &s->lanes[lane], *lanes = &s->lanes[s->lane_begin[l->actor]];
     for (uint32_t i = program->dep_begin[op]; i < program->dep_begin[op + 1]; i++) {
         uint32_t dep = program->deps[i];
-        if (has_ended(s, actor, dep))
+        fs_lane *on = &lanes[order->lane_of[program->ops[dep].stream]];
+        if (order->position[dep] < on->cursor)
             continue;
-        fs_lane *on = &s->lanes[fs_sched_lane_of(s, actor, program->ops[dep].stream)];
-        s->lanes[lane].state = FS_LANE_WAITS;
-        s->lanes[lane].waits_for = dep;
-        s->lanes[lane].next = on->waiter;
+        l->state = FS_LANE_WAITS;
+        l->waits_for = dep;
+        l->next = on->waiter;
         on->waiter = lane;
         return true;
     }
@@ -267,12 +268,10 @@ static fs_status advance(fs_sched *s, uint32_t lane, fs_err *err)
     fs_lane *l = &s->lanes[lane];
     const fs_order_program *order = fs_sched_program(s, l->actor);
     const fs_program *program = fs_sched_ops(s, l->actor);
-    uint32_t local = lane - s->lane_begin[l->actor];
-    uint32_t n_ops = order->lane_begin[local + 1] - order->lane_begin[local];
-    while (l->cursor < n_ops) {
-        uint32_t op = fs_sched_op_of(s, lane);
+    while (l->cursor < l->n_ops) {
+        uint32_t op = l->ops[l->cursor];
         uint8_t kind = program->ops[op].kind;
-        if (waits(s, lane, op))
+        if (waits(s, lane, op, program, order))
             return FS_OK;
         l->state = FS_LANE_BUSY;
         if (s->calls.issue)
@@ -394,8 +393,11 @@ static fs_status prepare(fs_sched *s, fs_err *err)
     for (uint32_t i = 0; i < n_buckets; i++)
         s->buckets[i] = FS_NONE;
     for (uint32_t a = 0; a < job->n_actors; a++) {
+        const fs_order_program *order = fs_sched_program(s, a);
         for (uint32_t lane = s->lane_begin[a]; lane < s->lane_begin[a + 1]; lane++) {
-            s->lanes[lane] = (fs_lane){.actor = a, .waiter = FS_NONE};
+            const uint32_t *begin = &order->lane_begin[lane - s->lane_begin[a]];
+            s->lanes[lane] = (fs_lane){
+                .ops = order->lane_ops + begin[0], .n_ops = begin[1] - begin[0], .actor = a, .waiter = FS_NONE};
             s->meetings[lane].next = lane + 1; /* the end of the chain is never reached: see fs_meeting */
             push(s, lane);
         }

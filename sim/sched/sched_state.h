@@ -14,6 +14,8 @@ typedef enum fs_lane_state {
 
 /* A stream of an actor. Lanes of all actors are numbered through. */
 typedef struct fs_lane {
+    const uint32_t *ops; /* (n_ops) of the actor's program, in program order */
+    uint32_t n_ops;
     uint32_t actor;
     uint32_t cursor;    /* ops of the lane that have ended */
     uint32_t state;     /* fs_lane_state */
@@ -28,8 +30,8 @@ typedef struct fs_meeting {
     uint32_t family;           /* collectives; FS_NONE for transfers */
     uint32_t place, slot, tag; /* (meeting, FS_NONE, 0) or (actor of the sender, its slot for the receiver, tag) */
     uint32_t sequence;         /* which one of these */
-    uint32_t arrived;          /* members that have issued it */
-    uint32_t lane[2];          /* transfers: of the sender, of the receiver */
+    uint32_t members, arrived; /* how many there are, and how many have issued it */
+    uint32_t lane[2];          /* transfers: of the sender, of the receiver; collectives of one member: its lane */
     uint32_t next;             /* in the hash bucket, or among the free */
     uint32_t moves_left;
     uint32_t counters; /* room in waits[] */
@@ -77,9 +79,7 @@ static inline uint32_t fs_sched_sequence(const fs_sched *s, uint32_t actor, uint
 /* The op at the cursor of a lane that is not finished. */
 static inline uint32_t fs_sched_op_of(const fs_sched *s, uint32_t lane)
 {
-    uint32_t actor = s->lanes[lane].actor;
-    const fs_order_program *order = fs_sched_program(s, actor);
-    return order->lane_ops[order->lane_begin[lane - s->lane_begin[actor]] + s->lanes[lane].cursor];
+    return s->lanes[lane].ops[s->lanes[lane].cursor];
 }
 
 static inline const fs_program *fs_sched_ops(const fs_sched *s, uint32_t actor)
