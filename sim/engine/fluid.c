@@ -111,12 +111,13 @@ static fs_status grow_slots(fs_fluid *fluid, fs_err *err)
 }
 
 /* A slot of a kind, with its number in the order of starts. */
-static fs_status take_slot(fs_fluid *fluid, fs_slot slot, uint32_t *id, fs_err *err)
+static fs_status take_slot(fs_fluid *fluid, fs_slot_kind kind, uint64_t tag, uint32_t *id, fs_err *err)
 {
+    bool listed = false;
     if (fluid->free_slot != FS_NONE) {
         *id = fluid->free_slot;
         fluid->free_slot = fluid->slots[*id].first_use;
-        slot.listed = fluid->slots[*id].listed;
+        listed = fluid->slots[*id].listed;
     } else {
         if (fluid->slots_made == fluid->slot_capacity) {
             fs_status status = grow_slots(fluid, err);
@@ -125,8 +126,8 @@ static fs_status take_slot(fs_fluid *fluid, fs_slot slot, uint32_t *id, fs_err *
         }
         *id = fluid->slots_made++;
     }
-    slot.sequence = fluid->next_sequence++;
-    fluid->slots[*id] = slot;
+    fluid->slots[*id] =
+        (fs_slot){.kind = (uint8_t)kind, .tag = tag, .sequence = fluid->next_sequence++, .listed = listed};
     return FS_OK;
 }
 
@@ -164,8 +165,8 @@ static void count_carried(fs_fluid *fluid, const fs_slot *s, bool starts)
 
 /* ---- starts ---- */
 
-/* Sorts out what a caller may have got wrong, and whether the carrier takes the pattern. */
-static fs_status check_pattern(const fs_fluid *fluid, uint32_t pattern, fs_err *err)
+/* Sorts out what a caller may have got wrong. *n_shares is how many the pattern has. */
+static fs_status check_pattern(const fs_fluid *fluid, uint32_t pattern, uint32_t *n_shares, fs_err *err)
 {
     if (pattern >= fs_pattern_count(fluid->patterns))
         return fs_fail(err, FS_E_SIM, "transfer along pattern %u, but there are %u patterns", pattern,
@@ -180,6 +181,7 @@ static fs_status check_pattern(const fs_fluid *fluid, uint32_t pattern, fs_err *
             return fs_fail(err, FS_E_SIM, "pattern %u loads resource %u with coefficient %g, expected more than 0",
                            pattern, row[i].resource, row[i].coefficient);
     }
+    *n_shares = count;
     return FS_OK;
 }
 
@@ -224,16 +226,17 @@ fs_status fs_fluid_transfer(fs_fluid *fluid, uint32_t pattern, double amount, do
         return fs_fail(err, FS_E_SIM, "transfer of %g bytes, expected 0 or more", amount);
     if (!(latency_s >= 0 && latency_s < INFINITY))
         return fs_fail(err, FS_E_SIM, "transfer with a latency of %g s, expected 0 or more", latency_s);
-    fs_status status = check_pattern(fluid, pattern, err);
-    uint32_t slot;
-    fs_slot s = {.kind = SLOT_WAITING, .amount = amount, .pattern = pattern, .tag = tag};
+    uint32_t slot, n_shares;
+    fs_status status = check_pattern(fluid, pattern, &n_shares, err);
     if (status == FS_OK)
-        status = take_slot(fluid, s, &slot, err);
+        status = take_slot(fluid, SLOT_WAITING, tag, &slot, err);
     if (status != FS_OK)
         return status;
+    fluid->slots[slot].amount = amount;
+    fluid->slots[slot].pattern = pattern;
     fluid->count.transfers++;
     /* A carrier starts flows in its own time only. */
-    if (latency_s == 0 && !fluid->carrier.carry && amount > 0 && has_shares(fluid, pattern))
+    if (latency_s == 0 && !fluid->carrier.carry && amount > 0 && n_shares > 0)
         return begin_moving(fluid, slot, err);
     fs_heap_put(&fluid->heap, slot, fluid->now_s + latency_s, fluid->slots[slot].sequence);
     return FS_OK;
@@ -244,7 +247,7 @@ fs_status fs_fluid_timer(fs_fluid *fluid, double delay_s, uint64_t tag, fs_err *
     if (!(delay_s >= 0 && delay_s < INFINITY))
         return fs_fail(err, FS_E_SIM, "timer of %g s, expected 0 or more", delay_s);
     uint32_t slot;
-    fs_status status = take_slot(fluid, (fs_slot){.kind = SLOT_TIMER, .tag = tag}, &slot, err);
+    fs_status status = take_slot(fluid, SLOT_TIMER, tag, &slot, err);
     if (status == FS_OK)
         fs_heap_put(&fluid->heap, slot, fluid->now_s + delay_s, fluid->slots[slot].sequence);
     return status;
@@ -299,7 +302,8 @@ fs_status fs_fluid_repattern(fs_fluid *fluid, uint32_t (*pattern_of)(void *conte
         uint32_t pattern = pattern_of(context, s->tag, s->pattern);
         if (pattern == s->pattern)
             continue;
-        fs_status status = check_pattern(fluid, pattern, err);
+        uint32_t n_shares;
+        fs_status status = check_pattern(fluid, pattern, &n_shares, err);
         if (status == FS_OK)
             status = lead_elsewhere(fluid, slot, pattern, err);
         if (status != FS_OK)

@@ -58,25 +58,12 @@ void fs_metric_free(fs_metric *metric)
     fs_free(metric);
 }
 
-/* The position of the lowest set bit of a word that is not 0, by halving. */
-static uint32_t lowest_bit(uint64_t word)
-{
-    uint32_t bit = 0;
-    for (uint32_t half = WORD_BITS / 2; half > 0; half /= 2) {
-        if ((word & ((UINT64_C(1) << half) - 1)) == 0) {
-            word >>= half;
-            bit += half;
-        }
-    }
-    return bit;
-}
-
 static uint32_t state_of(const fs_metric *m, uint32_t actor)
 {
     const uint64_t *active = m->active + (size_t)actor * m->n_words;
     for (uint32_t w = 0; w < m->n_words; w++)
         if (active[w])
-            return w * WORD_BITS + lowest_bit(active[w]);
+            return w * WORD_BITS + (uint32_t)__builtin_ctzll(active[w]);
     return m->n_categories;
 }
 
