@@ -601,7 +601,8 @@ static void failing_allocations_are_clean(void **state)
     put("inc.xml", ROOT "<xi:include href='part.xml'/><system/></fabsim>");
     for (int round = 0; round < 4; round++) {
         fs_status status = FS_E_NOMEM;
-        for (uint64_t n = 1; status == FS_E_NOMEM; n++) {
+        /* Every one in the first round; the others mostly read the same schema again: one in seven. */
+        for (uint64_t n = 1; status == FS_E_NOMEM; n += round == 0 ? 1 : 7) {
             fs_topo *topo = NULL;
             fs_err err;
             uint64_t live = fs_mem_live();
