@@ -5,6 +5,7 @@
     tests/golden/run.py --update   rewrite it: a change of behaviour is a diff of that table, to be explained in its commit
 
 Golden results prove that nothing changed. That it is right is for docs/VALIDATION.md."""
+import concurrent.futures
 import csv
 import json
 import os
@@ -33,15 +34,13 @@ def run(topology, trace):
 
 
 def main():
-    rows = [FIELDS]
-    for topology in sorted((ROOT / "topologies").glob("*.xml")):
-        for trace in sorted((ROOT / "workloads").glob("*.json")):
-            if "schema" not in trace.name:
-                rows.append(run(topology, trace))
-    rows = [row for row in rows if row]
+    traces = [trace for trace in sorted((ROOT / "workloads").glob("*.json")) if "schema" not in trace.name]
+    pairs = [(topology, trace) for topology in sorted((ROOT / "topologies").glob("*.xml")) for trace in traces]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = [row for row in pool.map(lambda pair: run(*pair), pairs) if row]
     if "--update" in sys.argv[1:]:
         with open(TABLE, "w", newline="") as out:
-            csv.writer(out, lineterminator="\n").writerows(rows)
+            csv.writer(out, lineterminator="\n").writerows([FIELDS] + rows)
         return 0
     with open(TABLE, newline="") as file:
         recorded = {(row[0], row[1]): row for row in csv.reader(file)}
