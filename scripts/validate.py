@@ -54,7 +54,33 @@ def training_table():
     return "\n".join(lines)
 
 
-TABLES = {"busbw": busbw_table, "training": training_table}
+def rails_table():
+    """A 1 GiB all-reduce on the fabric of bench/rails.xml: what ASTRA-sim 2 reports, what its own terms add to bytes and latency
+    (10 ns at the end of each message, and every reduction read and written at 3350 GB/s: 3 passes), and fabsim without them."""
+    with open(ROOT / "tests/validation/rails.csv") as file:
+        reported = {int(row["gpus"]): row for row in csv.DictReader(file)}
+    lines = ["| GPUs | ASTRA-sim reports | CPU s, MB | of it reductions and endpoints | without | fabsim, hierarchical | difference | fabsim, ring |",
+             "|---|---|---|---|---|---|---|---|"]
+    for gpus in sorted({8, 32768} | set(reported)):
+        nodes = gpus // 8
+        microseconds = []
+        for algo in ("hierarchical", "ring"):
+            command = [FABSIM, "coll", str(ROOT / "bench/rails.xml"), "--op", "all_reduce", "--algo", algo, "--cost", "ideal",
+                       "--min", "1G", "--max", "1G", "--set", f"topo:node.count={nodes}", "--json"]
+            microseconds.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["rows"][0]["time_us"])
+        cells = ["-", "-", "-", "-", "-"]
+        if gpus in reported:
+            row = reported[gpus]
+            total = int(row["reported_ns"]) / 1e3
+            near, far = 2**30 / 8, 2**30 / 8 / nodes  # bytes of a message within a node, between nodes
+            own = (7 * 3 * near + (nodes - 1) * 3 * far) / 3350e3 + (14 + 2 * (nodes - 1)) * 0.01
+            cells = [f"{total:,.1f} us", f"{row['reported_cpu_s']}, {row['reported_peak_MB']}", f"{own:,.1f} us", f"{total - own:,.1f} us",
+                     f"{100 * (microseconds[0] / (total - own) - 1):+.2f} %"]
+        lines.append(f"| {gpus:,} | {cells[0]} | {cells[1]} | {cells[2]} | {cells[3]} | {microseconds[0]:,.1f} us | {cells[4]} | {microseconds[1]:,.1f} us |")
+    return "\n".join(lines)
+
+
+TABLES = {"rails": rails_table, "busbw": busbw_table, "training": training_table}
 
 
 def main():

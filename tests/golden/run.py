@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Golden results: every shipped trace on every shipped system that is large enough, to the last bit.
+"""Golden results: every shipped trace on every shipped system that is large enough for it, but not more than 64 times too large,
+to the last bit.
 
     tests/golden/run.py            compare with tests/golden/results.csv, print TAP
     tests/golden/run.py --update   rewrite it: a change of behaviour is a diff of that table, to be explained in its commit
@@ -10,13 +11,29 @@ import csv
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FABSIM = os.environ.get("FABSIM", str(ROOT / "build/fabsim"))
 TABLE = ROOT / "tests/golden/results.csv"
 FIELDS = ["topology", "trace", "step_time_s", "exposed_s", "busiest_link", "events", "solves"]
+
+
+SPARE = 64  # a system has at most so many GPUs for each rank: eight ranks on a million GPUs tell nothing new
+
+
+def size(*command):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as trace:
+        # One rank too many for any machine: the refusal tells how many GPUs there are.
+        json.dump({"fabsim": "trace/1", "kind": "ops", "ranks": 4194304, "programs": [{"name": "none", "ops": []}]}, trace)
+        trace.flush()
+        words = [word or trace.name for word in command]
+        text = subprocess.run([FABSIM] + words, capture_output=True, text=True).stderr
+    found = re.search(r"the trace has (\d+) ranks, the topology (\d+) GPUs", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def run(topology, trace):
@@ -35,8 +52,14 @@ def run(topology, trace):
 
 def main():
     traces = [trace for trace in sorted((ROOT / "workloads").glob("*.json")) if "schema" not in trace.name]
-    pairs = [(topology, trace) for topology in sorted((ROOT / "topologies").glob("*.xml")) for trace in traces]
+    topologies = sorted((ROOT / "topologies").glob("*.xml"))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        gpus = dict(zip(topologies, pool.map(lambda topology: size(str(topology), None)[1], topologies)))
+        smallest = str(min(topologies, key=gpus.get))
+        ranks = {trace: found[0] if found else 1
+                 for trace, found in zip(traces, pool.map(lambda trace: size(smallest, str(trace)), traces))}
+        pairs = [(topology, trace) for topology in topologies for trace in traces
+                 if ranks[trace] <= gpus[topology] <= SPARE * max(ranks[trace], 8)]
         rows = [row for row in pool.map(lambda pair: run(*pair), pairs) if row]
     if "--update" in sys.argv[1:]:
         with open(TABLE, "w", newline="") as out:
