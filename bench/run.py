@@ -31,16 +31,41 @@ def ops_trace(directory):
     return str(path)
 
 
+def permutation(directory):
+    """98,304 messages at once between random pairs, no two of them alike under hashed routing."""
+    path = directory / "permutation.json"
+    if not path.exists():
+        with open(path, "w") as out:
+            subprocess.run([sys.executable, str(ROOT / "bench/gen_permutation.py"), "98304"], stdout=out, check=True)
+    return str(path)
+
+
 def cases(directory):
     """name -> (command, target in seconds, target in bytes per op or None, has result JSON)"""
     topo = ROOT / "topologies"
     work = ROOT / "workloads"
+    grown = ["--set", "topo:rack.count={racks}", "--set", "parallel.gpus={gpus}", "--set", "batch.global={batch}"]
+
+    def rubin(racks):
+        """A part of the million-GPU system with its trace: a replica a rack, nine microbatches each."""
+        return [f"{topo}/rubin-1m.xml", f"{work}/llama3-405b-1m.json"] + [
+            word.format(racks=racks, gpus=72 * racks, batch=9 * racks) for word in grown]
+
+    growth = {f"rubin-{72 * racks}": (rubin(racks), None, None) for racks in (14, 56, 224, 896, 3584)}
     return {
         "ops-1m": ([f"{topo}/dgx-h100.xml", lambda: ops_trace(directory)], 3.0, 1024),
         "dgx1-ring": ([f"{topo}/dgx1-v100.xml", f"{work}/ring-allreduce.json"], 0.050, None),
         "dgx2h-megatron": ([f"{topo}/dgx2h.xml", f"{work}/megatron-8.3b-tp8.json"], None, None),
         "coll-nvl72": (["coll", f"{topo}/gb200-nvl72.xml", "--op", "all_reduce", "--min", "8", "--max", "8G"], 1.0, None),
         "coll-nvl72-a2a": (["coll", f"{topo}/gb200-nvl72.xml", "--op", "all_to_all", "--min", "8", "--max", "8G"], 1.0, None),
+        "gpt3-1k": ([f"{topo}/selene-a100.xml", f"{work}/gpt3-175b-1k.json"], 0.3, None),
+        "llama3-16k": ([f"{topo}/h100-16k.xml", f"{work}/llama3-405b-16k.json"], 1.0, None),
+        "llama3-16k-ecmp": ([f"{topo}/h100-16k.xml", f"{work}/llama3-405b-16k.json", "--set", "topo:ib.routing=ecmp"], 60, None),
+        "moe-100k": ([f"{topo}/colossus-100k.xml", f"{work}/moe-1.8t-100k.json"], 5.0, None),
+        "moe-nvl72-100k": ([f"{topo}/ib-nvl72-100k.xml", f"{work}/moe-1.8t-nvl72-100k.json"], 5.0, None),
+        "permutation-100k": ([f"{topo}/colossus-100k.xml", lambda: permutation(directory), "--set", "topo:eth.routing=ecmp"], 120, None),
+        **growth,
+        "rubin-1008000": (rubin(14000), 60, None),
     }
 
 
@@ -67,15 +92,18 @@ def measure(name, case, runs, directory):
     if words[0] != "coll":
         result = directory / "result.json"
         subprocess.run(command + ["--quiet", "--json", str(result)], check=True)
-        counters = json.loads(result.read_text())["counters"]
+        told = json.loads(result.read_text())
+        counters = told["counters"]
         row.update({key: counters[key] for key in ("ops", "events", "transfers", "solves", "solve_visits")})
+        row.update({key: told["fold"][key] for key in FOLD})
         if target_bytes:
             row["bytes_per_op"] = round(max(rss for _, rss in samples) / counters["ops"])
     return row
 
 
+FOLD = ["ranks", "rank_classes", "links", "link_classes", "transfer_classes"]
 FIELDS = ["case", "wall_min_s", "wall_median_s", "target_s", "peak_MB", "bytes_per_op", "ops", "events", "transfers",
-          "solves", "solve_visits"]
+          "solves", "solve_visits"] + FOLD
 
 
 def main():
