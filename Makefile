@@ -169,6 +169,11 @@ determinism:
 validate: all
 	scripts/validate.py
 
+# Folded and unfolded, once at the size of a real job; prop_fold does it to small ones in `make check`.
+.PHONY: fold-check
+fold-check: all
+	tests/validation/fold_real.py
+
 .PHONY: bench bench-programs
 bench: all
 	bench/run.py
@@ -211,6 +216,7 @@ help:
 	@echo "make            build build/fabsim"
 	@echo "make install    PREFIX=/usr/local DESTDIR="
 	@echo "make bench      measure speed, print counters"
+	@echo "make fold-check simulate 8,192 GPUs folded and rank by rank, and compare (minutes)"
 	@echo "make validate   measured beside simulated, into docs/VALIDATION.md"
 	@echo "make fuzz       fuzz the XML and the JSON reader, FUZZ_SECONDS=60 each"
 	@echo "make lint       layers, formatting, scripts, shipped topologies"
