@@ -23,11 +23,12 @@
 
 uint32_t fs_switch_of(const fs_topo *topo, uint32_t gpu)
 {
+    const fs_links links = fs_topo_out(topo, gpu);
     uint32_t best = FS_NONE;
-    for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
-        const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, gpu, k));
-        if (fs_topo_device(topo, link.dst).kind == FS_DEVICE_NVSWITCH &&
-            topo->link_types[link.type].class_ == FS_CLASS_NVLINK && link.dst < best)
+    for (uint32_t k = 0; k < links.count; k++) {
+        const fs_link link = fs_topo_link(topo, fs_links_at(&links, k));
+        if (link.dst < best && topo->link_types[link.type].class_ == FS_CLASS_NVLINK &&
+            fs_topo_device(topo, link.dst).kind == FS_DEVICE_NVSWITCH)
             best = link.dst;
     }
     return best;

@@ -59,6 +59,7 @@ typedef struct fs_net {
     fs_net_edges healthy;               /* out, as if nothing had failed; the same memory as out where nothing has */
     uint32_t *component; /* (n) equal where joined, whatever has failed: planes and rails may have nothing in common */
     fs_leg_store legs;   /* ends are vertices, resources links; space 0 */
+    uint32_t last_leg;   /* in legs, if it is still there: the last that was asked for. Neighbours ask for the same */
     /* For networks that give a flow one way. */
     uint64_t seed;
     bool hashed;      /* some network does so by a hash */

@@ -194,9 +194,11 @@ static fs_status trace(fs_net *net, fs_err *err)
 fs_status fs_net_leg(fs_net *net, uint32_t src, uint32_t dst, uint32_t *out, fs_err *err)
 {
     fs_leg leg = {.src = src, .dst = dst, .hops = FS_NONE, .worst_class = FS_CLASS_NET};
-    uint32_t known = fs_leg_recall(&net->legs, leg.space, src, dst);
+    uint32_t known = net->last_leg;
+    if (known >= net->legs.legs.count || net->legs.legs.data[known].src != src || net->legs.legs.data[known].dst != dst)
+        known = fs_leg_recall(&net->legs, leg.space, src, dst);
     if (known != FS_NONE) {
-        *out = known;
+        *out = net->last_leg = known;
         return FS_OK;
     }
     bool met = false;
@@ -207,6 +209,6 @@ fs_status fs_net_leg(fs_net *net, uint32_t src, uint32_t dst, uint32_t *out, fs_
         status = met ? fs_dag_solve(&net->dag, net->view, net->on_path.count, net->single_path, leg, &net->legs, err)
                      : fs_leg_keep(&net->legs, leg, err);
     if (status == FS_OK)
-        *out = net->legs.legs.count - 1;
+        *out = net->last_leg = net->legs.legs.count - 1;
     return status;
 }

@@ -26,7 +26,8 @@ fs_status fs_router_new(const fs_topo *topo, fs_router_options options, fs_route
     router->view = (fs_view){topo, options.epoch};
     router->options = options;
     router->arena = fs_arena_new();
-    fs_status status = router->arena ? FS_OK : fs_fail_nomem(err);
+    router->sockets = fs_zalloc(topo->n_devices, sizeof *router->sockets);
+    fs_status status = router->arena && router->sockets ? FS_OK : fs_fail_nomem(err);
     if (status == FS_OK)
         status = fs_boxes_init(&router->boxes, &router->view, options.single_path, err);
     if (status == FS_OK)
@@ -50,6 +51,7 @@ void fs_router_free(fs_router *router)
     fs_free(router->known.data);
     fs_index_free(&router->index);
     fs_route_buffer_free(&router->buffer);
+    fs_free(router->sockets);
     fs_free(router->ups.data);
     fs_free(router->downs.data);
     fs_free(router->ways.data);

@@ -15,6 +15,14 @@ typedef struct fs_plug {
 
 typedef FS_VEC(fs_plug) fs_plugs;
 
+/* What most NICs are: a port with one cable, alive both ways, to a switch. Kept for each device that is asked for. */
+typedef struct fs_socket {
+    uint32_t state; /* FS_SOCKET_UNKNOWN, FS_SOCKET_OTHER, or FS_SOCKET_FIRST + vertex of the switch */
+    uint32_t link;  /* into the network; link ^ 1 comes back */
+} fs_socket;
+
+enum { FS_SOCKET_UNKNOWN, FS_SOCKET_OTHER, FS_SOCKET_FIRST };
+
 /* One way from source to destination: legs and links that one path or several equal ones cross. FS_NONE = not there. */
 typedef struct fs_way {
     uint32_t exit, entry; /* legs inside the source's and the destination's box */
@@ -40,6 +48,7 @@ struct fs_router {
     fs_index index; /* of known */
     fs_route_buffer buffer;
     fs_plugs ups, downs;
+    fs_socket *sockets;  /* (n_devices) */
     FS_VEC(fs_way) ways; /* the best so far */
 };
 

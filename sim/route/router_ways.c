@@ -149,12 +149,70 @@ static fs_status gate_leg(fs_router *router, const end *e, const fs_gate *gate, 
     return status;
 }
 
+/* ---- from NIC to NIC --------------------------------------------------------------------------------------------- */
+
+static fs_status find_socket(fs_router *router, uint32_t device, fs_socket *socket, fs_err *err)
+{
+    *socket = router->sockets[device];
+    if (socket->state != FS_SOCKET_UNKNOWN)
+        return FS_OK;
+    *socket = (fs_socket){FS_SOCKET_OTHER, FS_NONE};
+    fs_plugs *ups = &router->ups, *downs = &router->downs;
+    if (fs_topo_device(router->view.topo, device).kind == FS_DEVICE_NIC && router->boxes.box_of[device] != FS_NONE) {
+        fs_status status = find_plugs(router, device, true, ups, err);
+        if (status == FS_OK)
+            status = find_plugs(router, device, false, downs, err);
+        if (status != FS_OK)
+            return status;
+        const fs_plug *up = ups->data, *down = downs->data;
+        if (ups->count == 1 && downs->count == 1 && up->link != FS_NONE && down->link == (up->link ^ 1u) &&
+            up->vertex != FS_NONE && !fs_net_is_single(&router->net, up->vertex))
+            *socket = (fs_socket){FS_SOCKET_FIRST + up->vertex, up->link};
+    }
+    router->sockets[device] = *socket;
+    return FS_OK;
+}
+
+/* The way between two sockets of different boxes, which is the best where it exists: any other leaves its box by another
+ * port, and that costs more than all of the network. Most routes of a large job are of this kind. */
+static fs_status join_sockets(fs_router *router, uint32_t src, uint32_t dst, uint64_t *best, fs_err *err)
+{
+    fs_net *net = &router->net;
+    fs_socket up, down;
+    if (router->boxes.box_of[src] == router->boxes.box_of[dst])
+        return FS_OK;
+    fs_status status = find_socket(router, src, &up, err);
+    if (status == FS_OK && up.state >= FS_SOCKET_FIRST)
+        status = find_socket(router, dst, &down, err);
+    if (status != FS_OK || up.state < FS_SOCKET_FIRST || down.state < FS_SOCKET_FIRST)
+        return status;
+    uint32_t from = up.state - FS_SOCKET_FIRST, to = down.state - FS_SOCKET_FIRST, hops = 2;
+    fs_way w = {FS_NONE, FS_NONE, up.link, down.link ^ 1u, FS_NONE, false, 1.0};
+    if (from != to) {
+        if (!fs_net_may_join(net, from, to))
+            return FS_OK;
+        status = fs_net_leg(net, from, to, &w.across, err);
+        if (status != FS_OK || !fs_leg_found(&net->legs.legs.data[w.across]))
+            return status;
+        hops += net->legs.legs.data[w.across].hops;
+    }
+    if (hops >= *best)
+        return FS_OK;
+    *best = hops;
+    return FS_PUSH(&router->ways, w) != NULL ? FS_OK : fs_fail_nomem(err);
+}
+
+/* ---- all --------------------------------------------------------------------------------------------------------- */
+
 fs_status fs_router_cross(fs_router *router, uint32_t src, uint32_t dst, uint64_t number, uint64_t *best, fs_err *err)
 {
     end a, b;
     fs_gate own[2];
     router->ways.count = 0;
-    fs_status status = find_end(router, src, true, &a, &own[0], err);
+    fs_status status = join_sockets(router, src, dst, best, err);
+    if (status != FS_OK || router->ways.count > 0)
+        return status;
+    status = find_end(router, src, true, &a, &own[0], err);
     if (status == FS_OK)
         status = find_end(router, dst, false, &b, &own[1], err);
     for (uint32_t i = 0; status == FS_OK && i < a.gates.n; i++)
