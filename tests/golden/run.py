@@ -63,7 +63,7 @@ def main():
         ranks = {trace: found[0] if found else 1
                  for trace, found in zip(traces, pool.map(lambda trace: size(smallest, str(trace)), traces))}
         pairs = [(topology, trace) for topology in topologies for trace in traces
-                 if (topology.stem, trace.stem) not in SKIP and ranks[trace] <= gpus[topology] <= SPARE * max(ranks[trace], 8)]
+                 if (topology.stem, trace.stem) not in SKIP and ranks[trace] <= gpus[topology] <= SPARE * max(ranks[trace], 16)]
         rows = [row for row in pool.map(lambda pair: run(*pair), pairs) if row]
     if "--update" in sys.argv[1:]:
         with open(TABLE, "w", newline="") as out:
