@@ -70,7 +70,7 @@ def main():
             csv.writer(out, lineterminator="\n").writerows([FIELDS] + rows)
         return 0
     with open(TABLE, newline="") as file:
-        recorded = {(row[0], row[1]): row for row in csv.reader(file)}
+        recorded = {(row[0], row[1]): row for row in list(csv.reader(file))[1:]}
     failed = 0
     for number, row in enumerate(rows, 1):
         expected = recorded.pop((row[0], row[1]), None)
