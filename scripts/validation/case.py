@@ -1,0 +1,25 @@
+"""A measured case beside what fabsim says of it. Each module here that knows a class of measurements (collectives, kernels,
+training) has a function cases(subset) that yields these; scripts/validate.py turns them into pages, plots and error bars."""
+import dataclasses
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FABSIM = os.environ.get("FABSIM", str(ROOT / "build/fabsim"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    klass: str        # class of cases whose errors are summed up together: "gemm", "collectives, one node, large"
+    series: str       # what was measured in one go, by the same people, machine and software
+    name: str         # which of the series: "m 4096, n 12288, k 12288", "256 MiB"
+    unit: str         # of the next two: "us", "GB/s", "TFLOP/s"
+    measured: float
+    simulated: float
+    fitted: bool      # whether any constant was fitted on this series
+    source: str       # where the measurement was published
+
+    @property
+    def error(self):
+        """Relative: 0.1 is simulated 10 % above measured."""
+        return self.simulated / self.measured - 1
