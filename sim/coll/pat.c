@@ -7,9 +7,10 @@
  * which sum to n - 1. Far ranks get few parts and near ones many, which is what distinguishes it from Bruck's algorithm
  * (S. Jeaugey, "PAT: a new algorithm for all-gather and reduce-scatter operations at scale", 2025). reduce_scatter is the
  * same backwards. NCCL uses it with one rank a node; by name it runs on any group.
- * Coupled: one transfer, its edges weighted by count. With one rank a node, all on one rail, everything that a rank
- * sends or gets passes its own NIC, so of the n log n edges only what is between NICs is walked. Flows: one transfer per rank and distance. Messages: the same, with
- * a distance after the one before: a rank sends on what it has got. Cost: O(n log n) routes. */
+ * Coupled: one transfer, its edges weighted by count. With one rank a node everything that a rank sends or gets passes
+ * its own NICs, so of the n log n edges only what is between leaves is walked, once for neighbours that hang on one leaf:
+ * O(n) routes and O(leaves log n) of switches. Flows: one transfer per rank and distance, the slow twin. Messages: the
+ * same, with a distance after the one before: a rank sends on what it has got. Cost of both: O(n log n) routes. */
 #include "coll/algorithms.h"
 
 #include <math.h>
@@ -62,75 +63,122 @@ static fs_status order(const fs_algo_run *run, uint32_t before, const uint32_t *
     return status;
 }
 
-/* ---- one rank a node, on one rail -------------------------------------------------------------------------------- */
+/* ---- one rank a node, each on its own NICs ------------------------------------------------------------------------ */
 
-/* The only NIC of each member, by position; *lined_up = false where one has several, or they are of different rails. */
-static fs_status find_nics(const fs_algo_run *run, uint32_t *nics, bool *lined_up, fs_err *err)
+/* A NIC, and how it hangs on the network. */
+typedef struct lane_end {
+    uint32_t nic;
+    fs_attachment at;
+} lane_end;
+
+/* Lanes: every member has as many near NICs as the others, and its k-th is on one rail with theirs (several where each GPU
+ * has a NIC on each of several planes). All that a pair exchanges goes over the lanes in equal parts. */
+typedef struct lanes {
+    uint32_t n;     /* lanes */
+    lane_end *ends; /* (n x members) lane after lane */
+} lanes;
+
+/* Lane k of a member; *found = false where its way would be another. */
+static fs_status find_lane_end(const fs_algo_run *run, const fs_near_nics *near, uint32_t k, uint32_t rail,
+                               lane_end *end, bool *found, fs_err *err)
 {
-    const fs_topo *topo = run->hood->topo;
-    *lined_up = run->form->n_domains == run->group.n;
-    for (uint32_t i = 0; i < run->group.n && *lined_up; i++) {
-        fs_near_nics near;
-        fs_status status = fs_find_near(run, run->group.gpus[i], &near, err);
-        if (status != FS_OK)
-            return status;
-        *lined_up = near.n == 1;
-        if (*lined_up)
-            nics[i] = near.base + near.make->nics[near.near[0]];
-        *lined_up = *lined_up && fs_topo_device(topo, nics[i]).rail == fs_topo_device(topo, nics[0]).rail;
-    }
-    return FS_OK;
+    uint32_t own = near->near[k];
+    end->nic = near->base + near->make->nics[own];
+    *found = near->make->rails[own] == rail && fs_make_nic_on_rail(near->make, rail) == own;
+    return *found ? fs_router_attachment(run->router, end->nic, &end->at, found, err) : FS_OK;
 }
 
-static fs_status add_nets(const fs_algo_run *run, const uint32_t *nics, uint32_t distance, double *slowest_s,
-                          bool *found, fs_err *err)
+/* l->n = 0 where members' traffic does not keep to lanes. */
+static fs_status find_lanes(const fs_algo_run *run, lanes *l, fs_err *err)
 {
-    double times = count_of(run->group.n, distance);
+    uint32_t n = run->group.n;
+    bool found = run->form->n_domains == n;
+    fs_near_nics first;
+    fs_status status = fs_find_near(run, run->group.gpus[0], &first, err);
+    if (status != FS_OK || !found || first.n == 0 || (first.n > 1 && run->cross_rail))
+        return status;
+    l->ends = fs_alloc((size_t)n * first.n, sizeof *l->ends);
+    if (l->ends == NULL)
+        return fs_fail_nomem(err);
+    for (uint32_t i = 0; i < n && found && status == FS_OK; i++) {
+        fs_near_nics near;
+        status = fs_find_near(run, run->group.gpus[i], &near, err);
+        found = status == FS_OK && near.n == first.n;
+        for (uint32_t k = 0; k < first.n && found && status == FS_OK; k++) {
+            lane_end *end = &l->ends[(size_t)k * n + i];
+            status = find_lane_end(run, &near, k, first.make->rails[first.near[k]], end, &found, err);
+        }
+    }
+    l->n = found ? first.n : 0;
+    return status;
+}
+
+/* Between the leaves of a lane, over one distance. Members that follow each other hang on one leaf and send to another:
+ * what is between the two is walked once for all of them. */
+static fs_status add_across(const fs_algo_run *run, const lane_end *ends, uint32_t distance, double times,
+                            double *slowest_s, bool *found, fs_err *err)
+{
+    uint32_t n = run->group.n;
     fs_status status = FS_OK;
-    *slowest_s = 0.0;
-    for (uint32_t i = 0; i < run->group.n && *found && status == FS_OK; i++) {
+    for (uint32_t i = 0, end; i < n && *found && status == FS_OK; i = end) {
+        const fs_attachment *from = &ends[i].at, *to = &ends[target(run, i, distance)].at;
+        double up_s = from->up_s, down_s = to->down_s;
+        for (end = i + 1; end < n; end++) {
+            const fs_attachment *next = &ends[target(run, end, distance)].at;
+            if (ends[end].at.device != from->device || next->device != to->device)
+                break;
+            up_s = fmax(up_s, ends[end].at.up_s);
+            down_s = fmax(down_s, next->down_s);
+        }
         fs_way way = {0};
-        status = fs_way_try(run, nics[i], nics[target(run, i, distance)], 0, times, &way, found, err);
-        *slowest_s = fmax(*slowest_s, way.latency_s);
+        if (from->device != to->device)
+            status = fs_way_try(run, from->device, to->device, 0, times * (end - i), &way, found, err);
+        *slowest_s = fmax(*slowest_s, up_s + way.latency_s + down_s);
     }
     return status;
 }
 
-/* Between each GPU and its NIC all n - 1 parts go, both ways. */
-static fs_status add_ends(const fs_algo_run *run, const uint32_t *nics, double *latency_s, fs_err *err)
+/* Between each GPU and the leaf of a lane all n - 1 parts go, both ways; *latency_s: to the NIC and from it. */
+static fs_status add_ends(const fs_algo_run *run, const lane_end *ends, double times, double *latency_s, fs_err *err)
 {
-    double times = run->group.n - 1, out_s = 0.0, in_s = 0.0;
+    double out_s = 0.0, in_s = 0.0;
     fs_status status = FS_OK;
     for (uint32_t i = 0; i < run->group.n && status == FS_OK; i++) {
         fs_way out = {0}, in = {0};
-        status = fs_way_leg(run, run->group.gpus[i], nics[i], 0, times, &out, err);
+        const fs_share cables[] = {{ends[i].at.link, 1.0}, {ends[i].at.link ^ 1u, 1.0}};
+        status = fs_way_leg(run, run->group.gpus[i], ends[i].nic, 0, times, &out, err);
         if (status == FS_OK)
-            status = fs_way_leg(run, nics[i], run->group.gpus[i], 0, times, &in, err);
+            status = fs_way_leg(run, ends[i].nic, run->group.gpus[i], 0, times, &in, err);
+        if (status == FS_OK)
+            status = fs_shape_add(run->b, cables, 2, 0, times, err);
         out_s = fmax(out_s, out.latency_s);
         in_s = fmax(in_s, in.latency_s);
     }
-    *latency_s = out_s + in_s;
+    *latency_s = fmax(*latency_s, out_s + in_s);
     return status;
 }
 
 /* *found = false, and nothing is added, where it has to be walked edge by edge. */
-static fs_status emit_lined_up(const fs_algo_run *run, uint32_t steps, bool *found, fs_err *err)
+static fs_status emit_lanes(const fs_algo_run *run, uint32_t steps, bool *found, fs_err *err)
 {
-    uint32_t *nics = fs_alloc(run->group.n, sizeof *nics);
+    uint32_t n = run->group.n;
+    lanes l = {0};
     double latency_s = 0.0, ends_s = 0.0;
-    fs_status status = nics ? find_nics(run, nics, found, err) : fs_fail_nomem(err);
+    fs_status status = find_lanes(run, &l, err);
+    *found = l.n > 0;
     for (uint32_t j = 0; j < steps && status == FS_OK && *found; j++) {
-        double slowest_s;
-        status = add_nets(run, nics, 1u << j, &slowest_s, found, err);
+        double slowest_s = 0.0, times = (double)count_of(n, 1u << j) / l.n;
+        for (uint32_t k = 0; k < l.n && status == FS_OK && *found; k++)
+            status = add_across(run, l.ends + (size_t)k * n, 1u << j, times, &slowest_s, found, err);
         latency_s += slowest_s;
     }
+    for (uint32_t k = 0; k < l.n && status == FS_OK && *found; k++)
+        status = add_ends(run, l.ends + (size_t)k * n, (double)(n - 1) / l.n, &ends_s, err);
     if (status == FS_OK && *found)
-        status = add_ends(run, nics, &ends_s, err);
-    if (status == FS_OK && *found)
-        status = fs_shape_move_end(run->b, 1.0 / run->group.n, latency_s + steps * ends_s, err);
+        status = fs_shape_move_end(run->b, 1.0 / n, latency_s + steps * ends_s, err);
     else
         fs_shape_drop(run->b);
-    fs_free(nics);
+    fs_free(l.ends);
     return status;
 }
 
@@ -170,7 +218,7 @@ fs_status fs_pat_emit(const fs_algo_run *run, fs_err *err)
         steps++;
     fs_status status = FS_OK;
     if (run->b->mode == FS_LOWER_COUPLED)
-        status = emit_lined_up(run, steps, &done, err);
+        status = emit_lanes(run, steps, &done, err);
     else
         status = fs_shape_check_moves(run->kind, FS_ALGO_PAT, n, (double)n * steps, err);
     return status == FS_OK && !done ? emit_edges(run, steps, err) : status;

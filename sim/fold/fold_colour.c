@@ -236,25 +236,39 @@ static void draw_both(painter *p, uint32_t a, uint32_t b, uint32_t weight)
     draw(p, b, a, weight);
 }
 
+/* Weights of the arcs between a pattern and a trunk that it crosses so often; shares that follow each other are mostly
+ * alike, and then the last answer is the answer. */
+typedef struct crossing {
+    double coefficient;
+    uint32_t trunk_links;
+    uint32_t there, back;
+} crossing;
+
+static fs_status weigh(painter *p, double coefficient, uint32_t trunk_links, crossing *last, fs_err *err)
+{
+    if (last->coefficient == coefficient && last->trunk_links == trunk_links)
+        return FS_OK;
+    uint64_t weight = fs_coefficient_weight(coefficient);
+    *last = (crossing){coefficient, trunk_links, 0, 0};
+    fs_status status = find_weight(p, weight, &last->there, err);
+    return status == FS_OK ? find_weight(p, weight * trunk_links, &last->back, err) : status;
+}
+
 static fs_status draw_patterns(painter *p, fs_err *err)
 {
+    crossing last = {0};
     for (uint32_t i = 0; i < p->n_patterns; i++) {
-        uint32_t count, there = 0, back = 0;
+        uint32_t count;
         const fs_share *row = fs_pattern_row(p->f->patterns, p->patterns.data[i], &count);
         for (uint32_t s = 0; s < count; s++) {
             uint32_t trunk = p->trunks.of_link[row[s].resource];
             if (p->trunks.first[trunk] != row[s].resource)
                 continue;
-            if (p->rays) {
-                uint64_t weight = fs_coefficient_weight(row[s].coefficient);
-                fs_status status = find_weight(p, weight, &there, err);
-                if (status == FS_OK)
-                    status = find_weight(p, weight * p->trunks.count[trunk], &back, err);
-                if (status != FS_OK)
-                    return status;
-            }
-            draw(p, p->trunks.n + i, trunk, there);
-            draw(p, trunk, p->trunks.n + i, back);
+            fs_status status = p->rays ? weigh(p, row[s].coefficient, p->trunks.count[trunk], &last, err) : FS_OK;
+            if (status != FS_OK)
+                return status;
+            draw(p, p->trunks.n + i, trunk, last.there);
+            draw(p, trunk, p->trunks.n + i, last.back);
         }
     }
     return FS_OK;

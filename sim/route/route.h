@@ -57,4 +57,16 @@ void fs_route_buffer_free(fs_route_buffer *buffer);
 FS_MUST_CHECK fs_status fs_router_compose(fs_router *router, uint32_t src_device, uint32_t dst_device, uint64_t flow,
                                           fs_route_buffer *buffer, fs_err *err);
 
+/* How a port with one cable hangs on a network that spreads its traffic, as most NICs do. What two such ports exchange
+ * crosses the cables of both and, between their switches, what any two ports of those would cross. */
+typedef struct fs_attachment {
+    uint32_t device;     /* the switch */
+    uint32_t link;       /* into the network; link ^ 1 comes back */
+    double up_s, down_s; /* latency of the two */
+} fs_attachment;
+
+/* *found = false where the device is no such port, in this router's epoch. */
+FS_MUST_CHECK fs_status fs_router_attachment(fs_router *router, uint32_t device, fs_attachment *attachment, bool *found,
+                                             fs_err *err);
+
 #endif

@@ -173,6 +173,20 @@ static fs_status find_socket(fs_router *router, uint32_t device, fs_socket *sock
     return FS_OK;
 }
 
+fs_status fs_router_attachment(fs_router *router, uint32_t device, fs_attachment *attachment, bool *found, fs_err *err)
+{
+    const fs_topo *topo = router->view.topo;
+    fs_socket socket;
+    fs_status status = find_socket(router, device, &socket, err);
+    *found = status == FS_OK && socket.state >= FS_SOCKET_FIRST;
+    if (*found)
+        *attachment = (fs_attachment){.device = router->net.devices[socket.state - FS_SOCKET_FIRST],
+                                      .link = socket.link,
+                                      .up_s = fs_topo_link(topo, socket.link).latency_s,
+                                      .down_s = fs_topo_link(topo, socket.link ^ 1u).latency_s};
+    return status;
+}
+
 /* The way between two sockets of different boxes, which is the best where it exists: any other leaves its box by another
  * port, and that costs more than all of the network. Most routes of a large job are of this kind. */
 static fs_status join_sockets(fs_router *router, uint32_t src, uint32_t dst, uint64_t *best, fs_err *err)
