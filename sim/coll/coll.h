@@ -79,10 +79,12 @@ typedef struct fs_coll_request {
     fs_proto proto;
     const uint32_t *gpus; /* (n) device ids in rank order of the group; all different */
     uint32_t n;           /* >= 1; a group of one does nothing */
-    uint32_t root;        /* position in gpus[]: broadcast, reduce. sendrecv: gpus[0] -> gpus[1] */
-    double size_bytes;    /* >= 0 */
-    const double *load;   /* (n) all_to_all: position i sends size_bytes x load[j] to j; sums to 1. NULL: even */
-    bool transpose;       /* with a load: i sends size_bytes x load[i] to each */
+    uint32_t *group; /* in and out: the lowering's number for these GPUs, FS_NONE before the first request of them; then
+                      * they are not looked up again. NULL: look them up */
+    uint32_t root;   /* position in gpus[]: broadcast, reduce. sendrecv: gpus[0] -> gpus[1] */
+    double size_bytes;  /* >= 0 */
+    const double *load; /* (n) all_to_all: position i sends size_bytes x load[j] to j; sums to 1. NULL: even */
+    bool transpose;     /* with a load: i sends size_bytes x load[i] to each */
 } fs_coll_request;
 
 typedef struct fs_lowering fs_lowering;

@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+#define OUTSIDE_GPU (1u << 31) /* beside a device id */
+#define OUTSIDE_UNKNOWN (FS_NONE - 1)
+
 static fs_status numbering_init(fs_numbering *n, size_t ids, fs_err *err)
 {
     n->stamp = fs_zalloc(ids, sizeof *n->stamp);
@@ -32,7 +35,10 @@ fs_status fs_groups_init(fs_groups *groups, fs_neighbourhood *hood, fs_err *err)
     size_t boards = (size_t)hood->topo->n_nodes + 1;
     *groups = (fs_groups){.hood = hood};
     groups->gpu_stamp = fs_zalloc(hood->topo->n_gpus, sizeof *groups->gpu_stamp);
-    fs_status status = groups->gpu_stamp ? FS_OK : fs_fail_nomem(err);
+    groups->outside = fs_alloc(hood->topo->n_gpus, sizeof *groups->outside);
+    fs_status status = groups->gpu_stamp && groups->outside ? FS_OK : fs_fail_nomem(err);
+    for (uint32_t g = 0; status == FS_OK && g < hood->topo->n_gpus; g++)
+        groups->outside[g] = OUTSIDE_UNKNOWN;
     if (status == FS_OK)
         status = numbering_init(&groups->boards, boards, err);
     if (status == FS_OK)
@@ -49,6 +55,7 @@ void fs_groups_free(fs_groups *groups)
     fs_index_free(&groups->group_index);
     fs_index_free(&groups->form_index);
     fs_free(groups->gpu_stamp);
+    fs_free(groups->outside);
     fs_free(groups->key.data);
     numbering_free(&groups->boards);
     numbering_free(&groups->domains);
@@ -57,20 +64,29 @@ void fs_groups_free(fs_groups *groups)
 
 /* ---- forms ------------------------------------------------------------------------------------------------------- */
 
-/* What a GPU hangs on outside its board: a switch, numbered as they appear; or another GPU, and then nothing is like
- * it. */
-static uint32_t label_outside(fs_groups *groups, uint32_t gpu, uint32_t stamp)
+/* What a GPU's NVLinks lead to outside its board: a switch; FS_NONE; or, marked, the GPU itself where that is another GPU,
+ * and then nothing is like it. */
+static uint32_t find_outside(const fs_topo *topo, uint32_t gpu)
 {
-    const fs_topo *topo = groups->hood->topo;
     for (uint32_t k = 0; k < fs_topo_out_count(topo, gpu); k++) {
         const fs_link link = fs_topo_link(topo, fs_topo_out_link(topo, gpu, k));
         if (topo->link_types[link.type].class_ == FS_CLASS_NVLINK &&
             fs_topo_device(topo, link.dst).kind == FS_DEVICE_GPU &&
             fs_board_of(topo, link.dst) != fs_board_of(topo, gpu))
-            return 1u << 31 | gpu;
+            return OUTSIDE_GPU | gpu;
     }
-    uint32_t first = fs_switch_of(topo, gpu);
-    return first == FS_NONE ? FS_NONE : number_of(&groups->switches, fs_topo_device(topo, first).index, stamp);
+    return fs_switch_of(topo, gpu);
+}
+
+/* The same as a word of a form: switches are numbered as they appear. */
+static uint32_t label_outside(fs_groups *groups, uint32_t gpu, uint32_t stamp)
+{
+    const fs_topo *topo = groups->hood->topo;
+    uint32_t *outside = &groups->outside[fs_topo_device(topo, gpu).index];
+    if (*outside == OUTSIDE_UNKNOWN)
+        *outside = find_outside(topo, gpu);
+    return *outside >= OUTSIDE_GPU ? *outside
+                                   : number_of(&groups->switches, fs_topo_device(topo, *outside).index, stamp);
 }
 
 /* The form's key, into groups->key. */

@@ -78,6 +78,7 @@ typedef struct fs_groups {
     fs_index group_index, form_index;
     uint32_t stamp;
     uint32_t *gpu_stamp;                    /* (n_gpus) scratch: the last group that named the GPU */
+    uint32_t *outside;                      /* (n_gpus) see find_outside in group.c; asked for once */
     FS_VEC(uint32_t) key;                   /* scratch */
     fs_numbering boards, domains, switches; /* scratch */
 } fs_groups;

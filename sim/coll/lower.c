@@ -351,6 +351,18 @@ static fs_status check_request(const fs_coll_request *request, fs_err *err)
     return fs_check_algo(request->kind, request->algo, err);
 }
 
+static fs_status find_group(fs_lowering *low, const fs_coll_request *request, uint32_t *id, fs_err *err)
+{
+    if (request->group != NULL && *request->group != FS_NONE) {
+        *id = *request->group;
+        return FS_OK;
+    }
+    fs_status status = fs_group_find(&low->groups, request->gpus, request->n, id, err);
+    if (status == FS_OK && request->group != NULL)
+        *request->group = *id;
+    return status;
+}
+
 fs_status fs_lower(fs_lowering *low, const fs_coll_request *request, const fs_plan **out, fs_err *err)
 {
     bool rooted = request->kind == FS_BROADCAST || request->kind == FS_REDUCE;
@@ -364,7 +376,7 @@ fs_status fs_lower(fs_lowering *low, const fs_coll_request *request, const fs_pl
                           .transpose = request->load != NULL && request->transpose};
     fs_status status = check_request(request, err);
     if (status == FS_OK)
-        status = fs_group_find(&low->groups, request->gpus, request->n, &key.whose, err);
+        status = find_group(low, request, &key.whose, err);
     if (status == FS_OK && request->load != NULL)
         status = find_load(low, request->load, request->n, &key.load, err);
     if (status != FS_OK)

@@ -33,6 +33,8 @@ typedef struct planner {
     FS_VEC(uint32_t) used; /* signatures of each program, program after program */
     uint32_t *used_begin;  /* (n_programs + 1) */
     uint32_t *members;     /* scratch: GPU devices of a group */
+    uint32_t *first_group; /* (n_families) where a family's groups begin in numbers[] */
+    uint32_t *numbers;     /* (groups of all families) as the lowering numbers them, or FS_NONE */
 } planner;
 
 static signature_key key_of(uint32_t program, const fs_op *op)
@@ -183,12 +185,14 @@ static fs_status make_plan(planner *p, uint32_t s, uint32_t rank, const fs_plan 
     const fs_work *work = p->f->work;
     const signature_key *key = &p->signatures.data[s].key;
     const fs_op *op = p->signatures.data[s].op;
-    uint32_t n = 0;
+    uint32_t n = 0, *number = NULL;
     if (key->program == FS_NONE) {
         const fs_family *family = &work->families[key->family];
-        uint32_t group = fs_family_group_of(family, rank), size = fs_family_size(family, group);
-        for (; n < size; n++)
-            p->members[n] = fs_fold_device(p->f, fs_family_member(family, group, n));
+        uint32_t group = fs_family_group_of(family, rank);
+        number = &p->numbers[p->first_group[key->family] + group];
+        n = fs_family_size(family, group);
+        for (uint32_t i = 0; i < n && *number == FS_NONE; i++)
+            p->members[i] = fs_fold_device(p->f, fs_family_member(family, group, i));
     } else {
         p->members[n++] = fs_fold_device(p->f, rank);
         p->members[n++] = fs_fold_device(p->f, fs_work_peer(work, op->family, op->peer, rank));
@@ -198,6 +202,7 @@ static fs_status make_plan(planner *p, uint32_t s, uint32_t rank, const fs_plan 
                                .proto = (fs_proto)key->proto,
                                .gpus = p->members,
                                .n = n,
+                               .group = number,
                                .root = key->root,
                                .size_bytes = key->size_bytes};
     if (op->kind == FS_OP_COLLECTIVE && op->load != FS_NONE) {
@@ -213,9 +218,27 @@ static fs_status make_plan(planner *p, uint32_t s, uint32_t rank, const fs_plan 
     return status;
 }
 
+static fs_status number_groups(planner *p, fs_err *err)
+{
+    const fs_work *work = p->f->work;
+    size_t n = 0;
+    p->first_group = fs_alloc(work->n_families, sizeof *p->first_group);
+    for (uint32_t family = 0; p->first_group && family < work->n_families; family++) {
+        p->first_group[family] = (uint32_t)n;
+        n += work->families[family].n_groups;
+    }
+    p->numbers = fs_alloc(n, sizeof *p->numbers);
+    if (!p->first_group || !p->numbers)
+        return fs_fail_nomem(err);
+    memset(p->numbers, 0xff, n * sizeof *p->numbers); /* FS_NONE */
+    return FS_OK;
+}
+
 static fs_status build_plans(planner *p, fs_err *err)
 {
     fs_status status = lay_out_plans(p, err);
+    if (status == FS_OK)
+        status = number_groups(p, err);
     for (uint32_t rank = 0; status == FS_OK && rank < p->f->work->n_ranks; rank++) {
         uint32_t program = p->f->work->program_of[rank];
         for (uint32_t i = p->used_begin[program]; status == FS_OK && i < p->used_begin[program + 1]; i++) {
@@ -288,5 +311,7 @@ fs_status fs_fold_plans(fs_folding *f, fs_err *err)
     fs_free(p.used.data);
     fs_free(p.used_begin);
     fs_free(p.members);
+    fs_free(p.first_group);
+    fs_free(p.numbers);
     return status;
 }

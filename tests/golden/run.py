@@ -25,8 +25,8 @@ FIELDS = ["topology", "trace", "step_time_s", "exposed_s", "busiest_link", "even
 SPARE = 8  # a system has at most so many GPUs for each rank: eight ranks on a million GPUs tell nothing new
 
 
-# These take minutes: groups of eight do not divide racks of 72, so that nothing folds; and a million GPUs.
-SKIP = {("ib-nvl72-100k", "moe-1.8t-100k"), ("rubin-1m", "llama3-405b-1m")}
+# This one takes minutes: groups of eight do not divide racks of 72, so that nothing folds.
+SKIP = {("ib-nvl72-100k", "moe-1.8t-100k")}
 
 
 def size(*command):

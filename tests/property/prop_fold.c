@@ -244,7 +244,7 @@ static void folded_equals_unfolded(void **state)
         options.cost = fs_rng_below(&rng, 2) ? FS_COST_IDEAL : FS_COST_NCCL;
         uint32_t slowest = work->n_ranks <= 12 ? 3 : work->n_ranks <= 64 ? 2 : 1;
         options.lowering = (fs_lowering_mode)fs_rng_below(&rng, slowest);
-        if (fs_rng_below(&rng, 2))
+        if (fs_rng_below(&rng, 3))
             hurt(&m, &rng, step_of(m.topo, work, options) + 1e-6);
         bool moved;
         uint32_t actors = folded_is_unfolded(seed, m.topo, work, options, &moved);
