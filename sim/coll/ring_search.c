@@ -9,7 +9,7 @@
  *                    switch and each socket before it leaves it, so every uplink and each direction of a link between
  *                    sockets is crossed once: the best a ring can do.
  * Several domains: one ring per rail c, as NCCL lays them. It enters domains 0, 2, 4, ... at the GPU of rail c and
- *   leaves them at that of rail c ^ 1; in domains 1, 3, 5, ... the other way round. So each edge between domains stays
+ *   leaves them at that of the next GPU's rail; in domains 1, 3, 5, ... the other way round. So each edge between domains stays
  *   on one rail and thus in one leaf; only where the number of domains is odd does the closing edge change rails, or,
  *   where rails never meet, leave by the other rail's NIC. Within a domain the ring walks as above, from the GPU of the
  *   one rail to that of the other.
@@ -203,6 +203,18 @@ static fs_status one_domain(fs_neighbourhood *hood, fs_form *form, fs_err *err)
     return FS_OK;
 }
 
+/* The rail that ring c takes by turns with its own: the next GPU's, where GPUs have the same number of NICs each. A ring
+ * that came in by a GPU cannot leave by it again before it has seen the others. Itself where there is no such rail. */
+static uint32_t partner(const fs_form *form, uint32_t c)
+{
+    const fs_rail *rails = form->domains[0].rails;
+    uint32_t nics = 1; /* of a GPU */
+    while (nics < form->n_rails && rails[nics].enter == rails[0].enter)
+        nics++;
+    uint32_t other = (c / nics ^ 1u) * nics + c % nics;
+    return other < form->n_rails ? other : c;
+}
+
 /* Ring c enters domain d by *in and leaves it by *out. */
 static void choose_ports(const fs_form *form, uint32_t c, uint32_t d, fs_port *in, fs_port *out)
 {
@@ -212,7 +224,7 @@ static void choose_ports(const fs_form *form, uint32_t c, uint32_t d, fs_port *i
         *out = (fs_port){.position = domain->members[domain->n - 1]};
         return;
     }
-    uint32_t other = (c ^ 1u) < form->n_rails ? c ^ 1u : c;
+    uint32_t other = partner(form, c);
     const fs_rail *a = &domain->rails[d % 2 == 0 ? c : other], *b = &domain->rails[d % 2 == 0 ? other : c];
     *in = (fs_port){a->enter, a->enter, a->offset};
     *out = (fs_port){b->enter, b->enter, b->offset};

@@ -112,6 +112,31 @@ static void sharp_goes_up_once_a_leaf(void **state)
     fabric_close(&f);
 }
 
+/* Every other GPU of two racks, each the only one at its two NICs, 36 and 28 of them: rings come in by one GPU and leave by
+ * another, each by NICs of its own. */
+static void rings_between_racks_use_all_nics(void **state)
+{
+    (void)state;
+    fabric f = open_ideal("topologies/gb200-superpod.xml");
+    uint32_t gpus[64];
+    for (uint32_t i = 0; i < 64; i++)
+        gpus[i] = f.topo->gpus[2 * i];
+    double *bytes = fs_zalloc(f.topo->n_links, sizeof *bytes), most = 0.0, sum = 0.0;
+    const fs_plan *plan = NULL;
+    assert_int_equal(lower(&f, FS_ALL_GATHER, FS_ALGO_RING, gpus, 64, S, &plan), FS_OK);
+    assert_int_equal(plan->channels, 56); /* NICs in the second rack */
+    plan_bytes(&f, plan, bytes);
+    for (uint32_t d = 0; d < f.topo->n_devices; d++) {
+        double out = fs_topo_device(f.topo, d).kind == FS_DEVICE_NIC ? sent(&f, bytes, d, FS_CLASS_NET) : 0.0;
+        most = fmax(most, out);
+        sum += out;
+    }
+    near(sum, 2 * S * 63 / 64);
+    near(most, S * 63 / 64 / 56);
+    fs_free(bytes);
+    fabric_close(&f);
+}
+
 static void pat_sends_what_all_gather_must(void **state)
 {
     (void)state;
@@ -433,6 +458,7 @@ int main(void)
         cmocka_unit_test(nvlstree_has_the_bytes_of_nvls_and_of_two_trees),
         cmocka_unit_test(sharp_sends_once),
         cmocka_unit_test(sharp_goes_up_once_a_leaf),
+        cmocka_unit_test(rings_between_racks_use_all_nics),
         cmocka_unit_test(pat_sends_what_all_gather_must),
         cmocka_unit_test(hierarchical_stages_add_up),
         cmocka_unit_test(auto_knows_what_nccl_considers),
