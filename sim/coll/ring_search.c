@@ -203,16 +203,19 @@ static fs_status one_domain(fs_neighbourhood *hood, fs_form *form, fs_err *err)
     return FS_OK;
 }
 
-/* The rail that ring c takes by turns with its own: the next GPU's, where GPUs have the same number of NICs each. A ring
- * that came in by a GPU cannot leave by it again before it has seen the others. Itself where there is no such rail. */
+/* The rail that ring c takes by turns with its own: another GPU's, for a ring that came in by one cannot leave by it again
+ * before it has seen the others. Two GPUs swap theirs, as they are near each other on most boards; where their number is
+ * odd, each takes the next one's. */
 static uint32_t partner(const fs_form *form, uint32_t c)
 {
     const fs_rail *rails = form->domains[0].rails;
-    uint32_t nics = 1; /* of a GPU */
+    uint32_t nics = 1; /* of a GPU; the same for all on any board that is known */
     while (nics < form->n_rails && rails[nics].enter == rails[0].enter)
         nics++;
-    uint32_t other = (c / nics ^ 1u) * nics + c % nics;
-    return other < form->n_rails ? other : c;
+    uint32_t gpus = form->n_rails / nics, gpu = c / nics;
+    if (gpu >= gpus)
+        return c;
+    return (gpus % 2 == 0 ? gpu ^ 1u : (gpu + 1) % gpus) * nics + c % nics;
 }
 
 /* Ring c enters domain d by *in and leaves it by *out. */
