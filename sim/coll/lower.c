@@ -49,6 +49,11 @@ fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_tab
     fs_status status = FS_OK;
     if (low->arena == NULL)
         status = fs_fail_nomem(err);
+    low->nccl = options.nccl;
+    if (status == FS_OK && options.cost == FS_COST_NCCL && options.nccl == NULL) {
+        status = fs_nccl_table_load(NULL, NULL, NULL, 0, &low->own_nccl, err);
+        low->nccl = low->own_nccl;
+    }
     if (status == FS_OK)
         status = fs_neighbourhood_init(&low->hood, topo, router, low->arena, err);
     if (status == FS_OK)
@@ -76,6 +81,7 @@ void fs_lowering_free(fs_lowering *low)
     fs_shape_builder_free(&low->builder);
     fs_groups_free(&low->groups);
     fs_neighbourhood_free(&low->hood);
+    fs_nccl_table_free(low->own_nccl);
     fs_arena_free(low->arena);
     fs_free(low);
 }
@@ -246,7 +252,7 @@ fs_status fs_find_shape(fs_lowering *low, uint32_t group, const fs_request_key *
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
-static double move_latency(const fs_lowering *low, const fs_scaled_shape *scaled, fs_proto proto,
+static double move_latency(const fs_lowering *low, const fs_nccl_run *run, const fs_scaled_shape *scaled,
                            const fs_nccl_time *time, uint32_t i)
 {
     const fs_shape *shape = scaled->shape;
@@ -256,10 +262,10 @@ static double move_latency(const fs_lowering *low, const fs_scaled_shape *scaled
     if (move->steps == FS_NO_STEPS)
         return 0.0;
     if (low->options.mode != FS_LOWER_MESSAGES && move->steps == 0)
-        return time->latency_s + time->wait_s;
+        return time->latency_s;
     bool launches = shape->n_pred[i] == 0 || move->steps > 0;
-    return (launches ? fs_nccl_launch(shape->algo, proto) : 0.0) +
-           (move->steps > 0 ? move->steps : 1) * fs_nccl_hop(shape->algo, proto, move->class_);
+    return (launches ? fs_nccl_launch(low->nccl, run->arch, run->algo, run->proto) : 0.0) +
+           (move->steps > 0 ? move->steps : 1) * fs_nccl_hop(low->nccl, run->arch, run->algo, run->proto, move->class_);
 }
 
 static fs_status make_plan(fs_lowering *low, const fs_request_key *request, fs_choice choice, const fs_plan **out,
@@ -275,13 +281,14 @@ static fs_status make_plan(fs_lowering *low, const fs_request_key *request, fs_c
     fs_move *moves = fs_arena_alloc(low->arena, shape->n_moves, sizeof *moves);
     if (plan == NULL || moves == NULL)
         return fs_fail_nomem(err);
-    fs_nccl_time time;
-    double estimate_s;
-    fs_estimate(low, group, request, &scaled, shape->stream_s_per_B, choice.proto, &time, &estimate_s);
+    fs_nccl_run run = fs_nccl_run_of(low, group, request, &scaled, shape->stream_s_per_B, choice.proto);
+    bool free = low->options.cost == FS_COST_IDEAL || group->n == 1;
+    fs_nccl_time time = free ? (fs_nccl_time){.wire = 1.0, .latency_s = group->n == 1 ? 0.0 : shape->latency_s * scaled.times}
+                             : fs_nccl_cost(low->nccl, &run);
     for (uint32_t i = 0; i < shape->n_moves; i++)
         moves[i] =
             (fs_move){shape->moves[i].pattern, shape->moves[i].share * scaled.times * request->size_bytes * time.wire,
-                      move_latency(low, &scaled, choice.proto, &time, i)};
+                      move_latency(low, &run, &scaled, &time, i)};
     *plan = (fs_plan){.n_moves = shape->n_moves,
                       .moves = moves,
                       .succ_begin = shape->succ_begin,
@@ -291,7 +298,7 @@ static fs_status make_plan(fs_lowering *low, const fs_request_key *request, fs_c
                       .algo = shape->algo,
                       .proto = choice.proto,
                       .channels = shape->channels,
-                      .estimate_s = estimate_s};
+                      .estimate_s = group->n == 1 ? 0.0 : time.latency_s + time.wire * run.stream_s};
     *out = plan;
     return FS_OK;
 }
