@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Fit what collectives take (topologies/costs/nccl.xml) to the series that tests/validation/collectives.csv marks as fitted.
 
-    scripts/fit_collectives.py [--data DIR] [--only WORD] [--write]
+    scripts/fit_collectives.py [--data DIR] [--only WORD ...] [--write]
 
---data: all sizes of these series from DIR/validation/nccl_collectives.csv instead of the sample. --only: rows whose name holds WORD.
+--data: all sizes of these series from DIR/validation/nccl_collectives.csv instead of the sample. --only: rows whose name holds a WORD.
 --write: put the figures into the file; else they are printed. The order is that of STAGES: later stages use earlier figures.
 
 NCCL chooses by constants that are not fitted, so which cases belong to which row does not depend on what is fitted. Each stage minimises
@@ -27,17 +27,19 @@ LEFT_OUT = {"A14_A3High_H100_2n_AG"}
 TABLE = ROOT / "topologies/costs/nccl.xml"
 US, GBPS, NONE = "us", "GB/s", ""
 # Row of the table -> figures fitted: unit, least, most. A row is fitted to the cases that run by it; "with": to those of other rows, too.
-LAUNCH, HOP, FILL, WINDOW, EFFICIENCY, CAP, OVERLAP = ((US, 0.5, 60), (US, 0.1, 40), (NONE, 0.05, 4), (US, 1, 5000), (NONE, 0.3, 1),
+LAUNCH, HOP, FILL, WINDOW, EFFICIENCY, CAP, OVERLAP = ((US, 0.5, 60), (US, 0.1, 40), (NONE, 0.05, 10), (US, 1, 5000), (NONE, 0.3, 1),
                                                        (GBPS, 5, 900), (NONE, 1, 4))
 STAGES = []
 for arch in ("ampere", "hopper", "blackwell"):
     STAGES += [(f"{arch}-ring-LL", {"launch": LAUNCH, "hop": HOP, "cap": CAP, "fill": FILL}),
                (f"{arch}-ring-Simple", {"launch": LAUNCH, "hop": HOP, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
                (f"{arch}-direct-LL", {"launch": LAUNCH, "hop": HOP, "cap": CAP}),
-               (f"{arch}-direct-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW})]
-STAGES += [("hopper-ring-LL128", {"launch": LAUNCH, "efficiency": EFFICIENCY}),
+               (f"{arch}-direct-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "copy": FILL, "window": WINDOW})]
+STAGES += [("ampere-ring-LL128", {"launch": LAUNCH, "hop": HOP, "efficiency": EFFICIENCY}),
+           ("hopper-ring-LL128", {"launch": LAUNCH, "hop": HOP, "efficiency": EFFICIENCY}),
+           ("ampere-tree-Simple", {"efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
            ("hopper-nvls-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
-           ("blackwell-nvls-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
+           ("blackwell-nvls-Simple", {"launch": LAUNCH, "cap": CAP, "fill": FILL, "window": WINDOW}),
            ("hopper-tree-LL", {"net-hop": HOP}),
            ("hopper-tree-LL128", {"net-hop": HOP}),
            ("hopper-nvlstree-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW})]
@@ -155,7 +157,7 @@ class Fit:
 def main():
     parser = argparse.ArgumentParser(description="fit the costs of collectives")
     parser.add_argument("--data")
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="*", default=[""])
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     rows = [row for row in collectives.rows() if row["fitted"] == "yes" and row["series"] not in LEFT_OUT]
@@ -163,7 +165,7 @@ def main():
         rows = list(all_sizes(options.data, rows))
     fit = Fit(rows, TABLE.read_text())
     for row, figures in STAGES:
-        if options.only in row:
+        if any(word in row for word in options.only):
             fit.stage(row, figures)
             if options.write:
                 TABLE.write_text(fit.text)

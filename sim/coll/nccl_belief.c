@@ -88,7 +88,9 @@ static double ring_seconds(const fs_nccl_table *t, const fs_nccl_run *run)
     double turns = run->kind == FS_ALL_REDUCE ? 2.0 : 1.0, payload = turns * run->size_bytes * (run->n - 1) / run->n;
     if (run->proto == FS_PROTO_LL)
         return fmax(run->stream_s * fs_nccl_wire(FS_PROTO_LL), payload / ll_max(t, run));
-    return run->proto == FS_PROTO_LL128 ? run->stream_s / ll128_efficiency : run->stream_s;
+    if (run->proto == FS_PROTO_LL128)
+        return fmax(run->stream_s / ll128_efficiency, payload / t->ll128_max_Bps[run->arch]);
+    return run->stream_s;
 }
 
 double fs_nccl_belief(const fs_nccl_table *t, const fs_nccl_run *run)

@@ -97,10 +97,24 @@ static double buffers(const fs_nccl_run *run)
     return nvls ? run->n / run->n_nodes : 1.0;
 }
 
-/* Payload through one GPU, as a cap counts it: an all_reduce carries its bytes twice. */
+/* What a cap counts: payload through one GPU, where an all_reduce carries its bytes twice; of sends, which have channels of their
+ * own, one message. */
 static double payload_bytes(const fs_nccl_run *run)
 {
+    if (run->algo == FS_ALGO_DIRECT)
+        return run->kind == FS_SENDRECV ? run->size_bytes : run->size_bytes / run->n;
     return run->size_bytes * fs_busbw_factor(run->kind, run->n);
+}
+
+/* What does not overlap: filling and draining the pipeline, and in an all-to-all a rank's message to itself. A single send has neither, and
+ * nothing is copied between registered buffers. */
+static double ends_s(const fs_nccl_takes *t, const fs_nccl_run *run, double chunk_s, double seconds)
+{
+    double window_s = t->window_s * buffers(run);
+    if (run->registered || run->kind == FS_SENDRECV || chunk_s <= 0.0)
+        return 0.0;
+    return t->fill * chunk_s * window_s / (chunk_s + window_s) +
+           (run->kind == FS_ALL_TO_ALL ? t->copy * seconds / (run->n - 1) : 0.0);
 }
 
 fs_nccl_time fs_nccl_cost(const fs_nccl_table *table, const fs_nccl_run *run)
@@ -110,13 +124,11 @@ fs_nccl_time fs_nccl_cost(const fs_nccl_table *table, const fs_nccl_run *run)
     fs_nccl_ring_steps(run, &intra, &inter);
     double steps = run->algo == FS_ALGO_RING ? fmax(intra + inter, 1.0) : 1.0;
     double near_s = wire * (run->nvlink_s > 0.0 ? run->nvlink_s : run->stream_s); /* what the GPUs must keep busy */
-    double seconds = fmax(stream_s, near_s / t->efficiency);
+    double seconds = fmax(stream_s, run->kind == FS_SENDRECV ? near_s : near_s / t->efficiency); /* one has no one to wait for */
     if (t->cap_Bps > 0.0)
         seconds = fmax(seconds, payload_bytes(run) / t->cap_Bps);
     double chunk_s = seconds / steps, latency_s = (steps_s(t, run) + run->wire_s) / steps;
     double longer = fmax(chunk_s, latency_s), shorter = fmin(chunk_s, latency_s);
     double step_s = longer > 0.0 ? longer * pow(1.0 + pow(shorter / longer, t->overlap), 1.0 / t->overlap) : 0.0;
-    double window_s = t->window_s * buffers(run);
-    double fill_s = run->registered ? 0.0 : t->fill * chunk_s * window_s / (chunk_s + window_s);
-    return (fs_nccl_time){.wire = wire, .latency_s = t->launch_s + steps * step_s + fill_s - stream_s};
+    return (fs_nccl_time){.wire = wire, .latency_s = t->launch_s + steps * step_s + ends_s(t, run, chunk_s, seconds) - stream_s};
 }

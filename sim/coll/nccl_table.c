@@ -176,6 +176,9 @@ static fs_status read_architecture(reader *r, const xmlNode *e)
         if (r->t->ll_max_Bps[arch][i] <= 0)
             status = fs_doc_fail(r->doc, e, "LL", r->err, "LL: value %d must be more than 0", i + 1);
     r->t->nvls[arch] = 1.0;
+    r->t->ll128_max_Bps[arch] = INFINITY;
+    if (status == FS_OK)
+        status = read_number(r, e, "LL128", FS_UNIT_BPS, 1, 1e18, &r->t->ll128_max_Bps[arch]);
     if (status == FS_OK)
         status = read_number(r, e, "nvls", FS_UNIT_NONE, 1e-3, 1.0, &r->t->nvls[arch]);
     r->like[arch] = FS_NONE;
@@ -218,6 +221,7 @@ static fs_status read_takes(reader *r, const xmlNode *e)
         {"efficiency", FS_UNIT_NONE, 1e-3, 1, &takes.efficiency},
         {"cap", FS_UNIT_BPS, 1, 1e18, &takes.cap_Bps},
         {"fill", FS_UNIT_NONE, 0, 100, &takes.fill},
+        {"copy", FS_UNIT_NONE, 0, 100, &takes.copy},
         {"window", FS_UNIT_SECONDS, 1e-9, 1, &takes.window_s},
         {"overlap", FS_UNIT_NONE, 1, 100, &takes.overlap},
     };
