@@ -56,10 +56,14 @@ typedef struct fs_cli_nccl {
 /* The options that fill it, to stand among a command's own. */
 #define FS_CLI_NCCL_OPTIONS(n)                                                                                         \
     {"nccl", 0, FS_OPTION_TEXT, &(n)->file, "FILE.xml", "NCCL's costs from this table.", NULL, 0},                     \
-        {"nccl-version", 0, FS_OPTION_TEXT, &(n)->release, "RELEASE", "As this release of NCCL chooses: 2.25, 2.30 (default).",  \
-         NULL, 0},                                                                                                     \
-        {"registered", 0, FS_OPTION_FLAG, &(n)->registered, NULL, "Buffers are registered with NCCL: no copies.", NULL, 0}, \
-        {"sharp", 0, FS_OPTION_FLAG, &(n)->sharp, NULL, "NCCL may reduce in the network's switches (SHARP).", NULL, 0}
+        {"nccl-version", 0,         FS_OPTION_TEXT,                                                                    \
+         &(n)->release,  "RELEASE", "As this release of NCCL chooses: 2.25, 2.30 (default).",                          \
+         NULL,           0},                                                                                           \
+        {"registered", 0, FS_OPTION_FLAG, &(n)->registered, NULL, "Buffers are registered with NCCL: no copies.",      \
+         NULL,         0},                                                                                             \
+    {                                                                                                                  \
+        "sharp", 0, FS_OPTION_FLAG, &(n)->sharp, NULL, "NCCL may reduce in the network's switches (SHARP).", NULL, 0   \
+    }
 /* Read the table where something is not as shipped; free it with fs_nccl_table_free. */
 FS_MUST_CHECK fs_status fs_cli_nccl_load(fs_cli_nccl *nccl, const fs_overrides *overrides, fs_err *err);
 void fs_cli_nccl_apply(const fs_cli_nccl *nccl, fs_run_options *options);

@@ -94,7 +94,8 @@ static fs_status make_sizes(arguments *a, fs_err *err)
         if (length >= sizeof word || fs_parse_size(word, &a->sizes[a->n_sizes], &why) != 0)
             return fs_fail(err, FS_E_USAGE, "--sizes: size %u: %s", a->n_sizes + 1, why);
         if (!(a->sizes[a->n_sizes] >= 1 && a->sizes[a->n_sizes] <= FS_TRACE_BYTES_MAX))
-            return fs_fail(err, FS_E_USAGE, "--sizes: expected from 1 to %g bytes, found '%s'", FS_TRACE_BYTES_MAX, word);
+            return fs_fail(err, FS_E_USAGE, "--sizes: expected from 1 to %g bytes, found '%s'", FS_TRACE_BYTES_MAX,
+                           word);
         a->n_sizes++;
     }
     return FS_OK;

@@ -99,10 +99,10 @@ typedef struct fs_lowering_options {
     fs_cost cost;
     fs_lowering_mode mode;
     fs_cross_rail cross_rail;
-    fs_router *const *epochs; /* (topo->n_epochs) routers of each epoch; NULL: the machine stays healthy */
+    fs_router *const *epochs;         /* (topo->n_epochs) routers of each epoch; NULL: the machine stays healthy */
     const struct fs_nccl_table *nccl; /* costs, outlives the lowering; NULL: the shipped table */
-    bool registered; /* buffers are registered with NCCL: nothing is copied through its own */
-    bool sharp;      /* auto considers SHARP in the network (NCCL_COLLNET_ENABLE=1) */
+    bool registered;                  /* buffers are registered with NCCL: nothing is copied through its own */
+    bool sharp;                       /* auto considers SHARP in the network (NCCL_COLLNET_ENABLE=1) */
 } fs_lowering_options;
 
 /* router: of the healthy machine. topo, the routers and patterns must outlive the lowering; patterns are added to as

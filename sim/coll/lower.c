@@ -283,8 +283,9 @@ static fs_status make_plan(fs_lowering *low, const fs_request_key *request, fs_c
         return fs_fail_nomem(err);
     fs_nccl_run run = fs_nccl_run_of(low, group, request, &scaled, shape->stream_s_per_B, choice.proto);
     bool free = low->options.cost == FS_COST_IDEAL || group->n == 1;
-    fs_nccl_time time = free ? (fs_nccl_time){.wire = 1.0, .latency_s = group->n == 1 ? 0.0 : shape->latency_s * scaled.times}
-                             : fs_nccl_cost(low->nccl, &run);
+    fs_nccl_time time =
+        free ? (fs_nccl_time){.wire = 1.0, .latency_s = group->n == 1 ? 0.0 : shape->latency_s * scaled.times}
+             : fs_nccl_cost(low->nccl, &run);
     for (uint32_t i = 0; i < shape->n_moves; i++)
         moves[i] =
             (fs_move){shape->moves[i].pattern, shape->moves[i].share * scaled.times * request->size_bytes * time.wire,

@@ -124,11 +124,13 @@ fs_nccl_time fs_nccl_cost(const fs_nccl_table *table, const fs_nccl_run *run)
     fs_nccl_ring_steps(run, &intra, &inter);
     double steps = run->algo == FS_ALGO_RING ? fmax(intra + inter, 1.0) : 1.0;
     double near_s = wire * (run->nvlink_s > 0.0 ? run->nvlink_s : run->stream_s); /* what the GPUs must keep busy */
-    double seconds = fmax(stream_s, run->kind == FS_SENDRECV ? near_s : near_s / t->efficiency); /* one has no one to wait for */
+    double seconds =
+        fmax(stream_s, run->kind == FS_SENDRECV ? near_s : near_s / t->efficiency); /* one has no one to wait for */
     if (t->cap_Bps > 0.0)
         seconds = fmax(seconds, payload_bytes(run) / t->cap_Bps);
     double chunk_s = seconds / steps, latency_s = (steps_s(t, run) + run->wire_s) / steps;
     double longer = fmax(chunk_s, latency_s), shorter = fmin(chunk_s, latency_s);
     double step_s = longer > 0.0 ? longer * pow(1.0 + pow(shorter / longer, t->overlap), 1.0 / t->overlap) : 0.0;
-    return (fs_nccl_time){.wire = wire, .latency_s = t->launch_s + steps * step_s + ends_s(t, run, chunk_s, seconds) - stream_s};
+    return (fs_nccl_time){.wire = wire,
+                          .latency_s = t->launch_s + steps * step_s + ends_s(t, run, chunk_s, seconds) - stream_s};
 }

@@ -68,14 +68,15 @@ static fs_status read_number(const reader *r, const xmlNode *e, const char *attr
     if (fs_parse_quantity(text, unit, &value, &why) != 0)
         return fs_doc_fail(r->doc, e, attribute, r->err, "%s: %s", attribute, why);
     if (!(value >= least && value <= most))
-        return fs_doc_fail(r->doc, e, attribute, r->err, "%s must be from %g to %g, found '%.60s'", attribute, least, most,
-                           text);
+        return fs_doc_fail(r->doc, e, attribute, r->err, "%s must be from %g to %g, found '%.60s'", attribute, least,
+                           most, text);
     *out = value;
     return FS_OK;
 }
 
 /* Exactly n values with blanks between them. */
-static fs_status read_list(const reader *r, const xmlNode *e, const char *attribute, fs_unit unit, uint32_t n, double *out)
+static fs_status read_list(const reader *r, const xmlNode *e, const char *attribute, fs_unit unit, uint32_t n,
+                           double *out)
 {
     const char *at = fs_doc_get(e, attribute), *why;
     uint32_t found = 0;
@@ -100,15 +101,16 @@ static fs_status read_list(const reader *r, const xmlNode *e, const char *attrib
     return fs_doc_fail(r->doc, e, attribute, r->err, "%s: expected %u values, found %u", attribute, n, found);
 }
 
-static fs_status find_name(const reader *r, const xmlNode *e, const char *attribute, const char *const *names, uint32_t n,
-                           uint32_t *out)
+static fs_status find_name(const reader *r, const xmlNode *e, const char *attribute, const char *const *names,
+                           uint32_t n, uint32_t *out)
 {
     const char *name = fs_doc_get(e, attribute);
     for (*out = 0; *out < n; ++*out)
         if (strcmp(names[*out], name) == 0)
             return FS_OK;
     const char *near = fs_suggest(name, names, n);
-    return near ? fs_doc_fail(r->doc, e, attribute, r->err, "unknown %s '%.60s' (did you mean '%s'?)", attribute, name, near)
+    return near ? fs_doc_fail(r->doc, e, attribute, r->err, "unknown %s '%.60s' (did you mean '%s'?)", attribute, name,
+                              near)
                 : fs_doc_fail(r->doc, e, attribute, r->err, "unknown %s '%.60s'", attribute, name);
 }
 
@@ -122,7 +124,8 @@ static fs_status find_arch(const reader *r, const xmlNode *e, const char *attrib
 
 static fs_status twice(const reader *r, const xmlNode *e)
 {
-    return fs_doc_fail(r->doc, e, "name", r->err, "<%s> '%s' is given twice", (const char *)e->name, fs_doc_get(e, "name"));
+    return fs_doc_fail(r->doc, e, "name", r->err, "<%s> '%s' is given twice", (const char *)e->name,
+                       fs_doc_get(e, "name"));
 }
 
 /* ---- elements ---------------------------------------------------------------------------------------------------- */
@@ -235,7 +238,8 @@ static fs_status read_takes(reader *r, const xmlNode *e)
             takes.hop_s[FS_NCCL_PCI] = takes.hop_s[FS_NCCL_NVLINK];
         if (i == 3)
             takes.hop_s[FS_NCCL_NET] = takes.hop_s[FS_NCCL_PCI];
-        status = read_number(r, e, figures[i].attribute, figures[i].unit, figures[i].least, figures[i].most, figures[i].out);
+        status =
+            read_number(r, e, figures[i].attribute, figures[i].unit, figures[i].least, figures[i].most, figures[i].out);
     }
     if (status == FS_OK && r->taken[arch][row][column])
         status = fs_doc_fail(r->doc, e, NULL, r->err, "%s by %s with %s is given twice", fs_arch_name((fs_arch)arch),
@@ -266,7 +270,8 @@ static fs_status complete(reader *r, const xmlNode *root)
                                fs_proto_names[FS_PROTO_LL + i]);
     for (uint32_t a = 0; a < FS_ARCHS; a++) {
         if (!r->known[a])
-            return fs_doc_fail(r->doc, root, NULL, r->err, "<architecture name=\"%s\"> is missing", fs_arch_name((fs_arch)a));
+            return fs_doc_fail(r->doc, root, NULL, r->err, "<architecture name=\"%s\"> is missing",
+                               fs_arch_name((fs_arch)a));
         for (uint32_t i = 0; i < FS_NCCL_ROWS; i++) {
             for (uint32_t k = 0; k < FS_NCCL_COLUMNS; k++) {
                 uint32_t from = a, steps = 0;
@@ -296,7 +301,10 @@ static fs_status choose_release(reader *r, const xmlNode *root, const char *rele
     if (release == NULL)
         return fs_doc_fail(r->doc, root, "release", r->err, "unknown release '%.60s'", name);
     return fs_fail(r->err, FS_E_USAGE, "--nccl-version: the table has no release '%.60s'; it has %s%s", name,
-                   near ? near : r->t->n_releases ? names[0] : "none", r->t->n_releases > 1 ? " and others" : "");
+                   near               ? near
+                   : r->t->n_releases ? names[0]
+                                      : "none",
+                   r->t->n_releases > 1 ? " and others" : "");
 }
 
 static fs_status read_all(reader *r, const char *release)
@@ -320,8 +328,8 @@ static fs_status read_all(reader *r, const char *release)
     return status == FS_OK ? choose_release(r, root, release) : status;
 }
 
-fs_status fs_nccl_table_load(const char *path, const char *release, const fs_topo_override *overrides, uint32_t n_overrides,
-                             fs_nccl_table **out, fs_err *err)
+fs_status fs_nccl_table_load(const char *path, const char *release, const fs_topo_override *overrides,
+                             uint32_t n_overrides, fs_nccl_table **out, fs_err *err)
 {
     fs_doc doc;
     fs_status status = path ? fs_doc_open_as(&doc, "nccl", "nccl", path, NULL, 0, err)

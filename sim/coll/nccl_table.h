@@ -25,14 +25,14 @@ typedef enum fs_nccl_hardware { FS_NCCL_NVLINK, FS_NCCL_PCI, FS_NCCL_NET, FS_NCC
 
 /* What one algorithm and protocol take on one architecture. */
 typedef struct fs_nccl_takes {
-    double launch_s;               /* kernel, and the first and the last synchronisation */
+    double launch_s;                /* kernel, and the first and the last synchronisation */
     double hop_s[FS_NCCL_HARDWARE]; /* per step */
-    double efficiency;             /* (0, 1] of the NVLinks' effective rate; of all links' where there are none */
-    double cap_Bps;                /* of payload through one GPU, or of one message; 0: none */
-    double fill;                   /* >= 0: parts of a chunk that nothing overlaps: filling and draining the pipeline, copying */
-    double copy;                   /* all-to-all: of the time of a message, for a rank's own */
-    double window_s;               /* > 0: the fill grows no further than fill x this; NVLS: for each GPU of a domain */
-    double overlap;                /* >= 1: 1, a step's latency adds to its bytes' time; infinity, the longer counts */
+    double efficiency;              /* (0, 1] of the NVLinks' effective rate; of all links' where there are none */
+    double cap_Bps;                 /* of payload through one GPU, or of one message; 0: none */
+    double fill;     /* >= 0: parts of a chunk that nothing overlaps: filling and draining the pipeline, copying */
+    double copy;     /* all-to-all: of the time of a message, for a rank's own */
+    double window_s; /* > 0: the fill grows no further than fill x this; NVLS: for each GPU of a domain */
+    double overlap;  /* >= 1: 1, a step's latency adds to its bytes' time; infinity, the longer counts */
 } fs_nccl_takes;
 
 /* What differs between releases of NCCL. */
@@ -47,9 +47,9 @@ struct fs_nccl_table {
     /* What NCCL believes. */
     double base_s[FS_NCCL_ROWS][FS_NCCL_COLUMNS];
     double hop_s[FS_NCCL_HARDWARE][FS_NCCL_ROWS][FS_NCCL_COLUMNS];
-    double ll_max_Bps[FS_ARCHS][3]; /* on one, two and more nodes */
-    double ll128_max_Bps[FS_ARCHS]; /* of rings; INFINITY where the links are slower */
-    double nvls[FS_ARCHS];          /* share of the NVLinks */
+    double ll_max_Bps[FS_ARCHS][3];                               /* on one, two and more nodes */
+    double ll128_max_Bps[FS_ARCHS];                               /* of rings; INFINITY where the links are slower */
+    double nvls[FS_ARCHS];                                        /* share of the NVLinks */
     double tree_correction[FS_NCCL_COLUMNS][FS_NCCL_CORRECTIONS]; /* at 64 B, 128 B, ... 512 MiB */
     fs_nccl_release releases[FS_NCCL_RELEASES_MAX];
     uint32_t n_releases, release; /* the one in use */

@@ -415,8 +415,8 @@ static fs_status open_root(fs_doc *doc, const char *expected, const char *path, 
     if (fs_doc_is(root, expected))
         return FS_OK;
     if (root->ns)
-        return fs_doc_fail(doc, root, NULL, err, "expected <%s> in no namespace, found <%s> in '%.255s'", expected, name,
-                           (const char *)root->ns->href);
+        return fs_doc_fail(doc, root, NULL, err, "expected <%s> in no namespace, found <%s> in '%.255s'", expected,
+                           name, (const char *)root->ns->href);
     if (strcmp(expected, "fabsim") != 0)
         return fs_doc_fail(doc, root, NULL, err, "expected <%s>, found <%s>", expected, name);
     bool fragment = fs_doc_is(root, "parts") || fs_doc_is(root, "board");
@@ -431,8 +431,8 @@ fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t len
     return fs_doc_open_as(doc, "fabsim", "topo", path, xml, length, err);
 }
 
-fs_status fs_doc_open_as(fs_doc *doc, const char *root, const char *set, const char *path, const char *xml, size_t length,
-                         fs_err *err)
+fs_status fs_doc_open_as(fs_doc *doc, const char *root, const char *set, const char *path, const char *xml,
+                         size_t length, fs_err *err)
 {
     *doc = (fs_doc){.set = set};
     if (!fs_mem_xml_begin())

@@ -77,8 +77,8 @@ fs_status fs_doc_fail(fs_doc *doc, const xmlNode *element, const char *attribute
     const xmlAttr *a = attribute ? find_attribute(element, attribute) : NULL;
     if (a && a->_private) {
         const fs_topo_override *o = a->_private;
-        return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s=%.255s: %.1000s", doc->set, o->name, o->attribute, o->value,
-                       text);
+        return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s=%.255s: %.1000s", doc->set, o->name, o->attribute,
+                       o->value, text);
     }
     fs_place at = fs_doc_place(doc, element, attribute);
     return fs_fail_at(err, FS_E_TOPOLOGY, at.file, at.line, at.column, "%s", text);
@@ -126,8 +126,8 @@ static fs_status unknown_attribute(const fs_doc *doc, const fs_topo_override *o,
     if (near)
         return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s: <%.60s> has no such attribute (did you mean '%s'?)",
                        doc->set, o->name, o->attribute, element, near);
-    return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s: <%.60s> has no such attribute", doc->set, o->name, o->attribute,
-                   element);
+    return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s: <%.60s> has no such attribute", doc->set, o->name,
+                   o->attribute, element);
 }
 
 static fs_status apply(fs_doc *doc, const fs_topo_override *o, fs_err *err)

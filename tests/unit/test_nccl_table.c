@@ -32,7 +32,8 @@ static void the_shipped_table_is_valid(void **state)
     assert_memory_equal(&shipped->takes[FS_VOLTA][FS_NCCL_RING], &shipped->takes[FS_AMPERE][FS_NCCL_RING],
                         sizeof shipped->takes[FS_VOLTA][FS_NCCL_RING]);
     for (int a = 0; a < FS_ARCHS; a++)
-        assert_true(shipped->takes[a][FS_NCCL_NVLS][2].efficiency > 0 && shipped->takes[a][FS_NCCL_DIRECT][0].launch_s > 0);
+        assert_true(shipped->takes[a][FS_NCCL_NVLS][2].efficiency > 0 &&
+                    shipped->takes[a][FS_NCCL_DIRECT][0].launch_s > 0);
     fs_nccl_table_free(shipped);
     fs_nccl_table_free(same);
 }
@@ -84,9 +85,11 @@ static void wrong_files_are_refused(void **state)
         uint32_t line, column;
     } cases[] = {
         {"<parts/>", "expected <nccl>, found <parts>", 1, 1},
-        {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\"\n source=\"x\">\n <releas/></nccl>", "did you mean <release>", 3, 2},
+        {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\"\n source=\"x\">\n <releas/></nccl>",
+         "did you mean <release>", 3, 2},
         {"<nccl version=\"nccl/1\" release=\"1\" source=\"x\"/>", "lacks the attribute 'p2p-LL'", 1, 1},
-        {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\" source=\"x\"/>", "<believes name=\"tree\"> is missing", 1, 1},
+        {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\" source=\"x\"/>", "<believes name=\"tree\"> is missing",
+         1, 1},
         {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\" source=\"x\">\n"
          "<tree-correction name=\"LL\" source=\"x\"\n factors=\"1 1\"/></nccl>",
          "factors: expected 24 values, found 2", 3, 2},
@@ -238,10 +241,10 @@ static void memory_may_run_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_shipped_table_is_valid),      cmocka_unit_test(figures_can_be_set),
-        cmocka_unit_test(wrong_overrides_are_refused),     cmocka_unit_test(wrong_files_are_refused),
-        cmocka_unit_test(beliefs_are_the_published_ones),  cmocka_unit_test(costs_follow_the_equation),
-        cmocka_unit_test(time_grows_with_size),            cmocka_unit_test(memory_may_run_out),
+        cmocka_unit_test(the_shipped_table_is_valid),     cmocka_unit_test(figures_can_be_set),
+        cmocka_unit_test(wrong_overrides_are_refused),    cmocka_unit_test(wrong_files_are_refused),
+        cmocka_unit_test(beliefs_are_the_published_ones), cmocka_unit_test(costs_follow_the_equation),
+        cmocka_unit_test(time_grows_with_size),           cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
