@@ -9,7 +9,7 @@ _fabsim()
     --fold) COMPREPLY=($(compgen -W "auto off" -- "$current")); return ;;
     --lowering) COMPREPLY=($(compgen -W "coupled flows messages" -- "$current")); return ;;
     --network) COMPREPLY=($(compgen -W "fabric cm02 ns3" -- "$current")); return ;;
-    --algo) COMPREPLY=($(compgen -W "auto ring tree nvls direct chain nvlstree sharp pat hierarchical" -- "$current")); return ;;
+    --algo) COMPREPLY=($(compgen -W "auto ring tree nvls direct chain nvlstree sharp pat hierarchical oneshot twoshot" -- "$current")); return ;;
     --proto) COMPREPLY=($(compgen -W "auto LL LL128 Simple" -- "$current")); return ;;
     --op) COMPREPLY=($(compgen -W "all_reduce all_gather reduce_scatter all_to_all broadcast reduce sendrecv" -- "$current")); return ;;
     --nccl-version) COMPREPLY=($(compgen -W "2.25 2.30" -- "$current")); return ;;

@@ -39,8 +39,9 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         {"factor", 'f', FS_OPTION_UINT, &a->factor, "K", "Each size is K times the last (default 2).", NULL, 0},
         {"sizes", 0, FS_OPTION_TEXT, &a->sizes_text, "SIZE,SIZE,...", "These sizes instead.", NULL, 0},
         {"algo", 0, FS_OPTION_CHOICE, &a->algo, "NAME",
-         "auto (default), ring, tree, nvls, nvlstree, sharp, pat, hierarchical, direct, chain.", fs_algo_names,
-         FS_ALGOS},
+         "auto (default), ring, tree, nvls, nvlstree, sharp, pat, hierarchical, direct, chain, oneshot,\n"
+         "twoshot.",
+         fs_algo_names, FS_ALGOS},
         {"proto", 0, FS_OPTION_CHOICE, &a->proto, "NAME", "auto (default), LL, LL128, Simple.", fs_proto_names,
          FS_PROTOS},
         {"root", 'r', FS_OPTION_UINT, &a->root, "N", "Root of broadcast and reduce (default 0).", NULL, 0},

@@ -11,10 +11,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { CANDIDATES = 6 };
+enum { CANDIDATES = 8 };
 
 /* What can do what. `picked`: the first so many are considered by auto; the rest only by name: NCCL has no one-shot
- * all_gather or reduce_scatter, no NVLS broadcast and nothing hierarchical, and its ring broadcast is the chain. */
+ * all_gather or reduce_scatter, no NVLS broadcast and nothing hierarchical or
+ * in shots, and its ring broadcast is the chain. */
 typedef struct ability {
     uint32_t n, picked;
     fs_algo algos[CANDIDATES];
@@ -22,26 +23,27 @@ typedef struct ability {
 
 #define REDUCES                                                                                                        \
     {                                                                                                                  \
-        FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS, FS_ALGO_NVLSTREE, FS_ALGO_SHARP, FS_ALGO_HIERARCHICAL                \
+        FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS, FS_ALGO_NVLSTREE, FS_ALGO_SHARP, FS_ALGO_HIERARCHICAL,               \
+            FS_ALGO_ONESHOT, FS_ALGO_TWOSHOT                                                                           \
     }
 #define GATHERS                                                                                                        \
     {                                                                                                                  \
         FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_PAT, FS_ALGO_DIRECT, FS_ALGO_HIERARCHICAL                                  \
     }
 
-static const ability abilities[FS_COLL_KINDS] = {[FS_ALL_REDUCE] = {6, 5, REDUCES},
+static const ability abilities[FS_COLL_KINDS] = {[FS_ALL_REDUCE] = {8, 5, REDUCES},
                                                  [FS_ALL_GATHER] = {5, 3, GATHERS},
                                                  [FS_REDUCE_SCATTER] = {5, 3, GATHERS},
                                                  [FS_ALL_TO_ALL] = {1, 1, {FS_ALGO_DIRECT}},
                                                  [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
                                                  [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
-                                                 [FS_BARRIER] = {6, 5, REDUCES},
+                                                 [FS_BARRIER] = {8, 5, REDUCES},
                                                  [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
 
 fs_status fs_check_algo(fs_coll_kind kind, fs_algo algo, fs_err *err)
 {
     const ability *able = &abilities[kind];
-    char can[96] = "";
+    char can[128] = "";
     for (uint32_t i = 0; i < able->n; i++)
         if (algo == FS_ALGO_AUTO || algo == able->algos[i])
             return FS_OK;
@@ -64,7 +66,7 @@ fs_nccl_run fs_nccl_run_of(const fs_lowering *low, const fs_group *group, const 
     const fs_shape *shape = scaled->shape;
     uint32_t n_nodes = fs_form_of(&low->groups, group)->n_domains;
     fs_nccl_run run = {.kind = fs_kind_of(request),
-                       .algo = shape->algo,
+                       .algo = scaled->algo,
                        .proto = proto,
                        .arch = arch_of(low->hood.topo, group->gpus[0]),
                        .n = group->n,
@@ -78,7 +80,8 @@ fs_nccl_run fs_nccl_run_of(const fs_lowering *low, const fs_group *group, const 
     double intra, inter;
     fs_nccl_ring_steps(&run, &intra, &inter);
     if (n_nodes > 1) /* of a ring, the steps between domains alone */
-        run.wire_s = shape->latency_s * scaled->times * (shape->algo == FS_ALGO_RING ? inter / (intra + inter) : 1.0);
+        run.wire_s =
+            shape->latency_s * scaled->latency_times * (scaled->algo == FS_ALGO_RING ? inter / (intra + inter) : 1.0);
     return run;
 }
 
@@ -90,7 +93,7 @@ static double estimate(const fs_lowering *low, const fs_group *group, const fs_r
     if (group->n == 1)
         return 0.0;
     if (low->options.cost == FS_COST_IDEAL)
-        return (shape->latency_s + request->size_bytes * shape->near_s_per_B) * scaled->times;
+        return shape->latency_s * scaled->latency_times + request->size_bytes * shape->near_s_per_B * scaled->times;
     fs_nccl_run run = fs_nccl_run_of(low, group, request, scaled, shape->near_s_per_B, proto);
     return fs_nccl_has(&run) ? fs_nccl_belief(low->nccl, &run) : INFINITY;
 }
@@ -101,7 +104,7 @@ static double best_proto(const fs_lowering *low, const fs_group *group, const fs
 {
     fs_proto asked = (fs_proto)request->proto, from = asked, to = asked;
     double least = INFINITY;
-    bool sends = scaled->shape->algo == FS_ALGO_DIRECT && low->options.cost == FS_COST_NCCL;
+    bool sends = scaled->algo == FS_ALGO_DIRECT && low->options.cost == FS_COST_NCCL;
     if (asked == FS_PROTO_AUTO && sends) { /* by the size of a message alone (NCCL_P2P_LL_THRESHOLD) */
         double message = request->size_bytes / (request->kind == FS_SENDRECV ? 1 : group->n);
         from = to = message <= low->nccl->p2p_LL_bytes ? FS_PROTO_LL : FS_PROTO_SIMPLE;

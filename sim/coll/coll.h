@@ -35,6 +35,8 @@ typedef enum fs_algo {
     FS_ALGO_SHARP,    /* NVLS in a node, reduction in the network's switches on every rail: all_reduce */
     FS_ALGO_PAT,      /* logarithmic, far ranks first: all_gather, reduce_scatter */
     FS_ALGO_HIERARCHICAL, /* rings in nodes, then across, then in nodes: all_reduce, all_gather, reduce_scatter */
+    FS_ALGO_ONESHOT,      /* every rank sends all to all and sums by itself, in one domain: all_reduce; not NCCL's */
+    FS_ALGO_TWOSHOT,      /* the same for parts, then sends the sums around: all_reduce; not NCCL's */
     FS_ALGOS
 } fs_algo;
 

@@ -67,7 +67,8 @@ struct fs_lowering {
 /* Shapes that differ by a factor are one: an all_reduce by ring is an all_gather with twice the bytes and steps. */
 typedef struct fs_scaled_shape {
     const fs_shape *shape; /* NULL: the algorithm cannot do it here */
-    double times;
+    fs_algo algo;          /* what the shape stands for */
+    double times, latency_times;
 } fs_scaled_shape;
 
 /* The request's shape by an algorithm on a group. Where that cannot be, FS_E_TRACE, or, quiet, no shape. */

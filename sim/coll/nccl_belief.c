@@ -51,6 +51,8 @@ static double latency(const fs_nccl_table *t, const fs_nccl_run *run)
     case FS_ALGO_RING:
     case FS_ALGO_CHAIN:
     case FS_ALGO_HIERARCHICAL:
+    case FS_ALGO_ONESHOT:
+    case FS_ALGO_TWOSHOT:
     case FS_ALGOS: break;
     }
     return ring_latency(t, run, near, far);
@@ -106,6 +108,8 @@ double fs_nccl_belief(const fs_nccl_table *t, const fs_nccl_run *run)
     case FS_ALGO_RING:
     case FS_ALGO_CHAIN:
     case FS_ALGO_HIERARCHICAL:
+    case FS_ALGO_ONESHOT:
+    case FS_ALGO_TWOSHOT:
     case FS_ALGOS: break;
     }
     return latency(t, run) + ring_seconds(t, run);

@@ -14,7 +14,8 @@ static const unsigned char shipped[] = {
 #include "nccl.xml.h" /* made from topologies/costs/nccl.xml by the Makefile */
 };
 
-static const char *const row_names[FS_NCCL_ROWS] = {"tree", "ring", "nvls", "nvlstree", "pat", "direct"};
+static const char *const row_names[FS_NCCL_ROWS] = {"tree", "ring",   "nvls",    "nvlstree",
+                                                    "pat",  "direct", "oneshot", "twoshot"};
 
 typedef struct reader {
     fs_doc *doc;
@@ -35,6 +36,8 @@ fs_nccl_row fs_nccl_row_of(fs_algo algo)
     case FS_ALGO_NVLSTREE: return FS_NCCL_NVLSTREE;
     case FS_ALGO_PAT: return FS_NCCL_PAT;
     case FS_ALGO_DIRECT: return FS_NCCL_DIRECT;
+    case FS_ALGO_ONESHOT: return FS_NCCL_ONESHOT;
+    case FS_ALGO_TWOSHOT: return FS_NCCL_TWOSHOT;
     case FS_ALGO_AUTO:
     case FS_ALGO_RING:
     case FS_ALGO_CHAIN:
@@ -155,7 +158,7 @@ static fs_status read_believes(reader *r, const xmlNode *e)
 {
     static const char *const attributes[FS_NCCL_HARDWARE] = {"nvlink", "pci", "net"};
     uint32_t row;
-    fs_status status = find_name(r, e, "name", row_names, FS_NCCL_ROWS, &row);
+    fs_status status = find_name(r, e, "name", row_names, FS_NCCL_ONESHOT, &row);
     if (status == FS_OK && r->believed[row])
         status = twice(r, e);
     if (status == FS_OK)
@@ -261,7 +264,7 @@ static bool exists(uint32_t row, uint32_t column)
 
 static fs_status complete(reader *r, const xmlNode *root)
 {
-    for (uint32_t i = 0; i < FS_NCCL_ROWS; i++)
+    for (uint32_t i = 0; i < FS_NCCL_ONESHOT; i++)
         if (!r->believed[i])
             return fs_doc_fail(r->doc, root, NULL, r->err, "<believes name=\"%s\"> is missing", row_names[i]);
     for (uint32_t i = 0; i < FS_NCCL_COLUMNS; i++)
