@@ -40,7 +40,7 @@ for arch in ("ampere", "hopper", "blackwell"):
                    (f"{arch}-twoshot-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY})]
 STAGES += [("ampere-ring-LL128", {"launch": LAUNCH, "hop": HOP, "efficiency": EFFICIENCY}),
            ("hopper-ring-LL128", {"launch": LAUNCH, "hop": HOP, "efficiency": EFFICIENCY}),
-           ("ampere-tree-Simple", {"efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
+           ("ampere-tree-Simple", {"window": WINDOW, "flight": (NONE, 1, 1000)}),
            ("hopper-nvls-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
            ("blackwell-nvls-Simple", {"launch": LAUNCH, "cap": CAP, "fill": FILL, "window": WINDOW}),
            ("hopper-tree-LL", {"net-hop": HOP}),

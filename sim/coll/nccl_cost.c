@@ -1,7 +1,7 @@
 /* nccl_cost.c - see nccl_cost.h. With P serial steps (of a ring; all else is one pipeline) of c seconds for the bytes each and
  * latency L each, c as fast as the slower of links and GPUs:
  *
- *     time = launch + P (c^q + L^q)^(1/q) + fill x c W / (c + W)
+ *     time = launch + P (c^q + L^q)^(1/q) + (fill x W + flight x wire) c / (c + W)
  *
  * q = 1: latency adds to each step. q > 1: a chunk's slices hide part of it. The last term is what does not overlap at the ends
  * of the pipeline (the first slices, the copy out of the last ones), which grows with the chunk until NCCL's buffers are full: W is
@@ -115,7 +115,7 @@ static double ends_s(const fs_nccl_takes *t, const fs_nccl_run *run, double chun
     double window_s = t->window_s * buffers(run);
     if (run->registered || run->kind == FS_SENDRECV || chunk_s <= 0.0)
         return 0.0;
-    return t->fill * chunk_s * window_s / (chunk_s + window_s) +
+    return (t->fill * window_s + t->flight * run->wire_s) * chunk_s / (chunk_s + window_s) +
            (run->kind == FS_ALL_TO_ALL ? t->copy * seconds / (run->n - 1) : 0.0);
 }
 

@@ -229,6 +229,7 @@ static fs_status read_takes(reader *r, const xmlNode *e)
         {"fill", FS_UNIT_NONE, 0, 100, &takes.fill},
         {"copy", FS_UNIT_NONE, 0, 100, &takes.copy},
         {"window", FS_UNIT_SECONDS, 1e-9, 1, &takes.window_s},
+        {"flight", FS_UNIT_NONE, 0, 1e4, &takes.flight},
         {"overlap", FS_UNIT_NONE, 1, 100, &takes.overlap},
     };
     fs_status status = find_arch(r, e, "arch", &arch);

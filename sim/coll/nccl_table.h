@@ -34,6 +34,7 @@ typedef struct fs_nccl_takes {
     double fill;     /* >= 0: parts of a chunk that nothing overlaps: filling and draining the pipeline, copying */
     double copy;     /* all-to-all: of the time of a message, for a rank's own */
     double window_s; /* > 0: the fill grows no further than fill x this; NVLS: for each GPU of a domain */
+    double flight;   /* latencies of the way between domains that show as well, once chunks are full */
     double overlap;  /* >= 1: 1, a step's latency adds to its bytes' time; infinity, the longer counts */
 } fs_nccl_takes;
 

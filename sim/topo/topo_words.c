@@ -201,6 +201,7 @@ static const fs_word words[] = {
       {"fill", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"copy", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"window", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
+      {"flight", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"overlap", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       SOURCE}},
 };

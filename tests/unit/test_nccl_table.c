@@ -179,6 +179,11 @@ static void costs_follow_the_equation(void **state)
                        .nvlink_s = 4e-3};
     double chunk = 2e-3;
     near(fs_nccl_cost(t, &run).latency_s + 4e-3, 5e-6 + 4 * (chunk + 2e-6) + 2 * chunk * 1e-3 / (chunk + 1e-3));
+    takes->flight = 3.0; /* of 4 ms, which the steps pay as well */
+    run.wire_s = 4e-3;
+    near(fs_nccl_cost(t, &run).latency_s + 4e-3,
+         5e-6 + 4 * (chunk + 2e-6) + 4e-3 + (2 * 1e-3 + 3 * 4e-3) * chunk / (chunk + 1e-3));
+    run.wire_s = 0.0;
     run.registered = true;
     near(fs_nccl_cost(t, &run).latency_s + 4e-3, 5e-6 + 4 * (chunk + 2e-6));
     takes->overlap = 2.0;
