@@ -67,6 +67,12 @@ $(BUILD)/gen/fabsim-topology.xsd.h: topologies/fabsim-topology.xsd
 	@mkdir -p $(@D)
 	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 
+# So is the table of NCCL's constants.
+$(BUILD)/sim/coll/nccl_table.o: $(BUILD)/gen/nccl.xml.h
+$(BUILD)/gen/nccl.xml.h: topologies/costs/nccl.xml
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c tests/validation/valid_*.c))
 
@@ -207,7 +213,7 @@ format:
 	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp')
 
 # One file a process: a check of all of them takes half a minute on two cores.
-tidy: $(BUILD)/gen/fabsim-topology.xsd.h
+tidy: $(BUILD)/gen/fabsim-topology.xsd.h $(BUILD)/gen/nccl.xml.h
 	@printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -I{} clang-tidy --quiet {} -- $(CPPFLAGS) -std=c17
 
 help:

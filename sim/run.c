@@ -81,7 +81,12 @@ static fs_status prepare(const fs_topo *whole, const fs_work *work, const fs_run
     s->patterns = fs_pattern_table_new();
     if (!s->patterns)
         return fs_fail_nomem(err);
-    fs_lowering_options how = {.cost = options->cost, .mode = options->lowering, .epochs = s->epochs};
+    fs_lowering_options how = {.cost = options->cost,
+                               .mode = options->lowering,
+                               .epochs = s->epochs,
+                               .nccl = options->nccl,
+                               .registered = options->registered || work->nccl_registered,
+                               .sharp = options->sharp || work->nccl_sharp};
     status = fs_lowering_new(s->topo, s->router, s->patterns, how, &s->lowering, err);
     if (status == FS_OK)
         status = fs_fold(work, s->topo, s->lowering, s->patterns, options->cost, options->fold, &s->job, err);

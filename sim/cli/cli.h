@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "cli/options.h"
+#include "coll/nccl_table.h"
 #include "report/table.h"
 #include "run.h"
 
@@ -34,17 +35,38 @@ extern const char *const fs_network_names[3];
  * again, once, with the variable set (engine/engine.h): then this function does not return. */
 FS_MUST_CHECK fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err *err);
 
-/* Split `--set` values into those for the topology ("topo:NAME.ATTRIBUTE=VALUE") and those for the trace
- * ("path=value"). The storage is the caller's and lives as long as the overrides are used. */
+/* Split `--set` values into those for the topology ("topo:NAME.ATTRIBUTE=VALUE"), those for NCCL's costs ("nccl:...") and those
+ * for the trace ("path=value"). The storage is the caller's and lives as long as the overrides are used. */
 typedef struct fs_overrides {
     char text[FS_OPTION_LIST_MAX][256];
-    fs_topo_override topo[FS_OPTION_LIST_MAX];
+    fs_topo_override topo[FS_OPTION_LIST_MAX], nccl[FS_OPTION_LIST_MAX];
     fs_trace_override trace[FS_OPTION_LIST_MAX];
-    uint32_t n_topo, n_trace;
+    uint32_t n_topo, n_nccl, n_trace;
 } fs_overrides;
 FS_MUST_CHECK fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);
 /* The same for commands without a trace: an override of one is FS_E_USAGE. */
 FS_MUST_CHECK fs_status fs_cli_topo_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);
+
+/* What the commands that communicate say of NCCL. */
+typedef struct fs_cli_nccl {
+    const char *file, *release; /* --nccl, --nccl-version; NULL: the shipped table, its newest release */
+    bool registered, sharp;
+    fs_nccl_table *table; /* NULL: as shipped */
+} fs_cli_nccl;
+/* The options that fill it, to stand among a command's own. */
+#define FS_CLI_NCCL_OPTIONS(n)                                                                                         \
+    {"nccl", 0, FS_OPTION_TEXT, &(n)->file, "FILE.xml", "NCCL's costs from this table.", NULL, 0},                     \
+        {"nccl-version", 0,         FS_OPTION_TEXT,                                                                    \
+         &(n)->release,  "RELEASE", "As this release of NCCL chooses: 2.25, 2.30 (default).",                          \
+         NULL,           0},                                                                                           \
+        {"registered", 0, FS_OPTION_FLAG, &(n)->registered, NULL, "Buffers are registered with NCCL: no copies.",      \
+         NULL,         0},                                                                                             \
+    {                                                                                                                  \
+        "sharp", 0, FS_OPTION_FLAG, &(n)->sharp, NULL, "NCCL may reduce in the network's switches (SHARP).", NULL, 0   \
+    }
+/* Read the table where something is not as shipped; free it with fs_nccl_table_free. */
+FS_MUST_CHECK fs_status fs_cli_nccl_load(fs_cli_nccl *nccl, const fs_overrides *overrides, fs_err *err);
+void fs_cli_nccl_apply(const fs_cli_nccl *nccl, fs_run_options *options);
 
 /* `--fault` values, read. The storage is the caller's and lives as long as the faults are used. */
 typedef struct fs_cli_fault_list {

@@ -54,15 +54,15 @@ fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err
 static fs_status bad_set(const char *text, fs_err *err)
 {
     return fs_fail(err, FS_E_USAGE,
-                   "--set: expected path=value for the trace or topo:NAME.ATTRIBUTE=value for the "
-                   "topology, found '%s'",
+                   "--set: expected path=value for the trace, topo:NAME.ATTRIBUTE=value for the "
+                   "topology or nccl:NAME.ATTRIBUTE=value for NCCL's costs, found '%s'",
                    text);
 }
 
 fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *o, fs_err *err)
 {
-    static const char prefix[] = "topo:";
-    o->n_topo = o->n_trace = 0;
+    enum { PREFIX = 5 };
+    o->n_topo = o->n_nccl = o->n_trace = 0;
     for (uint32_t i = 0; i < sets->count; i++) {
         char *text = o->text[i];
         if (strlen(sets->values[i]) >= sizeof o->text[i])
@@ -72,16 +72,18 @@ fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *o, fs_err *
         if (equals == NULL || equals == text)
             return bad_set(sets->values[i], err);
         *equals = '\0';
-        if (strncmp(text, prefix, sizeof prefix - 1) != 0) {
+        bool topo = strncmp(text, "topo:", PREFIX) == 0, nccl = strncmp(text, "nccl:", PREFIX) == 0;
+        if (!topo && !nccl) {
             o->trace[o->n_trace++] = (fs_trace_override){text, equals + 1};
             continue;
         }
-        char *name = text + sizeof prefix - 1;
+        char *name = text + PREFIX;
         char *dot = strrchr(name, '.'); /* part names may hold dots, attribute names may not */
         if (dot == NULL || dot == name || dot[1] == '\0')
             return bad_set(sets->values[i], err);
         *dot = '\0';
-        o->topo[o->n_topo++] = (fs_topo_override){name, dot + 1, equals + 1};
+        fs_topo_override *to = topo ? &o->topo[o->n_topo++] : &o->nccl[o->n_nccl++];
+        *to = (fs_topo_override){name, dot + 1, equals + 1};
     }
     return FS_OK;
 }
@@ -92,4 +94,19 @@ fs_status fs_cli_topo_overrides(const fs_option_list *sets, fs_overrides *o, fs_
     if (status == FS_OK && o->n_trace > 0)
         status = fs_fail(err, FS_E_USAGE, "--set: there is no trace here, expected topo:NAME.ATTRIBUTE=VALUE");
     return status;
+}
+
+fs_status fs_cli_nccl_load(fs_cli_nccl *nccl, const fs_overrides *overrides, fs_err *err)
+{
+    nccl->table = NULL;
+    if (!nccl->file && !nccl->release && overrides->n_nccl == 0)
+        return FS_OK;
+    return fs_nccl_table_load(nccl->file, nccl->release, overrides->nccl, overrides->n_nccl, &nccl->table, err);
+}
+
+void fs_cli_nccl_apply(const fs_cli_nccl *nccl, fs_run_options *options)
+{
+    options->nccl = nccl->table;
+    options->registered = nccl->registered;
+    options->sharp = nccl->sharp;
 }

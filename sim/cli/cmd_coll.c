@@ -18,6 +18,10 @@ typedef struct arguments {
     uint64_t factor;
     uint32_t kind, algo, proto, cost, network, lowering;
     fs_option_list sets, faults;
+    fs_cli_nccl nccl;
+    const char *sizes_text;
+    uint32_t n_sizes;
+    double *sizes; /* (n_sizes) */
 } arguments;
 
 enum { ROWS_MAX = 1024 };
@@ -33,18 +37,22 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         {"min", 'b', FS_OPTION_SIZE, &a->min, "SIZE", "Smallest size (default 8).", NULL, 0},
         {"max", 'e', FS_OPTION_SIZE, &a->max, "SIZE", "Largest size (default 8G).", NULL, 0},
         {"factor", 'f', FS_OPTION_UINT, &a->factor, "K", "Each size is K times the last (default 2).", NULL, 0},
+        {"sizes", 0, FS_OPTION_TEXT, &a->sizes_text, "SIZE,SIZE,...", "These sizes instead.", NULL, 0},
         {"algo", 0, FS_OPTION_CHOICE, &a->algo, "NAME",
-         "auto (default), ring, tree, nvls, nvlstree, sharp, pat, hierarchical, direct, chain.", fs_algo_names,
-         FS_ALGOS},
+         "auto (default), ring, tree, nvls, nvlstree, sharp, pat, hierarchical, direct, chain, oneshot,\n"
+         "twoshot.",
+         fs_algo_names, FS_ALGOS},
         {"proto", 0, FS_OPTION_CHOICE, &a->proto, "NAME", "auto (default), LL, LL128, Simple.", fs_proto_names,
          FS_PROTOS},
         {"root", 'r', FS_OPTION_UINT, &a->root, "N", "Root of broadcast and reduce (default 0).", NULL, 0},
         {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal",
          "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
+        FS_CLI_NCCL_OPTIONS(&a->nccl),
         {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE", "coupled (default), flows, or messages.",
          fs_lowering_names, 3},
         {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL", "fabric (default), cm02 or ns3.", fs_network_names, 3},
-        {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE", "Override a figure: topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
+        {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE",
+         "Override a figure: topo:nvlink2.bandwidth=50GB/s, nccl:hopper.nvls=0.8.", NULL, 0},
         {"fault", 0, FS_OPTION_LIST, &a->faults, "FAULT", "link:A-B=down, switch:NAME=0.5, ...: what fails.", NULL, 0},
         {"json", 0, FS_OPTION_FLAG, &a->json, NULL, "Print JSON instead of a table.", NULL, 0},
         {"csv", 0, FS_OPTION_FLAG, &a->csv, NULL, "Print CSV instead of a table.", NULL, 0},
@@ -63,6 +71,35 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
     };
     uint32_t n = 0;
     return fs_cli_parse(&command, argc, argv, values, &n, help, err);
+}
+
+/* The sizes of --sizes, or those from --min to --max. */
+static fs_status make_sizes(arguments *a, fs_err *err)
+{
+    a->sizes = fs_alloc(ROWS_MAX, sizeof *a->sizes);
+    if (a->sizes == NULL)
+        return fs_fail_nomem(err);
+    if (a->sizes_text == NULL) {
+        for (double size = a->min; size <= a->max && a->n_sizes < ROWS_MAX; size *= (double)a->factor)
+            a->sizes[a->n_sizes++] = size;
+        return FS_OK;
+    }
+    for (const char *at = a->sizes_text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        char word[40];
+        const char *why = "too long";
+        size_t length = strcspn(at, ",");
+        if (a->n_sizes == ROWS_MAX)
+            return fs_fail(err, FS_E_USAGE, "--sizes: at most %d", ROWS_MAX);
+        memcpy(word, at, length < sizeof word ? length : 0);
+        word[length < sizeof word ? length : 0] = '\0';
+        if (length >= sizeof word || fs_parse_size(word, &a->sizes[a->n_sizes], &why) != 0)
+            return fs_fail(err, FS_E_USAGE, "--sizes: size %u: %s", a->n_sizes + 1, why);
+        if (!(a->sizes[a->n_sizes] >= 1 && a->sizes[a->n_sizes] <= FS_TRACE_BYTES_MAX))
+            return fs_fail(err, FS_E_USAGE, "--sizes: expected from 1 to %g bytes, found '%s'", FS_TRACE_BYTES_MAX,
+                           word);
+        a->n_sizes++;
+    }
+    return FS_OK;
 }
 
 static fs_status check(const arguments *a, const fs_topo *topo, uint32_t *n, fs_err *err)
@@ -102,10 +139,9 @@ static fs_status add_ops(fs_work_builder *b, const arguments *a, uint32_t progra
     else
         op.peer = rank == 0 ? 1 : 0;
     fs_status status = fs_work_name(b, fs_coll_names[a->kind], &op.name, err);
-    uint32_t index = 0, rows = 0;
-    for (double size = a->min; status == FS_OK && size <= a->max && rows < ROWS_MAX;
-         size *= (double)a->factor, rows++) {
-        op.size_bytes = size;
+    uint32_t index = 0;
+    for (uint32_t i = 0; i < a->n_sizes && status == FS_OK; i++) {
+        op.size_bytes = a->sizes[i];
         status = fs_work_op(b, program, &op, NULL, 0, &index, err);
     }
     return status;
@@ -233,6 +269,7 @@ static fs_status simulate(const arguments *a, const fs_topo *topo, uint32_t n, f
     options.network = (fs_backend)a->network;
     options.lowering = (fs_lowering_mode)a->lowering;
     options.cost = (fs_cost)a->cost;
+    fs_cli_nccl_apply(&a->nccl, &options);
     fs_result result = {0};
     status = fs_run(topo, work, &options, &result, err);
     if (status == FS_E_TRACE) { /* the "trace" is the command line */
@@ -269,7 +306,13 @@ fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *
     if (status == FS_OK)
         status = check(&a, topo, &n, err);
     if (status == FS_OK)
+        status = make_sizes(&a, err);
+    if (status == FS_OK)
+        status = fs_cli_nccl_load(&a.nccl, &overrides, err);
+    if (status == FS_OK)
         status = simulate(&a, topo, n, err);
+    fs_nccl_table_free(a.nccl.table);
+    fs_free(a.sizes);
     fs_topo_free(topo);
     return status;
 }

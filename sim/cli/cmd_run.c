@@ -10,6 +10,7 @@ typedef struct arguments {
     uint64_t seed, top, max_events;
     uint32_t network, lowering, cost, fold, scaling;
     fs_option_list sets, faults;
+    fs_cli_nccl nccl;
 } arguments;
 
 static fs_status parse(arguments *a, int argc, char *const *argv, const char *values[FS_ARGUMENTS_MAX], bool *help,
@@ -24,7 +25,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
          "Write a Chrome trace (.json or .json.gz) for Perfetto; - is stdout and implies --quiet.", NULL, 0},
         {"quiet", 'q', FS_OPTION_FLAG, &a->quiet, NULL, "No summary on stdout.", NULL, 0},
         {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE",
-         "Override a scalar: model.seq=2048, or topo:nvlink2.bandwidth=50GB/s.", NULL, 0},
+         "Override a scalar: model.seq=2048, topo:nvlink2.bandwidth=50GB/s, nccl:hopper.nvls=0.8.", NULL, 0},
         {"fault", 0, FS_OPTION_LIST, &a->faults, "FAULT",
          "link:A-B=down, switch:NAME=0.5@1s..2s, nic:..., gpu:NAME=0.8: what fails, how far, when.", NULL, 0},
         {"scale", 0, FS_OPTION_TEXT, &a->scale, "N,N,...",
@@ -34,6 +35,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
          fs_scaling_names, FS_SCALINGS},
         {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal",
          "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
+        FS_CLI_NCCL_OPTIONS(&a->nccl),
         {"lowering", 0, FS_OPTION_CHOICE, &a->lowering, "MODE",
          "coupled (default), flows, or messages: how collectives become transfers.", fs_lowering_names, 3},
         {"fold", 0, FS_OPTION_CHOICE, &a->fold, "auto|off",
@@ -157,6 +159,7 @@ static fs_run_options run_options(const arguments *a)
     options.seed = a->seed;
     options.max_events = a->max_events;
     options.timeline = a->timeline;
+    fs_cli_nccl_apply(&a->nccl, &options);
     return options;
 }
 
@@ -243,7 +246,10 @@ fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *e
         status = fs_cli_overrides(&a.sets, &j.overrides, err);
     if (status == FS_OK)
         status = fs_cli_faults(&a.faults, &j.faults, err);
-    if (status != FS_OK)
-        return status;
-    return a.dump_ops ? dump_ops(&j, err) : simulate(&j, err);
+    if (status == FS_OK)
+        status = fs_cli_nccl_load(&a.nccl, &j.overrides, err);
+    if (status == FS_OK)
+        status = a.dump_ops ? dump_ops(&j, err) : simulate(&j, err);
+    fs_nccl_table_free(a.nccl.table);
+    return status;
 }

@@ -165,6 +165,8 @@ fs_status fs_cmd_topo(int argc, char *const *argv, const fs_call *call, fs_err *
         return status;
     fs_overrides overrides;
     status = fs_cli_topo_overrides(&a.sets, &overrides, err);
+    if (status == FS_OK && overrides.n_nccl > 0)
+        status = fs_fail(err, FS_E_USAGE, "--set: nothing communicates here, expected topo:NAME.ATTRIBUTE=VALUE");
     fs_topo *topo = NULL;
     if (status == FS_OK)
         status = fs_topo_load(values[0], overrides.topo, overrides.n_topo, &topo, err);

@@ -11,11 +11,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { CANDIDATES = 6 };
+enum { CANDIDATES = 8 };
 
 /* What can do what. `picked`: the first so many are considered by auto; the rest only by name: NCCL has no one-shot
- * all_gather or reduce_scatter, no NVLS broadcast and nothing hierarchical, its ring broadcast is the chain, and it
- * leaves SHARP alone until it is told to use it (NCCL_COLLNET_ENABLE). */
+ * all_gather or reduce_scatter, no NVLS broadcast and nothing hierarchical or
+ * in shots, and its ring broadcast is the chain. */
 typedef struct ability {
     uint32_t n, picked;
     fs_algo algos[CANDIDATES];
@@ -23,26 +23,27 @@ typedef struct ability {
 
 #define REDUCES                                                                                                        \
     {                                                                                                                  \
-        FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS, FS_ALGO_NVLSTREE, FS_ALGO_SHARP, FS_ALGO_HIERARCHICAL                \
+        FS_ALGO_RING, FS_ALGO_TREE, FS_ALGO_NVLS, FS_ALGO_NVLSTREE, FS_ALGO_SHARP, FS_ALGO_HIERARCHICAL,               \
+            FS_ALGO_ONESHOT, FS_ALGO_TWOSHOT                                                                           \
     }
 #define GATHERS                                                                                                        \
     {                                                                                                                  \
         FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_PAT, FS_ALGO_DIRECT, FS_ALGO_HIERARCHICAL                                  \
     }
 
-static const ability abilities[FS_COLL_KINDS] = {[FS_ALL_REDUCE] = {6, 4, REDUCES},
+static const ability abilities[FS_COLL_KINDS] = {[FS_ALL_REDUCE] = {8, 5, REDUCES},
                                                  [FS_ALL_GATHER] = {5, 3, GATHERS},
                                                  [FS_REDUCE_SCATTER] = {5, 3, GATHERS},
                                                  [FS_ALL_TO_ALL] = {1, 1, {FS_ALGO_DIRECT}},
                                                  [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
                                                  [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
-                                                 [FS_BARRIER] = {6, 4, REDUCES},
+                                                 [FS_BARRIER] = {8, 5, REDUCES},
                                                  [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
 
 fs_status fs_check_algo(fs_coll_kind kind, fs_algo algo, fs_err *err)
 {
     const ability *able = &abilities[kind];
-    char can[96] = "";
+    char can[128] = "";
     for (uint32_t i = 0; i < able->n; i++)
         if (algo == FS_ALGO_AUTO || algo == able->algos[i])
             return FS_OK;
@@ -59,31 +60,42 @@ static fs_arch arch_of(const fs_topo *topo, uint32_t gpu)
     return topo->parts[fs_topo_device(topo, gpu).part].arch;
 }
 
-bool fs_estimate(const fs_lowering *low, const fs_group *group, const fs_request_key *request,
-                 const fs_scaled_shape *scaled, double s_per_B, fs_proto proto, fs_nccl_time *time, double *estimate_s)
+fs_nccl_run fs_nccl_run_of(const fs_lowering *low, const fs_group *group, const fs_request_key *request,
+                           const fs_scaled_shape *scaled, double s_per_B, fs_proto proto)
 {
     const fs_shape *shape = scaled->shape;
-    double stream_s = request->size_bytes * s_per_B * scaled->times;
-    *time = (fs_nccl_time){.wire = 1.0};
-    *estimate_s = group->n == 1 ? 0.0 : shape->latency_s * scaled->times + stream_s;
-    if (low->options.cost == FS_COST_IDEAL || group->n == 1)
-        return true;
+    uint32_t n_nodes = fs_form_of(&low->groups, group)->n_domains;
     fs_nccl_run run = {.kind = fs_kind_of(request),
-                       .algo = shape->algo,
+                       .algo = scaled->algo,
                        .proto = proto,
                        .arch = arch_of(low->hood.topo, group->gpus[0]),
                        .n = group->n,
-                       .n_nodes = fs_form_of(&low->groups, group)->n_domains,
+                       .n_nodes = n_nodes,
                        .channels = shape->channels,
                        .intra_class = shape->intra_class,
+                       .registered = low->options.registered,
                        .size_bytes = request->size_bytes,
-                       .stream_s = stream_s,
+                       .stream_s = request->size_bytes * s_per_B * scaled->times,
                        .nvlink_s = request->size_bytes * shape->nvlink_s_per_B * scaled->times};
-    if (!fs_nccl_has(&run))
-        return false;
-    *time = fs_nccl_cost(&run);
-    *estimate_s = time->latency_s + time->wait_s + time->wire * stream_s;
-    return true;
+    double intra, inter;
+    fs_nccl_ring_steps(&run, &intra, &inter);
+    if (n_nodes > 1) /* of a ring, the steps between domains alone */
+        run.wire_s =
+            shape->latency_s * scaled->latency_times * (scaled->algo == FS_ALGO_RING ? inter / (intra + inter) : 1.0);
+    return run;
+}
+
+/* What auto goes by: bare costs, or NCCL's belief. INFINITY where there is no such protocol. */
+static double estimate(const fs_lowering *low, const fs_group *group, const fs_request_key *request,
+                       const fs_scaled_shape *scaled, fs_proto proto)
+{
+    const fs_shape *shape = scaled->shape;
+    if (group->n == 1)
+        return 0.0;
+    if (low->options.cost == FS_COST_IDEAL)
+        return shape->latency_s * scaled->latency_times + request->size_bytes * shape->near_s_per_B * scaled->times;
+    fs_nccl_run run = fs_nccl_run_of(low, group, request, scaled, shape->near_s_per_B, proto);
+    return fs_nccl_has(&run) ? fs_nccl_belief(low->nccl, &run) : INFINITY;
 }
 
 /* The least estimate over the protocols that may be; INFINITY where there is none. */
@@ -92,15 +104,17 @@ static double best_proto(const fs_lowering *low, const fs_group *group, const fs
 {
     fs_proto asked = (fs_proto)request->proto, from = asked, to = asked;
     double least = INFINITY;
-    if (asked == FS_PROTO_AUTO) {
+    bool sends = scaled->algo == FS_ALGO_DIRECT && low->options.cost == FS_COST_NCCL;
+    if (asked == FS_PROTO_AUTO && sends) { /* by the size of a message alone (NCCL_P2P_LL_THRESHOLD) */
+        double message = request->size_bytes / (request->kind == FS_SENDRECV ? 1 : group->n);
+        from = to = message <= low->nccl->p2p_LL_bytes ? FS_PROTO_LL : FS_PROTO_SIMPLE;
+    } else if (asked == FS_PROTO_AUTO) {
         from = low->options.cost == FS_COST_IDEAL ? FS_PROTO_SIMPLE : FS_PROTO_LL;
         to = FS_PROTO_SIMPLE;
     }
     for (fs_proto p = from; p <= to; p++) {
-        fs_nccl_time time;
-        double estimate_s;
-        if (fs_estimate(low, group, request, scaled, scaled->shape->near_s_per_B, p, &time, &estimate_s) &&
-            estimate_s < least) {
+        double estimate_s = estimate(low, group, request, scaled, p);
+        if (estimate_s < least) {
             least = estimate_s;
             *proto = p;
         }
@@ -114,11 +128,17 @@ static fs_status no_protocol(const fs_request_key *request, fs_algo algo, fs_err
                    fs_proto_names[request->proto], fs_coll_names[request->kind], fs_algo_names[algo]);
 }
 
-/* Does NCCL consider it there? PAT only with one rank a node. */
+/* Does NCCL consider it there? PAT only with one rank a node, NVLS from so many ranks on a node, SHARP when told to. */
 static bool considered(const fs_lowering *low, uint32_t group, fs_algo algo)
 {
     const fs_form *form = fs_form_of(&low->groups, &low->groups.groups.data[group]);
-    return algo != FS_ALGO_PAT || (form->n_domains == form->n && form->n > 1);
+    if (algo == FS_ALGO_PAT)
+        return form->n_domains == form->n && form->n > 1;
+    if (algo == FS_ALGO_SHARP)
+        return low->options.sharp;
+    if (low->nccl == NULL || algo != FS_ALGO_NVLS)
+        return true;
+    return form->n / form->n_domains >= low->nccl->releases[low->nccl->release].nvls_ranks;
 }
 
 static fs_status pick(fs_lowering *low, uint32_t group, const fs_request_key *request, fs_choice *choice, fs_err *err)

@@ -1,7 +1,7 @@
 /* coll.h - from a collective to transfers: algorithm, protocol, latency, bytes on each link.
  *
  * lower.c dispatches and keeps; choice.c picks; ring.c, tree.c, nvls.c, direct.c make plans; ring_search.c finds the
- * channels; nccl_cost.c holds NCCL's published constants. Lowering is deterministic and cached.
+ * channels; nccl_cost.c says what it takes, nccl_belief.c what NCCL believes that it takes. Lowering is deterministic and cached.
  *
  * size_bytes is what nccl-tests prints in its size column: the whole buffer. all_reduce, broadcast, reduce: the
  * buffer of each rank; all_gather: the gathered result; reduce_scatter: the input; all_to_all: what
@@ -35,6 +35,8 @@ typedef enum fs_algo {
     FS_ALGO_SHARP,    /* NVLS in a node, reduction in the network's switches on every rail: all_reduce */
     FS_ALGO_PAT,      /* logarithmic, far ranks first: all_gather, reduce_scatter */
     FS_ALGO_HIERARCHICAL, /* rings in nodes, then across, then in nodes: all_reduce, all_gather, reduce_scatter */
+    FS_ALGO_ONESHOT,      /* every rank sends all to all and sums by itself, in one domain: all_reduce; not NCCL's */
+    FS_ALGO_TWOSHOT,      /* the same for parts, then sends the sums around: all_reduce; not NCCL's */
     FS_ALGOS
 } fs_algo;
 
@@ -101,7 +103,10 @@ typedef struct fs_lowering_options {
     fs_cost cost;
     fs_lowering_mode mode;
     fs_cross_rail cross_rail;
-    fs_router *const *epochs; /* (topo->n_epochs) routers of each epoch; NULL: the machine stays healthy */
+    fs_router *const *epochs;         /* (topo->n_epochs) routers of each epoch; NULL: the machine stays healthy */
+    const struct fs_nccl_table *nccl; /* costs, outlives the lowering; NULL: the shipped table */
+    bool registered;                  /* buffers are registered with NCCL: nothing is copied through its own */
+    bool sharp;                       /* auto considers SHARP in the network (NCCL_COLLNET_ENABLE=1) */
 } fs_lowering_options;
 
 /* router: of the healthy machine. topo, the routers and patterns must outlive the lowering; patterns are added to as

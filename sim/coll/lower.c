@@ -11,8 +11,8 @@
 
 const char *const fs_coll_names[FS_COLL_KINDS] = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all",
                                                   "broadcast",  "reduce",     "barrier",        "sendrecv"};
-const char *const fs_algo_names[FS_ALGOS] = {"auto",  "ring",     "tree",  "nvls", "direct",
-                                             "chain", "nvlstree", "sharp", "pat",  "hierarchical"};
+const char *const fs_algo_names[FS_ALGOS] = {"auto",     "ring",  "tree", "nvls",         "direct",  "chain",
+                                             "nvlstree", "sharp", "pat",  "hierarchical", "oneshot", "twoshot"};
 const char *const fs_proto_names[FS_PROTOS] = {"auto", "LL", "LL128", "Simple"};
 const char *const fs_cost_names[FS_COSTS] = {"nccl", "ideal"};
 const char *const fs_lowering_names[FS_LOWERINGS] = {"coupled", "flows", "messages"};
@@ -49,6 +49,11 @@ fs_status fs_lowering_new(const fs_topo *topo, fs_router *router, fs_pattern_tab
     fs_status status = FS_OK;
     if (low->arena == NULL)
         status = fs_fail_nomem(err);
+    low->nccl = options.nccl;
+    if (status == FS_OK && options.cost == FS_COST_NCCL && options.nccl == NULL) {
+        status = fs_nccl_table_load(NULL, NULL, NULL, 0, &low->own_nccl, err);
+        low->nccl = low->own_nccl;
+    }
     if (status == FS_OK)
         status = fs_neighbourhood_init(&low->hood, topo, router, low->arena, err);
     if (status == FS_OK)
@@ -76,6 +81,7 @@ void fs_lowering_free(fs_lowering *low)
     fs_shape_builder_free(&low->builder);
     fs_groups_free(&low->groups);
     fs_neighbourhood_free(&low->hood);
+    fs_nccl_table_free(low->own_nccl);
     fs_arena_free(low->arena);
     fs_free(low);
 }
@@ -125,6 +131,8 @@ static fs_status emit(const fs_algo_run *run, fs_err *err)
     case FS_ALGO_PAT: return fs_pat_emit(run, err);
     case FS_ALGO_HIERARCHICAL: return fs_hierarchical_emit(run, err);
     case FS_ALGO_CHAIN:
+    case FS_ALGO_ONESHOT: /* shapes of direct's: key_of */
+    case FS_ALGO_TWOSHOT:
     case FS_ALGO_AUTO:
     case FS_ALGOS: break;
     }
@@ -192,20 +200,30 @@ static fs_status build_shape(fs_lowering *low, const fs_shape_key *key, const fs
     return status;
 }
 
+static bool by_shots(fs_algo algo)
+{
+    return algo == FS_ALGO_ONESHOT || algo == FS_ALGO_TWOSHOT;
+}
+
 /* What stands for a request's collective: see fs_scaled_shape. Only a ring's messages know how often they go round. */
 static fs_shape_key key_of(const fs_lowering *low, uint32_t group, const fs_request_key *request, fs_algo algo,
-                           double *times)
+                           fs_scaled_shape *out)
 {
     fs_coll_kind kind = fs_kind_of(request);
     bool ring = algo == FS_ALGO_RING, messages = low->options.mode == FS_LOWER_MESSAGES;
-    *times = 1.0;
+    *out = (fs_scaled_shape){.algo = algo, .times = 1.0, .latency_times = 1.0};
     if (ring && kind == FS_ALL_REDUCE && !messages) {
-        *times = 2.0;
+        out->times = out->latency_times = 2.0;
         kind = FS_ALL_GATHER;
     }
     if (ring && kind == FS_REDUCE_SCATTER)
         kind = FS_ALL_GATHER;
-    if (algo == FS_ALGO_DIRECT && (kind == FS_ALL_GATHER || kind == FS_REDUCE_SCATTER))
+    if (by_shots(algo)) { /* all to all the whole buffer; or a part to each, and the sums back */
+        out->times = algo == FS_ALGO_ONESHOT ? low->groups.groups.data[group].n : 2.0;
+        out->latency_times = algo == FS_ALGO_ONESHOT ? 1.0 : 2.0;
+        algo = FS_ALGO_DIRECT;
+    }
+    if (algo == FS_ALGO_DIRECT && (kind == FS_ALL_GATHER || kind == FS_REDUCE_SCATTER || kind == FS_ALL_REDUCE))
         kind = FS_ALL_TO_ALL;
     return (fs_shape_key){.group = group,
                           .root = request->root,
@@ -218,7 +236,10 @@ static fs_shape_key key_of(const fs_lowering *low, uint32_t group, const fs_requ
 fs_status fs_find_shape(fs_lowering *low, uint32_t group, const fs_request_key *request, fs_algo algo, bool quiet,
                         fs_scaled_shape *out, fs_err *err)
 {
-    fs_known_shape new = {.key = key_of(low, group, request, algo, &out->times)};
+    fs_known_shape new = {.key = key_of(low, group, request, algo, out)};
+    if (by_shots(algo) && fs_form_of(&low->groups, &low->groups.groups.data[group])->n_domains > 1)
+        return fs_fail(err, FS_E_TRACE, "'%s' needs all its GPUs in one NVLink domain; ring and tree do without",
+                       fs_algo_names[algo]);
     uint64_t hash = fs_hash_bytes(FS_HASH_START, &new.key, sizeof new.key);
     fs_index_probe probe = fs_index_search(&low->shape_index, hash);
     for (uint32_t i = fs_index_next(&probe); i != FS_NONE; i = fs_index_next(&probe)) {
@@ -246,20 +267,20 @@ fs_status fs_find_shape(fs_lowering *low, uint32_t group, const fs_request_key *
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
-static double move_latency(const fs_lowering *low, const fs_scaled_shape *scaled, fs_proto proto,
+static double move_latency(const fs_lowering *low, const fs_nccl_run *run, const fs_scaled_shape *scaled,
                            const fs_nccl_time *time, uint32_t i)
 {
     const fs_shape *shape = scaled->shape;
     const fs_shape_move *move = &shape->moves[i];
     if (low->options.cost == FS_COST_IDEAL)
-        return move->latency_s * scaled->times;
+        return move->latency_s * scaled->latency_times;
     if (move->steps == FS_NO_STEPS)
         return 0.0;
     if (low->options.mode != FS_LOWER_MESSAGES && move->steps == 0)
-        return time->latency_s + time->wait_s;
+        return time->latency_s;
     bool launches = shape->n_pred[i] == 0 || move->steps > 0;
-    return (launches ? fs_nccl_launch(shape->algo, proto) : 0.0) +
-           (move->steps > 0 ? move->steps : 1) * fs_nccl_hop(shape->algo, proto, move->class_);
+    return (launches ? fs_nccl_launch(low->nccl, run->arch, run->algo, run->proto) : 0.0) +
+           (move->steps > 0 ? move->steps : 1) * fs_nccl_hop(low->nccl, run->arch, run->algo, run->proto, move->class_);
 }
 
 static fs_status make_plan(fs_lowering *low, const fs_request_key *request, fs_choice choice, const fs_plan **out,
@@ -275,23 +296,25 @@ static fs_status make_plan(fs_lowering *low, const fs_request_key *request, fs_c
     fs_move *moves = fs_arena_alloc(low->arena, shape->n_moves, sizeof *moves);
     if (plan == NULL || moves == NULL)
         return fs_fail_nomem(err);
-    fs_nccl_time time;
-    double estimate_s;
-    fs_estimate(low, group, request, &scaled, shape->stream_s_per_B, choice.proto, &time, &estimate_s);
+    fs_nccl_run run = fs_nccl_run_of(low, group, request, &scaled, shape->stream_s_per_B, choice.proto);
+    bool free = low->options.cost == FS_COST_IDEAL || group->n == 1;
+    fs_nccl_time time =
+        free ? (fs_nccl_time){.wire = 1.0, .latency_s = group->n == 1 ? 0.0 : shape->latency_s * scaled.latency_times}
+             : fs_nccl_cost(low->nccl, &run);
     for (uint32_t i = 0; i < shape->n_moves; i++)
         moves[i] =
             (fs_move){shape->moves[i].pattern, shape->moves[i].share * scaled.times * request->size_bytes * time.wire,
-                      move_latency(low, &scaled, choice.proto, &time, i)};
+                      move_latency(low, &run, &scaled, &time, i)};
     *plan = (fs_plan){.n_moves = shape->n_moves,
                       .moves = moves,
                       .succ_begin = shape->succ_begin,
                       .succ = shape->succ,
                       .n_pred = shape->n_pred,
                       .patterns_at = shape->patterns_at,
-                      .algo = shape->algo,
+                      .algo = scaled.algo,
                       .proto = choice.proto,
                       .channels = shape->channels,
-                      .estimate_s = estimate_s};
+                      .estimate_s = group->n == 1 ? 0.0 : time.latency_s + time.wire * run.stream_s};
     *out = plan;
     return FS_OK;
 }

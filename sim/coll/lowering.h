@@ -51,6 +51,8 @@ typedef struct fs_known_load {
 
 struct fs_lowering {
     fs_lowering_options options;
+    const fs_nccl_table *nccl; /* NULL under ideal costs */
+    fs_nccl_table *own_nccl;   /* NULL: it is the options' */
     fs_arena *arena;
     fs_neighbourhood hood;
     fs_groups groups;
@@ -65,17 +67,17 @@ struct fs_lowering {
 /* Shapes that differ by a factor are one: an all_reduce by ring is an all_gather with twice the bytes and steps. */
 typedef struct fs_scaled_shape {
     const fs_shape *shape; /* NULL: the algorithm cannot do it here */
-    double times;
+    fs_algo algo;          /* what the shape stands for */
+    double times, latency_times;
 } fs_scaled_shape;
 
 /* The request's shape by an algorithm on a group. Where that cannot be, FS_E_TRACE, or, quiet, no shape. */
 FS_MUST_CHECK fs_status fs_find_shape(fs_lowering *low, uint32_t group, const fs_request_key *request, fs_algo algo,
                                       bool quiet, fs_scaled_shape *out, fs_err *err);
 
-/* What a shape takes with a protocol; s_per_B: of the shape, as the links of the group or as its boards tell. False
- * where the protocol does not exist for it. Under ideal costs wire is 1 and the rest of *time is 0. */
-bool fs_estimate(const fs_lowering *low, const fs_group *group, const fs_request_key *request,
-                 const fs_scaled_shape *scaled, double s_per_B, fs_proto proto, fs_nccl_time *time, double *estimate_s);
+/* A shape with a protocol, as NCCL's model sees it; s_per_B: of the shape, as the links of the group or as its boards tell. */
+fs_nccl_run fs_nccl_run_of(const fs_lowering *low, const fs_group *group, const fs_request_key *request,
+                           const fs_scaled_shape *scaled, double s_per_B, fs_proto proto);
 
 /* FS_E_TRACE where the collective cannot be done by the algorithm asked for. */
 FS_MUST_CHECK fs_status fs_check_algo(fs_coll_kind kind, fs_algo algo, fs_err *err);

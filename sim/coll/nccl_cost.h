@@ -1,11 +1,8 @@
-/* nccl_cost.h - what NCCL's protocols cost: its own published constants and step counts.
- *
- * Source of every figure: NVIDIA NCCL 2.30.7, src/graph/tuning.cc, except where the table says otherwise. They are
- * NVIDIA's measurements, not fitted to anything here. */
+/* nccl_cost.h - what NCCL believes that a collective takes, by which it chooses; and what it does take. */
 #ifndef FS_NCCL_COST_H
 #define FS_NCCL_COST_H
 
-#include "coll/coll.h"
+#include "coll/nccl_table.h"
 
 /* A collective about to run. */
 typedef struct fs_nccl_run {
@@ -16,23 +13,29 @@ typedef struct fs_nccl_run {
     uint32_t n, n_nodes; /* ranks; scale-up domains */
     uint32_t channels;
     uint32_t intra_class; /* slowest fs_link_class inside a domain */
+    bool registered;      /* its buffers are: no copies through NCCL's own */
     double size_bytes;
-    double stream_s; /* the payload's time at the links' full rate */
+    double stream_s; /* the payload's time at the links' effective rate */
     double nvlink_s; /* the same, over NVLinks alone */
+    double wire_s;   /* latency of the links, switches and NICs on the way, of the whole algorithm */
 } fs_nccl_run;
 
 typedef struct fs_nccl_time {
     double wire;      /* bytes on the wire per byte of payload: flags of LL and LL128 */
-    double latency_s; /* launch and hops */
-    double wait_s;    /* what the GPUs need beyond wire x stream_s, with the links idle: see nccl_cost.c */
+    double latency_s; /* what it takes beyond wire x stream_s, with the links idle: >= 0 */
 } fs_nccl_time;
 
 /* Does NCCL have this protocol for it? */
 bool fs_nccl_has(const fs_nccl_run *run);
-fs_nccl_time fs_nccl_cost(const fs_nccl_run *run);
+/* Seconds as NCCL's tuning model has them (nccl_belief.c). */
+double fs_nccl_belief(const fs_nccl_table *table, const fs_nccl_run *run);
+fs_nccl_time fs_nccl_cost(const fs_nccl_table *table, const fs_nccl_run *run);
 double fs_nccl_wire(fs_proto proto);
+/* Steps within domains and between them, of a ring. */
+void fs_nccl_ring_steps(const fs_nccl_run *run, double *intra, double *inter);
+uint32_t fs_nccl_floor_log2(double x);
 /* Slow twin: latency of one message over a link of a class; the launch before the first ones. */
-double fs_nccl_hop(fs_algo algo, fs_proto proto, uint32_t link_class);
-double fs_nccl_launch(fs_algo algo, fs_proto proto);
+double fs_nccl_hop(const fs_nccl_table *table, fs_arch arch, fs_algo algo, fs_proto proto, uint32_t link_class);
+double fs_nccl_launch(const fs_nccl_table *table, fs_arch arch, fs_algo algo, fs_proto proto);
 
 #endif

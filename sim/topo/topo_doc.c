@@ -385,7 +385,8 @@ static fs_status compose(fs_doc *doc, uint32_t source, const chain *outer, xmlDo
 
 /* ---- open and close ---------------------------------------------------------------------------------------------- */
 
-static fs_status open_root(fs_doc *doc, const char *path, const char *xml, size_t length, fs_err *err)
+static fs_status open_root(fs_doc *doc, const char *expected, const char *path, const char *xml, size_t length,
+                           fs_err *err)
 {
     char *text = NULL;
     doc->arena = fs_arena_new();
@@ -411,11 +412,13 @@ static fs_status open_root(fs_doc *doc, const char *path, const char *xml, size_
         return status;
     const xmlNode *root = xmlDocGetRootElement(doc->tree);
     const char *name = (const char *)root->name;
-    if (fs_doc_is(root, "fabsim"))
+    if (fs_doc_is(root, expected))
         return FS_OK;
     if (root->ns)
-        return fs_doc_fail(doc, root, NULL, err, "expected <fabsim> in no namespace, found <%s> in '%.255s'", name,
-                           (const char *)root->ns->href);
+        return fs_doc_fail(doc, root, NULL, err, "expected <%s> in no namespace, found <%s> in '%.255s'", expected,
+                           name, (const char *)root->ns->href);
+    if (strcmp(expected, "fabsim") != 0)
+        return fs_doc_fail(doc, root, NULL, err, "expected <%s>, found <%s>", expected, name);
     bool fragment = fs_doc_is(root, "parts") || fs_doc_is(root, "board");
     return fs_doc_fail(doc, root, NULL, err,
                        fragment ? "expected <fabsim>, found <%s>: a fragment for other files to include"
@@ -425,10 +428,16 @@ static fs_status open_root(fs_doc *doc, const char *path, const char *xml, size_
 
 fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t length, fs_err *err)
 {
-    *doc = (fs_doc){0};
+    return fs_doc_open_as(doc, "fabsim", "topo", path, xml, length, err);
+}
+
+fs_status fs_doc_open_as(fs_doc *doc, const char *root, const char *set, const char *path, const char *xml,
+                         size_t length, fs_err *err)
+{
+    *doc = (fs_doc){.set = set};
     if (!fs_mem_xml_begin())
         return fs_fail_nomem(err);
-    fs_status status = open_root(doc, path, xml, length, err);
+    fs_status status = open_root(doc, root, path, xml, length, err);
     if (status != FS_OK)
         fs_doc_close(doc);
     return status;

@@ -31,10 +31,14 @@ typedef struct fs_doc {
     size_t bytes;  /* of all sources */
     xmlDict *dict; /* shared by all trees, so that nodes can move between them */
     xmlDoc *tree;
+    const char *set; /* what --set calls it: "topo" */
 } fs_doc;
 
 /* `xml` NULL: read the file. doc need not be initialised; on failure it needs no close. */
 FS_MUST_CHECK fs_status fs_doc_open(fs_doc *doc, const char *path, const char *xml, size_t length, fs_err *err);
+/* The same for a document with another root than <fabsim>, whose overrides begin with `set`. */
+FS_MUST_CHECK fs_status fs_doc_open_as(fs_doc *doc, const char *root, const char *set, const char *path,
+                                       const char *xml, size_t length, fs_err *err);
 void fs_doc_close(fs_doc *doc);
 FS_MUST_CHECK fs_status fs_doc_override(fs_doc *doc, const fs_topo_override *overrides, uint32_t count, fs_err *err);
 FS_MUST_CHECK fs_status fs_doc_validate(fs_doc *doc, fs_err *err);

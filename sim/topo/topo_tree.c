@@ -77,8 +77,8 @@ fs_status fs_doc_fail(fs_doc *doc, const xmlNode *element, const char *attribute
     const xmlAttr *a = attribute ? find_attribute(element, attribute) : NULL;
     if (a && a->_private) {
         const fs_topo_override *o = a->_private;
-        return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s=%.255s: %.1000s", o->name, o->attribute, o->value,
-                       text);
+        return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s=%.255s: %.1000s", doc->set, o->name, o->attribute,
+                       o->value, text);
     }
     fs_place at = fs_doc_place(doc, element, attribute);
     return fs_fail_at(err, FS_E_TOPOLOGY, at.file, at.line, at.column, "%s", text);
@@ -113,21 +113,21 @@ static fs_status unknown_name(fs_doc *doc, const fs_topo_override *o, fs_err *er
     const char *near = fs_suggest(o->name, names.data, names.count);
     fs_free(names.data);
     if (near)
-        return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s: nothing has that name (did you mean '%.255s'?)",
-                       o->name, o->attribute, near);
-    return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s: nothing has that name", o->name, o->attribute);
+        return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s: nothing has that name (did you mean '%.255s'?)",
+                       doc->set, o->name, o->attribute, near);
+    return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s: nothing has that name", doc->set, o->name, o->attribute);
 }
 
-static fs_status unknown_attribute(const fs_topo_override *o, const xmlNode *named, fs_err *err)
+static fs_status unknown_attribute(const fs_doc *doc, const fs_topo_override *o, const xmlNode *named, fs_err *err)
 {
     const fs_word *word = fs_word_of(named);
     const char *near = word ? fs_word_suggest_attribute(word, o->attribute) : NULL;
     const char *element = (const char *)named->name;
     if (near)
-        return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s: <%.60s> has no such attribute (did you mean '%s'?)",
-                       o->name, o->attribute, element, near);
-    return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s: <%.60s> has no such attribute", o->name, o->attribute,
-                   element);
+        return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s: <%.60s> has no such attribute (did you mean '%s'?)",
+                       doc->set, o->name, o->attribute, element, near);
+    return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s: <%.60s> has no such attribute", doc->set, o->name,
+                   o->attribute, element);
 }
 
 static fs_status apply(fs_doc *doc, const fs_topo_override *o, fs_err *err)
@@ -141,7 +141,7 @@ static fs_status apply(fs_doc *doc, const fs_topo_override *o, fs_err *err)
         named = e;
         xmlNode *h = holder(e, &found);
         if (h && target)
-            return fs_fail(err, FS_E_USAGE, "--set topo:%.255s.%.60s: several elements have that name", o->name,
+            return fs_fail(err, FS_E_USAGE, "--set %s:%.255s.%.60s: several elements have that name", doc->set, o->name,
                            o->attribute);
         if (h) {
             target = h;
@@ -151,7 +151,7 @@ static fs_status apply(fs_doc *doc, const fs_topo_override *o, fs_err *err)
     if (named == NULL)
         return unknown_name(doc, o, err);
     if (target == NULL)
-        return unknown_attribute(o, named, err);
+        return unknown_attribute(doc, o, named, err);
     xmlAttr *a = xmlSetProp(target, (const xmlChar *)attribute, (const xmlChar *)o->value);
     /* xmlSetProp does not tell that it could not copy the value. */
     if (a == NULL || strcmp(fs_doc_get(target, attribute), o->value) != 0)

@@ -382,7 +382,7 @@ fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_
 {
     static const char *const keys[] = {"fabsim",  "source",    "kind",       "name",      "model",   "parallel",
                                        "batch",   "precision", "grad_dtype", "recompute", "kernels", "optimizer",
-                                       "overlap", "schedule",  "faults",     "scale"};
+                                       "overlap", "schedule",  "faults",     "scale",     "nccl"};
     fs_training t = {0};
     fs_training_reader r = {.doc = doc, .err = err};
     r.status = fs_json_only(doc, fs_json_root(doc), keys, COUNT(keys), err);

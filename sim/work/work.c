@@ -59,6 +59,26 @@ static fs_status check_head(const fs_json_doc *doc, uint32_t *kind, fs_err *err)
     return fs_json_enum_in(doc, root, "kind", true, kinds, sizeof kinds / sizeof *kinds, kind, err);
 }
 
+/* "nccl", which a trace of any kind may have. */
+static fs_status read_nccl(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
+{
+    static const char *const keys[] = {"registered", "sharp"};
+    const fs_json *nccl = fs_json_get(fs_json_root(doc), "nccl");
+    bool registered = false, sharp = false;
+    if (nccl == NULL)
+        return FS_OK;
+    if (fs_json_kind(nccl) != FS_JSON_OBJECT)
+        return fs_json_fail(doc, nccl, false, err, "'nccl': expected an object with registered, sharp");
+    fs_status status = fs_json_only(doc, nccl, keys, sizeof keys / sizeof *keys, err);
+    if (status == FS_OK)
+        status = fs_json_bool_in(doc, nccl, "registered", false, &registered, err);
+    if (status == FS_OK)
+        status = fs_json_bool_in(doc, nccl, "sharp", false, &sharp, err);
+    if (status == FS_OK)
+        fs_work_set_nccl(b, registered, sharp);
+    return status;
+}
+
 static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, fs_work **work, fs_err *err)
 {
     uint32_t kind = 0;
@@ -75,6 +95,8 @@ static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, 
     status = kind == 0 ? fs_trace_read_ops(doc, b, err) : fs_trace_read_training(doc, b, err);
     if (status == FS_OK)
         status = fs_trace_read_faults(doc, path, b, err);
+    if (status == FS_OK)
+        status = read_nccl(doc, b, err);
     if (status == FS_OK)
         status = fs_work_freeze(b, work, err);
     fs_work_builder_free(b);

@@ -127,6 +127,7 @@ typedef struct fs_work {
     const fs_kernel_list *kernel_lists; /* (n_kernel_lists) */
     const fs_load *loads;               /* (n_loads) */
     fs_totals totals;
+    bool nccl_registered, nccl_sharp; /* as in fs_lowering_options */
     uint32_t n_faults;
     const fs_fault *faults; /* (n_faults) a scenario: for fs_topo_apply_faults */
     struct fs_arena *arena; /* owns everything above */

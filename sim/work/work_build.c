@@ -296,6 +296,12 @@ void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals)
     b->totals = *totals;
 }
 
+void fs_work_set_nccl(fs_work_builder *b, bool registered, bool sharp)
+{
+    b->nccl_registered = registered;
+    b->nccl_sharp = sharp;
+}
+
 fs_status fs_work_set_faults(fs_work_builder *b, const fs_fault *faults, uint32_t n, fs_err *err)
 {
     b->faults = fs_faults_copy(b->arena, faults, n);
@@ -378,6 +384,8 @@ fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
                    .gpu_of = b->gpu_of,
                    .program_of = b->program_of,
                    .totals = b->totals,
+                   .nccl_registered = b->nccl_registered,
+                   .nccl_sharp = b->nccl_sharp,
                    .n_faults = b->n_faults,
                    .faults = b->faults,
                    .arena = b->arena};

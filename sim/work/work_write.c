@@ -270,6 +270,12 @@ void fs_work_write_ops(const fs_work *work, fs_out *out)
         write_family(&w, &work->families[i]);
     fs_jsonw_end(&w);
     write_totals(&w, &work->totals);
+    if (work->nccl_registered || work->nccl_sharp) {
+        fs_jsonw_object_inline(&w, "nccl");
+        fs_jsonw_bool(&w, "registered", work->nccl_registered);
+        fs_jsonw_bool(&w, "sharp", work->nccl_sharp);
+        fs_jsonw_end(&w);
+    }
     write_faults(&w, work);
     write_kernel_lists(&w, work);
     write_loads(&w, work);

@@ -1,5 +1,6 @@
 /* test_coll_nodes.c - collectives over several nodes: NVLSTree, SHARP, PAT, hierarchical, uneven all-to-all, rails crossed
  * in the network, faults. */
+#include "coll/nccl_table.h"
 #include "fabric_case.h"
 #include "topo/faults.h"
 
@@ -425,11 +426,13 @@ static void memory_may_run_out(void **state)
     uint64_t before = fs_mem_live();
     faulty x =
         open_faulty("nodes:2 gpus:2 nvlink:100GB/s nic:25GB/s spine multicast", "leaf0-spine0", FS_FAULT_LINK, 0.5);
+    fs_nccl_table *nccl = NULL;
+    assert_int_equal(fs_nccl_table_load(NULL, NULL, NULL, 0, &nccl, &x.f.err), FS_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fs_status status = FS_E_NOMEM;
         for (uint64_t k = 1; status != FS_OK; k++) {
             uint64_t live = fs_mem_live();
-            fs_lowering_options how = {.mode = cases[i].mode, .epochs = x.epochs};
+            fs_lowering_options how = {.mode = cases[i].mode, .epochs = x.epochs, .nccl = nccl};
             fs_lowering *low = NULL;
             const fs_plan *plan = NULL;
             fs_coll_request q = ask(cases[i].kind, cases[i].algo, FS_PROTO_AUTO, x.f.topo->gpus, 4, 0, S);
@@ -449,6 +452,7 @@ static void memory_may_run_out(void **state)
     }
     x.f.lowering = NULL;
     close_faulty(&x);
+    fs_nccl_table_free(nccl);
     assert_int_equal(fs_mem_live(), before);
 }
 

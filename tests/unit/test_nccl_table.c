@@ -1,0 +1,255 @@
+/* test_nccl_table.c - the table of NCCL's costs: that the shipped one is valid, what a wrong one is told, what the equations give. */
+#include "coll/nccl_cost.h"
+#include "fabric_case.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static fs_nccl_table *load(const char *name, const char *attribute, const char *value)
+{
+    fs_topo_override set = {name, attribute, value};
+    fs_nccl_table *table = NULL;
+    fs_err err;
+    fs_status status = fs_nccl_table_load(NULL, NULL, &set, name ? 1 : 0, &table, &err);
+    if (status != FS_OK)
+        print_error("%s\n", err.text);
+    assert_int_equal(status, FS_OK);
+    return table;
+}
+
+/* An override makes the whole table go through the schema. */
+static void the_shipped_table_is_valid(void **state)
+{
+    (void)state;
+    fs_nccl_table *shipped = load(NULL, NULL, NULL), *same = load("hopper", "nvls", "0.85");
+    assert_memory_equal(shipped->takes, same->takes, sizeof shipped->takes);
+    assert_string_equal(shipped->releases[shipped->release].name, "2.30");
+    near(shipped->base_s[FS_NCCL_RING][0], 6.6e-6);
+    near(shipped->hop_s[FS_NCCL_NET][FS_NCCL_TREE][2], 14e-6);
+    near(shipped->ll_max_Bps[FS_HOPPER][0], 141e9);
+    near(shipped->tree_correction[2][23], 0.9);
+    /* Volta has no rows of its own, and neither has what is like it beyond Ampere's. */
+    assert_memory_equal(&shipped->takes[FS_VOLTA][FS_NCCL_RING], &shipped->takes[FS_AMPERE][FS_NCCL_RING],
+                        sizeof shipped->takes[FS_VOLTA][FS_NCCL_RING]);
+    for (int a = 0; a < FS_ARCHS; a++)
+        assert_true(shipped->takes[a][FS_NCCL_NVLS][2].efficiency > 0 &&
+                    shipped->takes[a][FS_NCCL_DIRECT][0].launch_s > 0);
+    fs_nccl_table_free(shipped);
+    fs_nccl_table_free(same);
+}
+
+static void figures_can_be_set(void **state)
+{
+    (void)state;
+    fs_nccl_table *table = load("hopper-ring-Simple", "efficiency", "0.5"), *old = NULL;
+    near(table->takes[FS_HOPPER][FS_NCCL_RING][2].efficiency, 0.5);
+    fs_nccl_table_free(table);
+    fs_err err;
+    assert_int_equal(fs_nccl_table_load(NULL, "2.25", NULL, 0, &old, &err), FS_OK);
+    near(old->releases[old->release].nvls_all_reduce, 0.8333);
+    fs_nccl_table_free(old);
+}
+
+static void refused(const char *name, const char *attribute, const char *value, const char *release, const char *text)
+{
+    fs_topo_override set = {name, attribute, value};
+    fs_nccl_table *table = NULL;
+    fs_err err;
+    assert_int_equal(fs_nccl_table_load(NULL, release, &set, name ? 1 : 0, &table, &err), FS_E_USAGE);
+    if (strstr(err.text, text) == NULL)
+        print_error("expected '%s' in: %s\n", text, err.text);
+    assert_non_null(strstr(err.text, text));
+}
+
+static void wrong_overrides_are_refused(void **state)
+{
+    (void)state;
+    refused("hoper", "nvls", "0.8", NULL, "did you mean 'hopper'");
+    refused("hopper", "nvlz", "0.8", NULL, "did you mean 'nvls'");
+    refused("hopper", "nvls", "2", NULL, "--set nccl:hopper.nvls=2: nvls must be from 0.001 to 1");
+    refused("hopper-ring-LL", "hop", "1", NULL, "hop");
+    refused("hopper-ring-LL", "overlap", "0.5", NULL, "overlap must be from 1 to 100");
+    refused("ring", "base", "1us 2us", NULL, "base: expected 3 values, found 2");
+    refused("ring", "base", "1us 2us 3", NULL, "base: value 3");
+    refused("hopper", "LL", "0GB/s 1GB/s 1GB/s", NULL, "LL: value 1 must be more than 0");
+    refused("volta", "like", "amper", NULL, "did you mean 'ampere'");
+    refused(NULL, NULL, NULL, "2.31", "no release '2.31'");
+}
+
+/* Errors of a file stand at their line and column. */
+static void wrong_files_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *xml, *text;
+        uint32_t line, column;
+    } cases[] = {
+        {"<parts/>", "expected <nccl>, found <parts>", 1, 1},
+        {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\"\n source=\"x\">\n <releas/></nccl>",
+         "did you mean <release>", 3, 2},
+        {"<nccl version=\"nccl/1\" release=\"1\" source=\"x\"/>", "lacks the attribute 'p2p-LL'", 1, 1},
+        {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\" source=\"x\"/>", "<believes name=\"tree\"> is missing",
+         1, 1},
+        {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\" source=\"x\">\n"
+         "<tree-correction name=\"LL\" source=\"x\"\n factors=\"1 1\"/></nccl>",
+         "factors: expected 24 values, found 2", 3, 2},
+        {"<nccl version=\"nccl/1\" release=\"1\" p2p-LL=\"1B\" source=\"x\">\n"
+         "<release name=\"1\" nvls-all-reduce=\"1\" nvls-ranks=\"2\" source=\"x\"/>\n"
+         "<release name=\"1\" nvls-all-reduce=\"1\" nvls-ranks=\"2\" source=\"x\"/></nccl>",
+         "<release> '1' is given twice", 3, 10},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[] = "/tmp/fabsim-nccl-XXXXXX";
+        int fd = mkstemp(path);
+        assert_true(fd >= 0 && write(fd, cases[i].xml, strlen(cases[i].xml)) == (ssize_t)strlen(cases[i].xml));
+        close(fd);
+        fs_nccl_table *table = NULL;
+        fs_err err;
+        assert_int_equal(fs_nccl_table_load(path, NULL, NULL, 0, &table, &err), FS_E_TOPOLOGY);
+        if (strstr(err.text, cases[i].text) == NULL || err.line != cases[i].line || err.column != cases[i].column)
+            print_error("%u:%u: %s\n", err.line, err.column, err.text);
+        assert_non_null(strstr(err.text, cases[i].text));
+        assert_int_equal(err.line, cases[i].line);
+        assert_int_equal(err.column, cases[i].column);
+        unlink(path);
+    }
+}
+
+static void beliefs_are_the_published_ones(void **state)
+{
+    (void)state;
+    fs_nccl_table *t = load(NULL, NULL, NULL);
+    fs_nccl_run run = {.kind = FS_ALL_REDUCE,
+                       .algo = FS_ALGO_RING,
+                       .proto = FS_PROTO_SIMPLE,
+                       .arch = FS_HOPPER,
+                       .n = 8,
+                       .n_nodes = 1,
+                       .channels = 1,
+                       .intra_class = FS_CLASS_NVLINK,
+                       .size_bytes = 8};
+    near(fs_nccl_belief(t, &run), (8.4 + 14 * 3.4) * 1e-6);
+    run.proto = FS_PROTO_LL;
+    run.size_bytes = 0;
+    near(fs_nccl_belief(t, &run), (6.6 + 14 * 0.6) * 1e-6);
+    run.algo = FS_ALGO_TREE;
+    run.n = 16;
+    run.n_nodes = 2;
+    near(fs_nccl_belief(t, &run), (6.8 + 2 * (7 * 0.6 * 1.8 + 5.0)) * 1e-6);
+    run.algo = FS_ALGO_RING;
+    run.proto = FS_PROTO_SIMPLE;
+    run.size_bytes = 1e9;
+    near(fs_nccl_belief(t, &run), 1.4 * (8.4 + 28 * 3.4 + 2 * 14.0) * 1e-6);
+    run.proto = FS_PROTO_LL128;
+    run.intra_class = FS_CLASS_PCIE;
+    assert_false(fs_nccl_has(&run));
+    run = (fs_nccl_run){.kind = FS_ALL_REDUCE,
+                        .algo = FS_ALGO_NVLS,
+                        .proto = FS_PROTO_SIMPLE,
+                        .arch = FS_HOPPER,
+                        .n = 8,
+                        .n_nodes = 1,
+                        .size_bytes = 1e9,
+                        .stream_s = 9.0 / 8,
+                        .nvlink_s = 9.0 / 8};
+    near(fs_nccl_belief(t, &run), 25e-6 + 1 / (0.85 * 0.9375));
+    fs_nccl_table_free(t);
+}
+
+/* The equation of nccl_cost.c, by hand. */
+static void costs_follow_the_equation(void **state)
+{
+    (void)state;
+    fs_nccl_table *t = load(NULL, NULL, NULL);
+    fs_nccl_takes *takes = &t->takes[FS_HOPPER][FS_NCCL_RING][2];
+    *takes = (fs_nccl_takes){.launch_s = 5e-6,
+                             .hop_s = {2e-6, 3e-6, 10e-6},
+                             .efficiency = 0.5,
+                             .fill = 2.0,
+                             .window_s = 1e-3,
+                             .overlap = 1.0};
+    fs_nccl_run run = {.kind = FS_ALL_GATHER,
+                       .algo = FS_ALGO_RING,
+                       .proto = FS_PROTO_SIMPLE,
+                       .arch = FS_HOPPER,
+                       .n = 5,
+                       .n_nodes = 1,
+                       .size_bytes = 1e6,
+                       .stream_s = 4e-3,
+                       .nvlink_s = 4e-3};
+    double chunk = 2e-3;
+    near(fs_nccl_cost(t, &run).latency_s + 4e-3, 5e-6 + 4 * (chunk + 2e-6) + 2 * chunk * 1e-3 / (chunk + 1e-3));
+    takes->flight = 3.0; /* of 4 ms, which the steps pay as well */
+    run.wire_s = 4e-3;
+    near(fs_nccl_cost(t, &run).latency_s + 4e-3,
+         5e-6 + 4 * (chunk + 2e-6) + 4e-3 + (2 * 1e-3 + 3 * 4e-3) * chunk / (chunk + 1e-3));
+    run.wire_s = 0.0;
+    run.registered = true;
+    near(fs_nccl_cost(t, &run).latency_s + 4e-3, 5e-6 + 4 * (chunk + 2e-6));
+    takes->overlap = 2.0;
+    near(fs_nccl_cost(t, &run).latency_s + 4e-3, 5e-6 + 4 * hypot(chunk, 2e-6));
+    takes->cap_Bps = 1e6 * 0.8 / 40e-3; /* 40 ms for the payload of 4/5 */
+    near(fs_nccl_cost(t, &run).latency_s + 4e-3, 5e-6 + 4 * hypot(10e-3, 2e-6));
+    run.proto = FS_PROTO_LL;
+    near(fs_nccl_cost(t, &run).wire, 2.0);
+    fs_nccl_table_free(t);
+}
+
+/* Each algorithm and protocol by itself takes longer for more bytes, and never less than the links do. */
+static void time_grows_with_size(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"topologies/dgx-a100.xml", "topologies/dgx-h100.xml", "topologies/hgx-b200.xml",
+                                        "topologies/dgx-h100-x2.xml", "topologies/v100-pcie.xml"};
+    static const fs_coll_kind kinds[] = {FS_ALL_REDUCE, FS_ALL_GATHER, FS_REDUCE_SCATTER, FS_ALL_TO_ALL, FS_BROADCAST};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        fabric f = fabric_open(files[i], FS_COST_NCCL, FS_LOWER_COUPLED);
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            for (fs_algo algo = FS_ALGO_RING; algo < FS_ALGOS; algo++) {
+                for (fs_proto proto = FS_PROTO_LL; proto < FS_PROTOS; proto++) {
+                    double last = 0;
+                    for (double size = 8; size < 2e10; size *= 3.7) {
+                        fs_coll_request request = ask(kinds[k], algo, proto, f.topo->gpus, f.topo->n_gpus, 0, size);
+                        const fs_plan *plan = NULL;
+                        if (fs_lower(f.lowering, &request, &plan, &f.err) != FS_OK)
+                            break;
+                        assert_true(plan->estimate_s > last);
+                        for (uint32_t m = 0; m < plan->n_moves; m++)
+                            assert_true(plan->moves[m].latency_s >= 0);
+                        last = plan->estimate_s;
+                    }
+                }
+            }
+        }
+        fabric_close(&f);
+    }
+}
+
+static void memory_may_run_out(void **state)
+{
+    (void)state;
+    fs_status status = FS_E_NOMEM;
+    for (uint64_t k = 1; status != FS_OK; k++) {
+        uint64_t live = fs_mem_live();
+        fs_nccl_table *table = NULL;
+        fs_err err;
+        fs_mem_fail_after(k);
+        status = fs_nccl_table_load(NULL, NULL, NULL, 0, &table, &err);
+        fs_mem_fail_after(0);
+        assert_true(status == FS_OK || status == FS_E_NOMEM);
+        fs_nccl_table_free(table);
+        assert_int_equal(fs_mem_live(), live);
+        assert_true(k < 50000);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_shipped_table_is_valid),     cmocka_unit_test(figures_can_be_set),
+        cmocka_unit_test(wrong_overrides_are_refused),    cmocka_unit_test(wrong_files_are_refused),
+        cmocka_unit_test(beliefs_are_the_published_ones), cmocka_unit_test(costs_follow_the_equation),
+        cmocka_unit_test(time_grows_with_size),           cmocka_unit_test(memory_may_run_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
