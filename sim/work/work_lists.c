@@ -20,10 +20,12 @@ static uint64_t hash_kernels(const fs_kernel *kernels, uint32_t n)
 {
     uint64_t hash = FS_HASH_START;
     for (uint32_t i = 0; i < n; i++) {
+        const fs_kernel_shape *s = &kernels[i].shape; /* not all of it: a hash need not tell everything */
         struct {
-            double flops, bytes;
+            double flops, bytes, m, n;
             uint32_t count, name;
-        } key = {kernels[i].flops + 0.0, kernels[i].bytes + 0.0, kernels[i].count, kernels[i].name}; /* -0 is 0 */
+        } key = {kernels[i].flops + 0.0, kernels[i].bytes + 0.0, s->m + s->queries,
+                 s->n + s->keys,         kernels[i].count,       kernels[i].name}; /* -0 is 0 */
         hash = fs_hash_bytes(hash, &key, sizeof key);
     }
     return hash;
@@ -36,7 +38,7 @@ static bool same_kernels(const fs_kernel_list *list, const fs_kernel *kernels, u
     for (uint32_t i = 0; i < n; i++) {
         const fs_kernel *a = &list->kernels[i], *b = &kernels[i];
         if (!same(a->flops, b->flops) || !same(a->bytes, b->bytes) || a->count != b->count || a->name != b->name ||
-            a->dtype != b->dtype)
+            a->dtype != b->dtype || !same(a->measured_s, b->measured_s) || !fs_kernel_same_shape(&a->shape, &b->shape))
             return false;
     }
     return true;
@@ -47,8 +49,8 @@ fs_status fs_work_kernels(fs_work_builder *b, const fs_kernel *kernels, uint32_t
     if (n > FS_KERNELS_MAX)
         return FS_BAD_WORK(b, err, "%u kernels in one op, expected at most %d", n, FS_KERNELS_MAX);
     for (uint32_t i = 0; i < n; i++)
-        if (!amount(kernels[i].flops) || !amount(kernels[i].bytes) || kernels[i].dtype >= FS_DTYPES ||
-            kernels[i].name >= b->labels.names.count)
+        if (!amount(kernels[i].flops) || !amount(kernels[i].bytes) || !amount(kernels[i].measured_s) ||
+            kernels[i].dtype >= FS_DTYPES || kernels[i].name >= b->labels.names.count)
             return FS_BAD_WORK(b, err, "kernel %u has an amount, number format or name that cannot be", i);
     uint64_t hash = hash_kernels(kernels, n);
     fs_index_probe probe = fs_index_search(&b->list_index, hash);
