@@ -40,7 +40,7 @@ typedef struct cut {
 static void time_cut(const fs_part *gpu, const cut *c, double score, double bytes, fs_gpu_parts *parts)
 {
     double sms = gpu->costs.sms, busy = fmin(c->units, sms);
-    double rate = fmin(gpu->mem_Bps * gpu->mem_efficiency, busy * gpu->costs.stream_Bps);
+    double rate = fmin(gpu->mem_Bps * gpu->costs.read, busy * gpu->costs.stream_Bps);
     parts->compute_s = fmax(c->scores / sms, c->longest) * score + ceil(c->units / sms) * c->each_s;
     parts->memory_s = bytes / rate;
 }

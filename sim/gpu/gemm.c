@@ -20,7 +20,7 @@
 /* Numbers of the tile that tile_s is said of. */
 #define TILE_NUMBERS (256.0 * 128)
 
-/* The least depth that is worth a part of its own. */
+/* What a part of k takes at least, however short it is: finer ones are not worth it. */
 #define SPLIT_DEPTH 128
 
 static const double rows_of[] = {256, 128, 64};
@@ -84,8 +84,8 @@ static void time_tiling(const gemm_case *c, double tiles, double rows, double co
 {
     const fs_gpu_costs *costs = &c->gpu->costs;
     const fs_kernel_shape *s = c->shape;
-    double units = tiles * split, depth = s->k / split;
-    double busy = fmin(units, costs->sms), waves = ceil(units / costs->sms);
+    double units = tiles * split, depth = split > 1 ? fmax(s->k / split, SPLIT_DEPTH) : s->k;
+    double busy = fmax(1, fmin(units, costs->sms)), waves = ceil(units / costs->sms);
     double partial = split > 1 ? 2 * 4 * split * s->batch * s->m * s->n : 0; /* sums in fp32, written and read */
     double start = c->tile_s * rows * columns / TILE_NUMBERS;
     parts->compute_s = slow_down(c->gpu, waves * (2 * rows * columns * depth / c->rate + start));
@@ -104,7 +104,7 @@ static void try_tile(const gemm_case *c, double rows, double columns, double *be
         return;
     for (size_t i = 0; i < COUNT(splits); i++) {
         fs_gpu_parts now = {.memory_s = parts->memory_s};
-        bool fits = s->k / splits[i] >= SPLIT_DEPTH && tiles * splits[i] <= c->gpu->costs.sms && !c->whole;
+        bool fits = tiles * splits[i] <= c->gpu->costs.sms && !c->whole;
         if (i > 0 && !fits)
             return;
         time_tiling(c, tiles, rows, columns, splits[i], &now);

@@ -31,6 +31,7 @@ const fs_gpu_figure fs_cost_figures[FS_COST_FIGURES] = {
     COST("attention", "decode-floor", FS_UNIT_SECONDS, 0, 1, decode_s),
     COST("attention", "piece", FS_UNIT_SECONDS, 0, 1, piece_s),
     COST("attention", "join", FS_UNIT_SECONDS, 0, 1, join_s),
+    COST("attention", "read-efficiency", FS_UNIT_NONE, 1e-6, 1, read),
     COST("attention", "sm-bandwidth", FS_UNIT_BPS, 1, 1e18, stream_Bps),
     COST("attention", "fp8-read", FS_UNIT_NONE, 1, 100, fp8_read),
 };

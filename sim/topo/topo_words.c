@@ -104,6 +104,7 @@ static const fs_word words[] = {
       {"decode-floor", FS_WORD_QUANTITY, true, FS_UNIT_SECONDS, NULL},
       {"piece", FS_WORD_QUANTITY, true, FS_UNIT_SECONDS, NULL},
       {"join", FS_WORD_QUANTITY, true, FS_UNIT_SECONDS, NULL},
+      {"read-efficiency", FS_WORD_QUANTITY, true, FS_UNIT_NONE, NULL},
       {"sm-bandwidth", FS_WORD_QUANTITY, true, FS_UNIT_BPS, NULL},
       {"fp8-read", FS_WORD_QUANTITY, true, FS_UNIT_NONE, NULL}}},
     {"nvswitch",
