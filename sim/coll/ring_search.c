@@ -66,27 +66,31 @@ static bool is_switched(const fs_topo *topo, const fs_form *form, const fs_domai
     return true;
 }
 
-/* Members by board, the board of `first` first, `last` at the end. */
+/* Members by board, the board of `first` first, `last` at the end. Within a board those behind `first`, then those before
+ * it: walks that begin at different GPUs are the same walk turned round, so that no GPU of a board is special. */
 static void walk_switched(const fs_topo *topo, const fs_form *form, const fs_domain *domain, uint32_t first,
                           uint32_t last, uint32_t *order)
 {
-    uint32_t n = 0, board = fs_switch_of(topo, form->sample[first]);
+    uint32_t n = 0, start = 0, board = fs_switch_of(topo, form->sample[first]);
     uint32_t wanted = domain->n - (last != FS_NONE && last != first);
+    while (domain->members[start] != first)
+        start++;
     order[n++] = first;
     while (n < wanted) {
         uint32_t next_board = FS_NONE;
-        for (uint32_t i = 0; i < domain->n; i++) {
-            uint32_t member = domain->members[i];
-            if (member != first && member != last && fs_switch_of(topo, form->sample[member]) == board)
+        for (uint32_t i = 1; i < domain->n; i++) {
+            uint32_t member = domain->members[(start + i) % domain->n];
+            if (member != last && fs_switch_of(topo, form->sample[member]) == board)
                 order[n++] = member;
         }
-        /* The next board is that of the first member that is not on any board so far. */
-        for (uint32_t i = 0; i < domain->n && n < wanted && next_board == FS_NONE; i++) {
-            bool placed = domain->members[i] == last;
+        /* The next board is that of the next member that is not on any board so far. */
+        for (uint32_t i = 1; i < domain->n && n < wanted && next_board == FS_NONE; i++) {
+            uint32_t member = domain->members[(start + i) % domain->n];
+            bool placed = member == last;
             for (uint32_t k = 0; k < n && !placed; k++)
-                placed = order[k] == domain->members[i];
+                placed = order[k] == member;
             if (!placed)
-                next_board = fs_switch_of(topo, form->sample[domain->members[i]]);
+                next_board = fs_switch_of(topo, form->sample[member]);
         }
         board = next_board;
     }
