@@ -85,8 +85,9 @@ static fs_status prepare(const fs_topo *whole, const fs_work *work, const fs_run
                                .mode = options->lowering,
                                .epochs = s->epochs,
                                .nccl = options->nccl,
-                               .registered = options->registered || work->nccl_registered,
-                               .sharp = options->sharp || work->nccl_sharp};
+                               .cross_rail = work->nccl.cross_rail,
+                               .registered = options->registered || work->nccl.registered,
+                               .sharp = options->sharp || work->nccl.sharp};
     status = fs_lowering_new(s->topo, s->router, s->patterns, how, &s->lowering, err);
     if (status == FS_OK)
         status = fs_fold(work, s->topo, s->lowering, s->patterns, options->cost, options->fold, &s->job, err);

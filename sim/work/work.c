@@ -62,20 +62,24 @@ static fs_status check_head(const fs_json_doc *doc, uint32_t *kind, fs_err *err)
 /* "nccl", which a trace of any kind may have. */
 static fs_status read_nccl(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {"registered", "sharp"};
+    static const char *const keys[] = {"registered", "sharp", "cross_rail"};
     const fs_json *nccl = fs_json_get(fs_json_root(doc), "nccl");
-    bool registered = false, sharp = false;
+    fs_nccl_use use = {0};
+    uint32_t cross_rail = use.cross_rail;
     if (nccl == NULL)
         return FS_OK;
     if (fs_json_kind(nccl) != FS_JSON_OBJECT)
-        return fs_json_fail(doc, nccl, false, err, "'nccl': expected an object with registered, sharp");
+        return fs_json_fail(doc, nccl, false, err, "'nccl': expected an object with registered, sharp, cross_rail");
     fs_status status = fs_json_only(doc, nccl, keys, sizeof keys / sizeof *keys, err);
     if (status == FS_OK)
-        status = fs_json_bool_in(doc, nccl, "registered", false, &registered, err);
+        status = fs_json_bool_in(doc, nccl, "registered", false, &use.registered, err);
     if (status == FS_OK)
-        status = fs_json_bool_in(doc, nccl, "sharp", false, &sharp, err);
+        status = fs_json_bool_in(doc, nccl, "sharp", false, &use.sharp, err);
     if (status == FS_OK)
-        fs_work_set_nccl(b, registered, sharp);
+        status = fs_json_enum_in(doc, nccl, "cross_rail", false, fs_cross_rail_names, FS_CROSS_RAILS, &cross_rail, err);
+    use.cross_rail = (fs_cross_rail)cross_rail;
+    if (status == FS_OK)
+        fs_work_set_nccl(b, use);
     return status;
 }
 

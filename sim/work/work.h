@@ -106,6 +106,12 @@ typedef struct fs_memory {
     double weights, gradients, optimizer, activations; /* B per GPU, the fullest one */
 } fs_memory;
 
+/* How a trace wants NCCL to be used; as in fs_lowering_options. */
+typedef struct fs_nccl_use {
+    bool registered, sharp;
+    fs_cross_rail cross_rail;
+} fs_nccl_use;
+
 /* What a step does, over all ranks, where the trace tells (training). 0 = not known. */
 typedef struct fs_totals {
     double model_flops;    /* of one step without recomputation: MFU */
@@ -130,7 +136,7 @@ typedef struct fs_work {
     const fs_kernel_list *kernel_lists; /* (n_kernel_lists) */
     const fs_load *loads;               /* (n_loads) */
     fs_totals totals;
-    bool nccl_registered, nccl_sharp; /* as in fs_lowering_options */
+    fs_nccl_use nccl;
     uint32_t n_faults;
     const fs_fault *faults; /* (n_faults) a scenario: for fs_topo_apply_faults */
     struct fs_arena *arena; /* owns everything above */

@@ -301,10 +301,9 @@ void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals)
     b->totals = *totals;
 }
 
-void fs_work_set_nccl(fs_work_builder *b, bool registered, bool sharp)
+void fs_work_set_nccl(fs_work_builder *b, fs_nccl_use nccl)
 {
-    b->nccl_registered = registered;
-    b->nccl_sharp = sharp;
+    b->nccl = nccl;
 }
 
 fs_status fs_work_set_faults(fs_work_builder *b, const fs_fault *faults, uint32_t n, fs_err *err)
@@ -389,8 +388,7 @@ fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
                    .gpu_of = b->gpu_of,
                    .program_of = b->program_of,
                    .totals = b->totals,
-                   .nccl_registered = b->nccl_registered,
-                   .nccl_sharp = b->nccl_sharp,
+                   .nccl = b->nccl,
                    .n_faults = b->n_faults,
                    .faults = b->faults,
                    .arena = b->arena};

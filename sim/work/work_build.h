@@ -66,7 +66,7 @@ FS_MUST_CHECK fs_status fs_work_op(fs_work_builder *b, uint32_t program, const f
                                    uint32_t n_deps, uint32_t *index, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs_err *err);
 void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals);
-void fs_work_set_nccl(fs_work_builder *b, bool registered, bool sharp);
+void fs_work_set_nccl(fs_work_builder *b, fs_nccl_use nccl);
 FS_MUST_CHECK fs_status fs_work_set_faults(fs_work_builder *b, const fs_fault *faults, uint32_t n, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_set_note(fs_work_builder *b, const char *note, fs_err *err);
 void fs_work_set_hash(fs_work_builder *b, uint64_t hash);

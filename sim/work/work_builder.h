@@ -32,7 +32,7 @@ struct fs_work_builder {
     const char *name, *kind, *path, *note;
     uint64_t hash;
     fs_totals totals;
-    bool nccl_registered, nccl_sharp;
+    fs_nccl_use nccl;
     const fs_fault *faults;
     uint32_t n_faults;
     uint32_t n_ranks;

@@ -286,10 +286,11 @@ void fs_work_write_ops(const fs_work *work, fs_out *out)
         write_family(&w, &work->families[i]);
     fs_jsonw_end(&w);
     write_totals(&w, &work->totals);
-    if (work->nccl_registered || work->nccl_sharp) {
+    if (work->nccl.registered || work->nccl.sharp || work->nccl.cross_rail != FS_CROSS_AS_TOPOLOGY) {
         fs_jsonw_object_inline(&w, "nccl");
-        fs_jsonw_bool(&w, "registered", work->nccl_registered);
-        fs_jsonw_bool(&w, "sharp", work->nccl_sharp);
+        fs_jsonw_bool(&w, "registered", work->nccl.registered);
+        fs_jsonw_bool(&w, "sharp", work->nccl.sharp);
+        fs_jsonw_string(&w, "cross_rail", fs_cross_rail_names[work->nccl.cross_rail]);
         fs_jsonw_end(&w);
     }
     write_faults(&w, work);

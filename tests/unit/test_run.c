@@ -359,9 +359,41 @@ static void what_is_cut_off_is_an_error(void **state)
     fs_topo_free(topo);
 }
 
+static double bytes_of_tier(const fs_result *r, const char *name)
+{
+    for (uint32_t i = 0; i < r->n_tiers; i++)
+        if (strcmp(r->tiers[i].name, name) == 0)
+            return r->tiers[i].bytes;
+    fail_msg("no tier '%s'", name);
+    return 0;
+}
+
+/* From the first GPU of a node to the second of another: over NVLink to the right rail, or through the spines. */
+static void a_trace_says_how_rails_are_crossed(void **state)
+{
+    (void)state;
+    fs_topo *topo = NULL;
+    ASSERT_OK(fs_topo_load("topologies/superpod-h100.xml", NULL, 0, &topo, &failure));
+    for (fs_cross_rail how = FS_CROSS_AS_TOPOLOGY; how < FS_CROSS_RAILS; how++) {
+        fs_work_builder *b = make_builder(16);
+        uint32_t from = add_program(b, "from", 0, 0), to = add_program(b, "to", 9, 9);
+        add(b, from, "main", transfer(FS_OP_SEND, 9, 0, 1e6));
+        add(b, to, "main", transfer(FS_OP_RECV, 0, 0, 1e6));
+        fs_work_set_nccl(b, (fs_nccl_use){.cross_rail = how});
+        fs_work *work = finish(b);
+        fs_result r = run(topo, work, ideal());
+        ASSERT_CLOSE(bytes_of_tier(&r, "nvlink"), how == FS_CROSS_NETWORK ? 0 : 2e6, 1e-9);
+        ASSERT_CLOSE(bytes_of_tier(&r, "leaf-spine"), how == FS_CROSS_NETWORK ? 2e6 : 0, 1e-9);
+        fs_result_free(&r);
+        fs_work_free(work);
+    }
+    fs_topo_free(topo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_trace_says_how_rails_are_crossed),
         cmocka_unit_test(rows_sum_to_the_step),
         cmocka_unit_test(waiting_for_a_peer_is_a_bubble),
         cmocka_unit_test(links_and_tiers),
