@@ -197,6 +197,16 @@ static void auto_knows_what_nccl_considers(void **state)
     const fs_plan *plan = NULL;
     assert_int_equal(lower(&f, FS_ALL_REDUCE, FS_ALGO_AUTO, one_each, 2, 1e9, &plan), FS_OK);
     assert_int_not_equal(plan->algo, FS_ALGO_NVLSTREE);
+    fs_lowering_options how = {.sharp = true};
+    fs_lowering *told = NULL;
+    fs_coll_request request = ask(FS_ALL_REDUCE, FS_ALGO_AUTO, FS_PROTO_AUTO, f.topo->gpus, 16, 0, 1e8);
+    assert_int_equal(fs_lowering_new(f.topo, f.router, f.patterns, how, &told, &f.err), FS_OK);
+    assert_int_equal(fs_lower(told, &request, &plan, &f.err), FS_OK);
+    assert_int_equal(plan->algo, FS_ALGO_SHARP);
+    fs_lowering_free(told);
+    assert_int_equal(lower(&f, FS_ALL_REDUCE, FS_ALGO_TWOSHOT, f.topo->gpus, 16, 1e6, &plan), FS_E_TRACE);
+    assert_int_equal(lower(&f, FS_ALL_REDUCE, FS_ALGO_TWOSHOT, f.topo->gpus, 8, 1e6, &plan), FS_OK);
+    assert_int_equal(plan->algo, FS_ALGO_TWOSHOT);
     fabric_close(&f);
 }
 

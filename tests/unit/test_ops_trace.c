@@ -431,6 +431,18 @@ static void overrides_change_the_trace_and_its_hash(void **state)
     assert_int_not_equal(fs_work_parse("t.json", json, strlen(json), &none, 1, &b, &err), FS_OK);
 }
 
+static void what_nccl_may_do_is_read(void **state)
+{
+    (void)state;
+    const char *json = "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1,\"nccl\":{\"sharp\":true},"
+                       "\"programs\":[{\"ops\":[{\"op\":\"delay\",\"duration_us\":1}]}]}";
+    fs_work *w = good(json), *bad = NULL;
+    assert_true(w->nccl_sharp && !w->nccl_registered);
+    fs_work_free(w);
+    const char *wrong = "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1,\"nccl\":[],\"programs\":[]}";
+    assert_int_not_equal(fs_work_parse("t.json", wrong, strlen(wrong), NULL, 0, &bad, &err), FS_OK);
+}
+
 static void missing_files_are_io_errors(void **state)
 {
     (void)state;
@@ -479,6 +491,7 @@ int main(void)
         cmocka_unit_test(escaped_line_feeds_are_no_lines),
         cmocka_unit_test(more_streams_than_there_may_be),
         cmocka_unit_test(overrides_change_the_trace_and_its_hash),
+        cmocka_unit_test(what_nccl_may_do_is_read),
         cmocka_unit_test(missing_files_are_io_errors),
         cmocka_unit_test(every_failed_allocation_is_clean),
     };
