@@ -162,7 +162,8 @@ double fs_training_hardware_flops(const fs_training *t)
                   fs_transformer_mlp_weights(m, (double)m->moe.top_k * m->moe.ffn);
     if (m->mla.kv_rank) /* down to the latents on every tensor-parallel GPU */
         layers += (t->tp - 1) * 2.0 * m->seq * depth * m->hidden * (m->mla.kv_rank + m->mla.rope + m->mla.q_rank);
-    double again = t->recompute == FS_RECOMPUTE_FULL ? layers - m->mtp * fs_logits_flops(m) : 0;
+    double ends = 2.0 * m->seq * 2.0 * m->hidden * m->hidden + fs_logits_flops(m); /* of a layer for later tokens */
+    double again = t->recompute == FS_RECOMPUTE_FULL ? layers - m->mtp * ends : 0;
     if ((t->recompute_parts & FS_AGAIN_LATENT) && m->mla.kv_rank)
         again += 2.0 * m->seq * depth * fs_latent_up_weights(m);
     if ((t->recompute_parts & FS_AGAIN_SCORES) && !flash)

@@ -598,6 +598,45 @@ static void hybrid_shards(void **state)
     fs_work_free(w);
 }
 
+/* What the kernels of a program compute; `count` is how often each of a list's kernels runs. */
+static double flops_of(const fs_work *w, uint32_t program)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < w->programs[program].n_ops; i++) {
+        uint32_t list = w->programs[program].ops[i].kernels;
+        for (uint32_t k = 0; list != FS_NONE && k < w->kernel_lists[list].n; k++)
+            sum += w->kernel_lists[list].kernels[k].flops * w->kernel_lists[list].kernels[k].count;
+    }
+    return sum;
+}
+
+/* A layer for later tokens, latents and activations formed again, and a parallel block: what they compute is what the
+ * totals say; the layer adds its parameters, two hidden by hidden matrices and three norms, and its logits' FLOPs. */
+static void later_tokens_and_parts(void **state)
+{
+    (void)state;
+    static const char *const models[] = {",\"mla\":{\"q_rank\":16,\"kv_rank\":8,\"nope_dim\":8,\"rope_dim\":4,\"v_"
+                                         "dim\":8},\"moe\":{\"experts\":8},\"mtp\":1",
+                                         ",\"mtp\":2,\"causal\":true", ",\"parallel_block\":true"};
+    static const char *const rest[] = {",\"kernels\":\"flash\",\"recompute\":[\"norm\",\"activation\",\"latent\"]",
+                                       ",\"kernels\":\"flash\",\"recompute\":\"full\"",
+                                       ",\"recompute\":[\"scores\",\"norm\"]"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        for (size_t k = 0; k < sizeof rest / sizeof *rest; k++) {
+            fs_work *w = load(models[i], "\"tp\":2,\"sequence\":true", 2, rest[k]);
+            close_to(2 * flops_of(w, 0), w->totals.hardware_flops, 1e-12);
+            fs_work_free(w);
+        }
+    fs_training t = job(1, 1, 1, 1, 1), more = t;
+    more.model.mtp = 1;
+    double h = t.model.hidden;
+    fs_layer_size layer = fs_layer_parameters(&t.model, 0);
+    close_to(fs_transformer_parameters(&more.model) - fs_transformer_parameters(&t.model),
+             layer.split + layer.whole + 2 * h * h + 3 * 2 * h, 1e-12);
+    close_to(fs_layer_weight_flops(&more.model, t.model.layers) - fs_layer_weight_flops(&t.model, 0),
+             2 * t.model.seq * 2 * h * h + fs_logits_flops(&t.model), 1e-12);
+}
+
 /* Gradients of weights are all there, if later. */
 static void zero_bubbles_compute_the_same(void **state)
 {
@@ -700,6 +739,12 @@ static void bad_layouts(void **state)
 static void bad_experts(void **state)
 {
     (void)state;
+    bad(",\"moe\":{\"experts\":8},\"parallel_block\":true", "", 2, "",
+        "'parallel_block' is of attention and an MLP, but layers have experts");
+    bad("", "", 2, ",\"recompute\":[\"norms\"]",
+        "expected what to form again: \"scores\", \"norm\", \"activation\", \"latent\"");
+    bad("", "\"tp\":2", 2, ",\"overlap\":{\"tp\":\"forward\"}", "'tp' is 'forward', expected one of 'none', 'backward', 'all'");
+    bad("", "", 2, ",\"host\":{\"launch_us\":-1}", "'launch_us' is -1, expected a number from 0 to 1000000");
     bad("", "\"dp\":2,\"ep\":2", 2, "", "'ep' and 'etp' spread experts, but 'moe' is missing");
     bad(EXPERTS "}", "\"tp\":2", 2, "", "experts under tensor parallelism need \"sequence\": true in 'parallel'");
     bad(EXPERTS "}", "\"dp\":3,\"ep\":3", 3, "", "'experts' is 8, which is no multiple of ep, 3");
@@ -772,6 +817,7 @@ int main(void)
         cmocka_unit_test(shared_experts),
         cmocka_unit_test(sharded_states),
         cmocka_unit_test(hybrid_shards),
+        cmocka_unit_test(later_tokens_and_parts),
         cmocka_unit_test(zero_bubbles_compute_the_same),
         cmocka_unit_test(number_formats_by_part),
         cmocka_unit_test(gpus_give_the_replicas),
