@@ -381,7 +381,10 @@ void fs_kernels_logits(fs_kernel_writer *w)
     product(w, "logits", w->t->logits, w->tokens, w->hidden, w->L / w->tokens);
 }
 
+/* Never put off to a pass of its own: until then the gradient of all logits would have to be kept. */
 void fs_kernels_logits_grad(fs_kernel_writer *w)
 {
-    product_grad(w, "logits dgrad", "logits wgrad", w->t->logits, 1, w->tokens, w->hidden, w->L / w->tokens);
+    bool later = w->wgrad == FS_WGRAD_LATER;
+    multiply(w, "logits dgrad", w->t->logits, false, 1, w->tokens, w->L / w->tokens, w->hidden);
+    multiply(w, "logits wgrad", w->t->logits, later, 1, w->hidden, w->tokens, w->L / w->tokens);
 }

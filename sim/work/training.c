@@ -252,7 +252,8 @@ static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
                         .hardware_flops = fs_training_hardware_flops(t),
                         .tokens = (double)t->global_batch * t->model.seq,
                         .samples = t->global_batch,
-                        .dtype = t->gemm};
+                        .dtype = t->gemm,
+                        .experts = t->model.moe.experts > 0};
     fs_status status = fs_training_memory(t, &totals.memory, err);
     if (status == FS_OK)
         status = fs_work_set_ranks(b, fs_training_ranks(t), err);

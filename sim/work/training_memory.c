@@ -61,9 +61,16 @@ static double chunk_activations(const fs_training *t, uint32_t chunk, double sha
                                                  : layer_activations(t, i, share, t->recompute_parts);
     if (chunk == 0) /* dropout mask of the embedding */
         sum += t->model.dropout ? tokens * t->model.hidden / split : 0;
-    if (chunk + 1 == t->pp * t->vpp) /* final norm, output layer, and logits in fp32 */
-        sum += tokens * (4.0 * t->model.hidden / split + 4.0 * t->model.vocab / t->tp);
     return sum;
+}
+
+/* The final norm, the output layer, and logits in fp32: gone when the backward pass has begun, of later tokens too. */
+static double output_activations(const fs_training *t, uint32_t chunk)
+{
+    double tokens = (double)t->micro_batch * t->model.seq / t->cp, split = t->sequence ? t->tp : 1;
+    if (chunk + 1 < t->pp * t->vpp)
+        return 0;
+    return (1 + t->model.mtp) * tokens * (4.0 * t->model.hidden / split + 4.0 * t->model.vocab / t->tp);
 }
 
 /* One layer at work, where layers keep less than their backward pass needs. */
@@ -87,17 +94,22 @@ static fs_status held(const fs_training *t, uint32_t stage, double share, double
 {
     fs_slots slots = {0};
     double *chunk = fs_alloc(t->vpp, sizeof *chunk), now = 0;
+    double output = output_activations(t, (t->vpp - 1) * t->pp + stage);
     fs_status status = chunk ? fs_schedule_make(t, stage, &slots, err) : fs_fail_nomem(err);
     for (uint32_t c = 0; status == FS_OK && c < t->vpp; c++)
         chunk[c] = chunk_activations(t, c * t->pp + stage, share);
     *most = 0;
     for (uint32_t i = 0; status == FS_OK && i < slots.count; i++) {
+        const fs_slot *slot = &slots.data[i];
         fs_pass frees = t->schedule == FS_SCHEDULE_ZB_H1 ? FS_PASS_WEIGHTS : FS_PASS_BACKWARD;
-        if (slots.data[i].pass == FS_PASS_FORWARD)
-            now += chunk[slots.data[i].chunk];
+        double ends = slot->chunk + 1 == t->vpp ? output : 0;
+        if (slot->pass == FS_PASS_FORWARD)
+            now += chunk[slot->chunk] + ends;
         *most = now > *most ? now : *most;
-        if (slots.data[i].pass == frees)
-            now -= chunk[slots.data[i].chunk];
+        if (slot->pass == FS_PASS_BACKWARD)
+            now -= ends;
+        if (slot->pass == frees)
+            now -= chunk[slot->chunk];
     }
     *most += working_set(t, stage, share);
     fs_free(slots.data);

@@ -241,7 +241,8 @@ static void send(step *s, bool forward)
     uint32_t at = message(s, FS_OP_SEND, forward ? 1 : -1, forward ? FS_TAG_FORWARD : FS_TAG_BACKWARD,
                           s->wiring.pp_streams[forward ? 1 : 3], boundary_bytes(s->t),
                           forward ? s->name_act : s->name_grad, s->last);
-    s->sent = s->t->overlap_pp ? FS_NONE : at;
+    /* Interleaved schedules post all four messages of a pair of passes at once: nobody waits for his own. */
+    s->sent = s->t->overlap_pp || s->t->vpp > 1 ? FS_NONE : at;
 }
 
 static void pass(step *s, const fs_slot *slot)

@@ -110,6 +110,7 @@ typedef struct fs_totals {
     double tokens;
     double samples;
     fs_dtype dtype; /* whose peak MFU is measured against */
+    bool experts;   /* a training trace of a mixture of experts */
     fs_memory memory;
 } fs_totals;
 

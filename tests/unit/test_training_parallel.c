@@ -743,7 +743,8 @@ static void bad_experts(void **state)
         "'parallel_block' is of attention and an MLP, but layers have experts");
     bad("", "", 2, ",\"recompute\":[\"norms\"]",
         "expected what to form again: \"scores\", \"norm\", \"activation\", \"latent\"");
-    bad("", "\"tp\":2", 2, ",\"overlap\":{\"tp\":\"forward\"}", "'tp' is 'forward', expected one of 'none', 'backward', 'all'");
+    bad("", "\"tp\":2", 2, ",\"overlap\":{\"tp\":\"forward\"}",
+        "'tp' is 'forward', expected one of 'none', 'backward', 'all'");
     bad("", "", 2, ",\"host\":{\"launch_us\":-1}", "'launch_us' is -1, expected a number from 0 to 1000000");
     bad("", "\"dp\":2,\"ep\":2", 2, "", "'ep' and 'etp' spread experts, but 'moe' is missing");
     bad(EXPERTS "}", "\"tp\":2", 2, "", "experts under tensor parallelism need \"sequence\": true in 'parallel'");
