@@ -25,9 +25,12 @@ def number(value):
     return f"{value:,.{min(digits, 6)}f}"
 
 
+def unit_of_errors(cases):
+    return "points" if cases and cases[0].unit == "%" else "%"
+
+
 def percent(case):
-    unit = "points" if case.unit == "%" else "%"
-    return f"{100 * case.error:+.1f} {unit}"
+    return f"{100 * case.error:+.1f} {unit_of_errors([case])}"
 
 
 def figures(cases):
@@ -37,8 +40,8 @@ def figures(cases):
 
 
 def figures_cells(cases):
-    n, mean, most = figures(cases)
-    return f"{n} | {mean:.1f} % | {most:.1f} %" if n else "0 | - | -"
+    (n, mean, most), unit = figures(cases), unit_of_errors(cases)
+    return f"{n} | {mean:.1f} {unit} | {most:.1f} {unit}" if n else "0 | - | -"
 
 
 def case_line(case):
@@ -54,10 +57,10 @@ def series_table(cases):
     """A line for each series: what is judged by, then what was fitted on."""
     lines = ["| series | fitted on it | cases | bias | mean | max | source |", "|---|---|---|---|---|---|---|"]
     for series, members in sorted(grouped(cases, lambda case: case.series).items()):
-        n, mean, most = figures(members)
+        (n, mean, most), unit = figures(members), unit_of_errors(members)
         bias = 100 * sum(case.error for case in members) / n
         fitted = "yes" if members[0].fitted else "no"
-        lines.append(f"| {series} | {fitted} | {n} | {bias:+.1f} % | {mean:.1f} % | {most:.1f} % | {members[0].source} |")
+        lines.append(f"| {series} | {fitted} | {n} | {bias:+.1f} {unit} | {mean:.1f} {unit} | {most:.1f} {unit} | {members[0].source} |")
     return "\n".join(lines)
 
 
@@ -85,8 +88,11 @@ def page(klass, cases, aim):
 WIDTH, HEIGHT, LEFT, TOP, SIDE = 720, 480, 62, 18, 400
 
 
-def ticks(low, high):
-    """1, 2, 5 x 10^n; powers of ten alone where there are many."""
+def ticks(low, high, linear):
+    """Logarithmic: 1, 2, 5 x 10^n, powers of ten alone where there are many. Linear: every five or ten."""
+    if linear:
+        step = 5 if high - low < 50 else 10
+        return [float(tick) for tick in range(0, math.ceil(high), step) if tick >= low]
     steps = (1, 2, 5) if high / low < 300 else (1,)
     every = max(1, math.ceil(math.log10(high / low) / 8))
     found = [step * 10.0 ** power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1, every) for step in steps]
@@ -104,13 +110,17 @@ def mark(case, x, y, colour):
 
 
 def plot(klass, cases):
-    """Both axes logarithmic and alike; the diagonal is agreement, the band 10 % either way."""
+    """Both axes alike, logarithmic but for percentages; the diagonal is agreement, the band 10 % or 3 points either way."""
     values = [value for case in cases for value in (case.measured, case.simulated) if value > 0]
-    low, high = min(values) / 1.15, max(values) * 1.15
-    span = math.log(high / low)
-    place = {value: math.log(value / low) / span * SIDE for value in values}
-    unit = cases[0].unit
-    wide = math.log(1.1) / span * SIDE
+    unit, linear = cases[0].unit, cases[0].unit == "%"
+    low, high = (min(values) - 3, max(values) + 3) if linear else (min(values) / 1.15, max(values) * 1.15)
+    scale = (lambda value: value) if linear else math.log
+    span = scale(high) - scale(low)
+
+    def along(value):
+        return (scale(value) - scale(low)) / span * SIDE
+
+    wide = (3 if linear else math.log(1.1)) / span * SIDE
     corner = TOP + SIDE
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
            'font-family="sans-serif" font-size="11">',
@@ -121,8 +131,8 @@ def plot(klass, cases):
            f'<polygon class="band" clip-path="url(#in)" points="{LEFT},{corner - wide:.1f} {LEFT + SIDE},{TOP - wide:.1f} '
            f'{LEFT + SIDE},{TOP + wide:.1f} {LEFT},{corner + wide:.1f}"/>',
            f'<path class="line" fill="none" d="M{LEFT},{TOP}V{corner}H{LEFT + SIDE}M{LEFT},{corner}L{LEFT + SIDE},{TOP}"/>']
-    for tick in ticks(low, high):
-        at = math.log(tick / low) / span * SIDE
+    for tick in ticks(low, high, linear):
+        at = along(tick)
         out.append(f'<path class="line" d="M{LEFT + at:.1f},{corner}v4M{LEFT},{corner - at:.1f}h-4"/>'
                    f'<text class="ink" x="{LEFT + at:.1f}" y="{corner + 16}" text-anchor="middle">{tick_text(tick)}</text>'
                    f'<text class="ink" x="{LEFT - 7}" y="{corner - at + 4:.1f}" text-anchor="end">{tick_text(tick)}</text>')
@@ -131,12 +141,12 @@ def plot(klass, cases):
     series = sorted(grouped(cases, lambda case: case.series).items())
     for i, (name, members) in enumerate(series):
         colour = COLOURS[i % len(COLOURS)]
-        out += [mark(case, LEFT + place[case.measured], corner - place[case.simulated], colour) for case in members if case.simulated > 0]
+        out += [mark(case, LEFT + along(case.measured), corner - along(case.simulated), colour) for case in members if case.simulated > 0]
         if i < 28:
             text = name if i < 27 or len(series) == 28 else f"and {len(series) - 27} more"
             hollow = members[0]
             out.append(mark(hollow, LEFT + SIDE + 20, TOP + 8 + 15 * i, colour))
             out.append(f'<text class="ink" x="{LEFT + SIDE + 30}" y="{TOP + 12 + 15 * i}">{html.escape(text[:36])}</text>')
-    note = "hollow: fitted on; grey: within 10 %"
+    note = f"hollow: fitted on; grey: within {'3 points' if linear else '10 %'}"
     out.append(f'<text class="ink" x="{LEFT + SIDE + 16}" y="{corner + 36}">{note}</text>')
     return "\n".join(out) + "\n</svg>\n"

@@ -13,6 +13,7 @@ DATA = ROOT / "tests/validation"
 SIZES = {"global": "batch.global", "micro": "batch.micro", "tp": "parallel.tp", "cp": "parallel.cp", "pp": "parallel.pp",
          "vpp": "parallel.vpp", "dp": "parallel.dp", "ep": "parallel.ep"}
 SCALING = "scaling efficiency"
+SIMILAR = ROOT / "sim/report/measured.csv"
 
 
 def table(name):
@@ -58,6 +59,25 @@ def scaling(rows, results):
                    row["fitted"] == "yes", row["source"])
 
 
+similar = {}  # class of the run, as fabsim names it: absolute errors of the cases that nothing was fitted on
+
+
+def remember(row, result, case):
+    """The class of a run, and the wider ones that it is in, get its error."""
+    if row["fitted"] == "yes":
+        return
+    parts = result["similar"]["class"].split(", ")
+    for name in {result["similar"]["class"], ", ".join(parts[:2])}:
+        similar.setdefault(name, []).append(abs(case.error))
+
+
+def write_more(_):
+    """What the program says of similar runs."""
+    lines = ["class;cases;mean error in percent"]
+    lines += [f"{name};{len(errors)};{100 * sum(errors) / len(errors):.1f}" for name, errors in sorted(similar.items())]
+    SIMILAR.write_text("\n".join(lines) + "\n")
+
+
 def cases(subset=False):
     """All measured steps, or the few that take no time; then the efficiency of those that scale one job."""
     stacks = {row["stack"]: row["set"] for row in table("training_stacks.csv")}
@@ -66,6 +86,9 @@ def cases(subset=False):
         results = list(pool.map(lambda row: simulate(row, stacks), rows))
     for row, result in zip(rows, results):
         if row["step_s"]:
-            yield Case(row["class"], row["series"], row["name"], "s", float(row["step_s"]), result["step_time_s"],
-                       row["fitted"] == "yes", row["source"])
+            case = Case(row["class"], row["series"], row["name"], "s", float(row["step_s"]), result["step_time_s"],
+                        row["fitted"] == "yes", row["source"])
+            if not subset:
+                remember(row, result, case)
+            yield case
     yield from scaling(rows, results)
