@@ -147,12 +147,12 @@ static uint32_t delay(step *s, uint16_t on, double seconds, const uint32_t *deps
 }
 
 /* The CPU launches what the GPU will do, ahead of it, on a stream of its own; with `host_sync` it waits for the GPU first. */
-static void host_launches(step *s, const fs_task *task)
+static void host_launches(step *s, const fs_task *task, uint32_t messages)
 {
     const fs_training *t = s->t;
     if (t->host_launch_s > 0)
-        s->host =
-            delay(s, s->wiring.host, task->launches * t->host_launch_s, &s->last, t->host_sync && s->last != FS_NONE);
+        s->host = delay(s, s->wiring.host, (task->launches + messages) * t->host_launch_s, &s->last,
+                        t->host_sync && s->last != FS_NONE);
 }
 
 /* Nothing goes on before all of it was launched. */
@@ -252,12 +252,14 @@ static void pass(step *s, const fs_slot *slot)
     bool forward = slot->pass == FS_PASS_FORWARD;
     uint32_t marked = forward ? 0 : fs_training_microbatches(t) - 1;
     const fs_task *task = find_task(s, slot->pass, slot->chunk, slot->microbatch == marked);
-    if (slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? 0 : end))
+    bool receives = slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? 0 : end);
+    bool sends = slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? end : 0);
+    if (receives)
         input = receive(s, forward);
-    host_launches(s, task);
+    host_launches(s, task, receives + sends);
     replay(s, task, s->gathered + s->gather_begin[slot->chunk], input);
     join_host(s);
-    if (slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? end : 0))
+    if (sends)
         send(s, forward);
 }
 
