@@ -65,6 +65,9 @@ static fs_status time_kernels(const fs_folding *f, const fs_program *program, co
         if (time[i] < 0)
             status = fail_no_peak(f, op, op->dtype, part, err);
     }
+    for (uint32_t i = 0; status == FS_OK && f->cost != FS_COST_IDEAL && i < program->n_ops; i++)
+        if (program->ops[i].kind == FS_OP_COMPUTE && program->ops[i].duration_s < 0)
+            time[i] /= f->work->kernel_efficiency;
     fs_free(list);
     *seconds = time;
     return status;

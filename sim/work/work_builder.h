@@ -25,6 +25,7 @@ struct fs_work_builder {
     const char *name, *kind, *path, *note;
     uint64_t hash;
     fs_totals totals;
+    double kernel_efficiency;
     const fs_fault *faults;
     uint32_t n_faults;
     uint32_t n_ranks;

@@ -405,6 +405,17 @@ static void the_host_launches(void **state)
     fs_work_free(w);
 }
 
+static void kernels_may_be_slower(void **state)
+{
+    (void)state;
+    fs_work *w = load("", "", 2, ",\"kernel_efficiency\":0.8");
+    close_to(w->kernel_efficiency, 0.8, 0);
+    fs_work_free(w);
+    w = load("", "", 2, "");
+    close_to(w->kernel_efficiency, 1, 0);
+    fs_work_free(w);
+}
+
 /* "pp": false: a receive is not posted before the pass that needs it, and kernels wait for what they sent. */
 static void pipelines_that_wait(void **state)
 {
@@ -745,6 +756,7 @@ static void bad_experts(void **state)
         "expected what to form again: \"scores\", \"norm\", \"activation\", \"latent\"");
     bad("", "\"tp\":2", 2, ",\"overlap\":{\"tp\":\"forward\"}",
         "'tp' is 'forward', expected one of 'none', 'backward', 'all'");
+    bad("", "", 2, ",\"kernel_efficiency\":2", "'kernel_efficiency' is 2, expected a number from 0.01 to 1");
     bad("", "", 2, ",\"host\":{\"launch_us\":-1}", "'launch_us' is -1, expected a number from 0 to 1000000");
     bad("", "\"dp\":2,\"ep\":2", 2, "", "'ep' and 'etp' spread experts, but 'moe' is missing");
     bad(EXPERTS "}", "\"tp\":2", 2, "", "experts under tensor parallelism need \"sequence\": true in 'parallel'");
@@ -810,6 +822,7 @@ int main(void)
         cmocka_unit_test(overlapped_tensor_parallelism),
         cmocka_unit_test(backward_overlap),
         cmocka_unit_test(the_host_launches),
+        cmocka_unit_test(kernels_may_be_slower),
         cmocka_unit_test(pipelines_that_wait),
         cmocka_unit_test(pipelines_send_activations),
         cmocka_unit_test(context_parallelism),
