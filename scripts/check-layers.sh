@@ -8,15 +8,15 @@ declare -A may=(
     [base]="base"
     [topo]="base topo"
     [route]="base topo route"
-    [gpu]="base topo gpu"
+    [gpu]="base topo gpu" # of topo the parts
     [coll]="base topo route coll"
-    [work]="base topo route coll work" # of coll the names of collectives and algorithms
+    [work]="base topo route gpu coll work" # of coll the names of collectives and algorithms, of gpu the shapes of kernels
     [fold]="base topo route gpu coll work fold"
     [engine]="base engine"
     [sched]="base topo route coll work fold engine sched"
     [metric]="base metric"
     [report]="base topo route coll work engine report"
-    [cli]="base topo route coll work fold engine sched metric report cli run.h"
+    [cli]="base topo route gpu coll work fold engine sched metric report cli run.h"
 )
 
 bad=0

@@ -1,0 +1,85 @@
+"""Measured GPU kernels as rows of CSV, and the kernels of fabsim that they are. Shared by the fit and the validation.
+
+What is fitted and what only judges was laid down before the fit, by whole series: on A100 the families of shapes whose
+name has an even CRC-32, H100 and B200 whole; H200 and GB200 and the other families of A100 only judge. A family of
+products is (n, k), of attention (heads, kv_heads), of experts (hidden, ffn, experts)."""
+import csv
+import io
+import subprocess
+import zlib
+
+from validation.case import FABSIM, ROOT
+
+PARTS = {"A100-SXM-80GB": "a100-sxm4-80gb", "H100-SXM": "h100-sxm5", "H200-SXM": "h200-sxm", "B200": "b200-sxm",
+         "GB200": "gb200"}
+FAMILY = {"gemm": ("n", "k"), "context_attention": ("heads", "kv_heads"), "generation_attention": ("heads", "kv_heads"),
+          "moe_experts": ("hidden", "ffn", "experts")}
+DTYPES = {"bf16": "bf16", "fp8": "fp8", "fp8_block": "fp8", "nvfp4": "fp4"}
+
+
+def is_fitted(table, row):
+    if row["gpu"] == "A100-SXM-80GB":
+        return zlib.crc32(",".join(row[key] for key in FAMILY[table]).encode()) % 2 == 0
+    return row["gpu"] in ("H100-SXM", "B200")
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def gemm(row):
+    """The product; in narrow formats the serving stack quantises its input before, which the measurement includes."""
+    m, n, k, dtype = row["m"], row["n"], row["k"], DTYPES[row["dtype"]]
+    lines = [f"gemm {m} {n} {k} dtype={dtype}"]
+    return lines if dtype == "bf16" else [f"quantise {m} {k} dtype={dtype}"] + lines
+
+
+def attention(row, queries, keys, causal):
+    """Attention of the serving stack: rotation and the write to the cache come before it. On Blackwell a cache in fp8 means
+    products in fp8, too."""
+    kv = row["kv_dtype"]
+    heads, kv_heads, dim = row["heads"], row["kv_heads"], row["head_dim"]
+    dtype = "fp8" if kv == "fp8" and row["gpu"] in ("B200", "GB200") else "bf16"
+    return [f"append {row['batch']} {queries} {heads} {kv_heads} {dim} kv={kv}",
+            f"attention {row['batch']} {queries} {keys} {heads} {kv_heads} {dim} kv={kv} dtype={dtype}{causal}"]
+
+
+def context_attention(row):
+    keys = int(row["q_tokens"]) + int(row["past_tokens"])
+    return attention(row, row["q_tokens"], keys, " causal")
+
+
+def generation_attention(row):
+    return attention(row, 1, row["kv_tokens"], "")
+
+
+def moe_experts(row):
+    """The experts of the busiest GPU: permute, two grouped products with the activation between, and back."""
+    tokens, hidden, top_k, experts = (int(row[key]) for key in ("tokens", "hidden", "topk", "experts"))
+    width, local, dtype = int(row["ffn"]) / int(row["tp"]), experts / int(row["ep"]), DTYPES[row["dtype"]]
+    balanced = row["distribution"] == "balanced"
+    rows = tokens * top_k / int(row["ep"])
+    spread = 1 if balanced else max(1, 0.8 * tokens)
+    rows = max(rows, 1)
+    size = 2 if dtype == "bf16" else 1
+    return [f"plain 0 {tokens * hidden * 2 + rows * hidden * size}",
+            f"grouped {rows} {2 * width} {hidden} {local} {spread} dtype={dtype}",
+            f"plain 0 {rows * width * (4 + size)}",
+            f"grouped {rows} {hidden} {width} {local} {spread} dtype={dtype}",
+            f"plain 0 {rows * hidden * 2 + tokens * hidden * 2}"]
+
+
+KERNELS = {"gemm": gemm, "context_attention": context_attention, "generation_attention": generation_attention,
+           "moe_experts": moe_experts}
+
+
+def price(part, lists, topology=None, options=()):
+    """Microseconds of each list of kernels on a shipped part, or on the GPU of a topology."""
+    lines = [line for kernels in lists for line in kernels]
+    command = [FABSIM, "kernel", topology or part, "--file", "-", "--csv", *options]
+    run = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True)
+    if run.returncode:
+        raise RuntimeError(run.stderr.strip())
+    times = iter([float(row["time_us"]) for row in csv.DictReader(io.StringIO(run.stdout))])
+    return [sum(next(times) for _ in kernels) for kernels in lists]
