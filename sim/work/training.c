@@ -269,11 +269,26 @@ static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
 
 fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {
-        "fabsim",          "source",    "kind",       "name",      "model",   "parallel",
-        "batch",           "precision", "grad_dtype", "recompute", "kernels", "optimizer",
-        "overlap",         "schedule",  "faults",     "scale",     "host",    "kernel_efficiency",
-        "kernels_measured"};
+    static const char *const keys[] = {"fabsim",
+                                       "source",
+                                       "kind",
+                                       "name",
+                                       "model",
+                                       "parallel",
+                                       "batch",
+                                       "precision",
+                                       "grad_dtype",
+                                       "recompute",
+                                       "kernels",
+                                       "optimizer",
+                                       "overlap",
+                                       "schedule",
+                                       "faults",
+                                       "scale",
+                                       "host",
+                                       "kernel_efficiency",
+                                       "kernels_measured",
+                                       "gradient_fusion"};
     fs_training t = {0};
     fs_training_reader r = {.doc = doc, .err = err};
     r.status = fs_json_only(doc, fs_json_root(doc), keys, COUNT(keys), err);

@@ -38,6 +38,7 @@ typedef struct fs_training {
     fs_dtype grad_dtype;                       /* of gradients, accumulated and reduced */
     double master_bytes, moment_bytes;         /* Adam's, per parameter; two moments */
     fs_kernels kernels;
+    bool gradient_fusion; /* products that make gradients of weights add them to what is there */
     fs_recompute recompute;
     uint32_t recompute_parts; /* FS_AGAIN_... */
     fs_schedule schedule;

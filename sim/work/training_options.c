@@ -167,6 +167,9 @@ void fs_training_read_options(fs_training_reader *r, fs_training *t)
     read_recompute(r, t);
     fs_training_choice(r, root, "kernels", false, kernels, COUNT(kernels), &kernel);
     t->grad_dtype = dtypes[grad];
+    t->gradient_fusion = kernel == FS_FLASH;
+    r->object = root;
+    fs_training_flag(r, "gradient_fusion", &t->gradient_fusion);
     t->kernels = (fs_kernels)kernel;
     read_optimizer(r, t);
     read_overlap(r, t);

@@ -105,13 +105,12 @@ static void enter_layer(fs_task_writer *w, uint32_t index, uint32_t count, uint3
     fs_task_wait(w, now[1]);
 }
 
-/* Before gradients are accumulated by the products that make them (kernels "flash"), each is added to what other
- * microbatches left: it is read, and the sum read and written. The first release had no buffers of its own, and one
- * microbatch needed no sum. */
+/* Where the products that make gradients do not add them up, each is added to what other microbatches left: it is read,
+ * and the sum read and written. The first release had no buffers of its own, and one microbatch needed no sum. */
 static void accumulate(fs_task_writer *w, fs_gpu_size size)
 {
-    bool adds = w->t->kernels == FS_FUSED || (w->t->kernels == FS_UNFUSED && fs_training_microbatches(w->t) > 1);
-    if (adds && w->k.wgrad != FS_WGRAD_SKIP && size.dense + size.experts > 0.5)
+    bool adds = w->t->kernels != FS_UNFUSED || fs_training_microbatches(w->t) > 1;
+    if (adds && !w->t->gradient_fusion && w->k.wgrad != FS_WGRAD_SKIP && size.dense + size.experts > 0.5)
         fs_kernel_bytes(&w->k, "gradient sum",
                         (FS_ACTIVATION_BYTES + 2 * fs_training_grad_bytes(w->t)) * (size.dense + size.experts));
 }
