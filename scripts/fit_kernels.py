@@ -2,7 +2,7 @@
 """Fit the constants of <kernels>, <attention> and <peak> in topologies/parts/gpus.xml to measured kernels.
 
 fit_kernels.py --data DIR [--gpu NAME] prints the elements for each fitted part, with the mean error that is left. DIR has gemm.csv,
-context_attention.csv and generation_attention.csv; validation/kernel_data.py says which rows are fitted. What is minimised is the mean
+context_attention.csv, generation_attention.csv and moe_experts.csv; validation/kernel_data.py says which rows are fitted. What is minimised is the mean
 of |log(simulated / measured)|, cut at 0.5 so that rows where another kernel ran do not pull; by a search along the
 coordinates, from the values in START. Takes about five minutes."""
 import argparse
@@ -40,6 +40,7 @@ FRACTIONS = {"operand-efficiency", "sustained", "efficiency", "read-efficiency"}
 UNITS = {"l2-bandwidth": "B/s", "append": "B/s", "append-fp8": "B/s", "sm-bandwidth": "B/s", "tile": "s", "floor": "s",
          "fp8-row": "s", "fp4-row": "s", "score": "s", "block": "s", "prefill-floor": "s", "decode-floor": "s", "piece": "s",
          "join": "s"}
+GROUPED = (1, .85, .7, .6, .5, .4)  # tried for grouped products
 KERNELS = ["sms", "floor", "l2-bandwidth", "operand-efficiency", "sustained", "tile-step", "tile-max", "fp8-row", "fp4-row",
            "append", "append-fp8"]
 ATTENTION = ["efficiency", "backward", "score", "query-block", "block", "prefill-floor", "decode-floor", "piece", "join",
@@ -83,8 +84,8 @@ class Part:
         for dtype, flops in self.peaks.items():
             product = products.get(dtype)
             whole = ' whole="yes"' if product and dtype in ("fp8", "fp4") else ""
-            lines.append(f'<peak dtype="{dtype}" flops="{flops}"' +
-                         (" " + attributes(START_DTYPE, product) + whole if product else "") + "/>")
+            figures = " " + attributes([*START_DTYPE, "grouped"], product) + whole if product else ""
+            lines.append(f'<peak dtype="{dtype}" flops="{flops}"{figures}/>')
         return lines + [f"<kernels {attributes(KERNELS, kernels)}/>", f"<attention {attributes(ATTENTION, attention)}/>"]
 
     def topology(self, *constants):
@@ -97,10 +98,10 @@ class Fit:
     def __init__(self, gpu, folder):
         self.gpu, self.part, self.fixed = gpu, Part(gpu), FIXED[gpu]
         self.rows = {}
-        for table in ("gemm", "context_attention", "generation_attention"):
+        for table in ("gemm", "context_attention", "generation_attention", "moe_experts"):
             rows = [r for r in data.read(folder / f"{table}.csv") if r["gpu"] == gpu and data.is_fitted(table, r)]
-            for dtype in FITTED[gpu] if table == "gemm" else [None]:
-                some = [r for r in rows if dtype is None or r["dtype"] == dtype]
+            for dtype in FITTED[gpu] if table in ("gemm", "moe_experts") else [None]:
+                some = [r for r in rows if dtype is None or data.DTYPES[r["dtype"]] == data.DTYPES[dtype]]
                 random.Random(SEED).shuffle(some)
                 self.rows[table, dtype] = some[:SAMPLE if dtype else 2 * SAMPLE]
         self.file = tempfile.NamedTemporaryFile("w", suffix=".xml")
@@ -111,6 +112,7 @@ class Fit:
         for dtype in FITTED[gpu]:
             for n, (v, _) in START_DTYPE.items():
                 self.x[dtype, n] = v
+            self.x[dtype, "grouped"] = 1
             if dtype in START_ROW:
                 self.x["row", dtype] = START_ROW[dtype]
         default = {"append": self.part.bandwidth / 2, "append-fp8": self.part.bandwidth / 3, "sm-bandwidth": 1.5 * share}
@@ -128,7 +130,7 @@ class Fit:
         forward = 512 / (rate * attention["efficiency"]) + attention["score"]
         backward = 2.5 * forward / BACKWARD[self.gpu] - attention["score"]
         attention["backward"] = 1280 / (rate * backward)
-        products = {data.DTYPES[d]: {n: x[d, n] for n in START_DTYPE} for d in FITTED[self.gpu]}
+        products = {data.DTYPES[d]: {n: x[d, n] for n in [*START_DTYPE, "grouped"]} for d in FITTED[self.gpu]}
         products["fp16"] = products["bf16"]
         return kernels, attention, products
 
@@ -169,6 +171,13 @@ class Fit:
                 step = {k: s / 2 for k, s in step.items()}
         return best
 
+    def scan(self, dtype):
+        """The best of GROUPED for a number format."""
+        def loss(value):
+            self.x[dtype, "grouped"] = value
+            return self.loss(["moe_experts"])
+        self.x[dtype, "grouped"] = min(GROUPED, key=loss)
+
     def run(self):
         step = {("gemm", n): s for n, (_, s) in START_GEMM.items()}
         step.update({(d, n): s for d in FITTED[self.gpu] for n, (_, s) in START_DTYPE.items()})
@@ -177,6 +186,8 @@ class Fit:
         step = {("attention", n): s for n, (_, s) in START_ATTENTION.items()
                 if n not in self.fixed and (self.gpu != "A100-SXM-80GB" or "fp8" not in n)}
         attention = self.search(list(step), step, ["context_attention", "generation_attention"])
+        for dtype in FITTED[self.gpu]:
+            self.scan(dtype)
         return self.part.elements(*self.constants()), gemm, attention
 
 

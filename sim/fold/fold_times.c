@@ -32,8 +32,8 @@ static fs_status time_list(const fs_folding *f, const fs_op *op, const fs_part *
     for (uint32_t i = 0; i < list->n; i++) {
         const fs_kernel *k = &list->kernels[i];
         fs_kernel_time time = {.seconds = k->measured_s};
-        if (!(k->measured_s > 0) && !fs_gpu_kernel(part, &k->shape, k->flops, k->bytes, (fs_dtype)k->dtype,
-                                                   f->cost == FS_COST_IDEAL, &time))
+        if (!(k->measured_s > 0) &&
+            !fs_gpu_kernel(part, &k->shape, k->flops, k->bytes, (fs_dtype)k->dtype, f->cost == FS_COST_IDEAL, &time))
             return fail_no_peak(f, op, k->dtype, part, err);
         sum += k->count * time.seconds;
     }

@@ -22,25 +22,29 @@ static double round_up(double x, double unit)
     return ceil(x / unit) * unit;
 }
 
+static double score_flops(const fs_kernel_shape *s)
+{
+    return 2 * (s->kind == FS_KERNEL_ATTENTION_GRAD ? 3 * s->dim + 2 * s->value_dim : s->dim + s->value_dim);
+}
+
 /* SM seconds of a score. */
 static double score_s(const fs_part *gpu, const fs_kernel_shape *s, fs_dtype dtype)
 {
-    bool grad = s->kind == FS_KERNEL_ATTENTION_GRAD;
-    double products = 2 * (grad ? 3 * s->dim + 2 * s->value_dim : s->dim + s->value_dim);
-    double part = grad ? gpu->costs.attention_grad : gpu->costs.attention;
-    return products * gpu->costs.sms / (gpu->peak_flops[dtype] * part) + gpu->costs.score_s;
+    double part = s->kind == FS_KERNEL_ATTENTION_GRAD ? gpu->costs.attention_grad : gpu->costs.attention;
+    return score_flops(s) * gpu->costs.sms / (gpu->peak_flops[dtype] * part) + gpu->costs.score_s;
 }
 
 typedef struct cut {
     double units, scores; /* of all units together */
     double longest;       /* scores of the longest unit */
     double each_s;        /* start and end of a unit */
+    double readers;       /* units that share what comes from memory without reading anything twice */
 } cut;
 
 static void time_cut(const fs_part *gpu, const cut *c, double score, double bytes, fs_gpu_parts *parts)
 {
-    double sms = gpu->costs.sms, busy = fmin(c->units, sms);
-    double rate = fmin(gpu->mem_Bps * gpu->costs.read, busy * gpu->costs.stream_Bps);
+    double sms = gpu->costs.sms;
+    double rate = fmin(gpu->mem_Bps * gpu->costs.read, fmin(c->readers, sms) * gpu->costs.stream_Bps);
     parts->compute_s = fmax(c->scores / sms, c->longest) * score + ceil(c->units / sms) * c->each_s;
     parts->memory_s = bytes / rate;
 }
@@ -52,37 +56,45 @@ static cut cut_queries(const fs_part *gpu, const fs_kernel_shape *s)
     double queries = round_up(s->queries, fmin(block, KEY_BLOCK)), keys = round_up(s->keys, KEY_BLOCK);
     double seen = s->causal ? fmin(keys, s->keys - s->queries + (queries + KEY_BLOCK) / 2) : keys;
     double heads = s->batch * s->heads;
-    return (cut){heads * ceil(queries / block), heads * queries * seen, fmin(block, queries) * keys,
-                 gpu->costs.block_s};
+    return (cut){heads * ceil(queries / block), heads * queries * seen, fmin(block, queries) * keys, gpu->costs.block_s,
+                 INFINITY};
 }
 
-static cut cut_keys(const fs_part *gpu, const fs_kernel_shape *s, double *pieces)
+static cut cut_keys(const fs_part *gpu, const fs_kernel_shape *s, double pieces)
 {
-    double groups = s->batch * s->kv_heads;
-    *pieces = fmin(PIECES_MAX, ceil(s->keys / PIECE_KEYS));
-    *pieces = fmax(1, fmin(*pieces, floor(gpu->costs.sms / groups)));
+    double units = s->batch * s->kv_heads * pieces;
     double rows = round_up(s->queries * s->heads / s->kv_heads, ROWS_MIN);
-    double units = groups * *pieces, scores = rows * round_up(s->keys / *pieces, ROWS_MIN);
-    return (cut){units, units * scores, scores, gpu->costs.piece_s};
+    double scores = rows * round_up(s->keys / pieces, ROWS_MIN);
+    return (cut){units, units * scores, scores, gpu->costs.piece_s, units};
+}
+
+/* In as many pieces as end first: 1, 2, 4, ..., while they are long enough and SMs are free. */
+static void time_pieces(const fs_part *gpu, const fs_kernel_shape *s, double score, double bytes, fs_gpu_parts *best)
+{
+    double most = fmin(ceil(s->keys / PIECE_KEYS), floor(gpu->costs.sms / (s->batch * s->kv_heads)));
+    best->compute_s = INFINITY;
+    for (double pieces = 1; pieces <= fmax(1, fmin(most, PIECES_MAX)); pieces *= 2) {
+        fs_gpu_parts now = *best;
+        cut c = cut_keys(gpu, s, pieces);
+        time_cut(gpu, &c, score, bytes, &now);
+        now.fixed_s = gpu->costs.decode_s + (pieces > 1 ? gpu->costs.join_s : 0);
+        if (pieces < 2 || fs_gpu_total(&now) < fs_gpu_total(best))
+            *best = now;
+    }
 }
 
 void fs_gpu_attention(const fs_part *gpu, const fs_kernel_shape *s, fs_dtype dtype, fs_gpu_parts *parts)
 {
-    const fs_gpu_costs *costs = &gpu->costs;
     double flops, bytes, score = score_s(gpu, s, dtype);
     fs_kernel_needs(s, dtype, &flops, &bytes);
-    fs_dtype kv = (fs_dtype)s->kv_dtype;
-    if (kv == FS_FP8) /* conversion on the way */
-        bytes += (costs->fp8_read - 1) * s->batch * s->keys * s->kv_heads * (s->dim + s->value_dim);
-    *parts = (fs_gpu_parts){.useful_s = flops / (2 * (s->dim + s->value_dim)) * score / costs->sms};
-    if (s->queries > FEW_QUERIES || s->kind == FS_KERNEL_ATTENTION_GRAD) {
-        cut c = cut_queries(gpu, s);
-        time_cut(gpu, &c, score, bytes, parts);
-        parts->fixed_s = costs->attend_s;
+    if (s->kv_dtype == FS_FP8) /* conversion on the way */
+        bytes += (gpu->costs.fp8_read - 1) * s->batch * s->keys * s->kv_heads * (s->dim + s->value_dim);
+    *parts = (fs_gpu_parts){.useful_s = flops / score_flops(s) * score / gpu->costs.sms};
+    if (s->queries <= FEW_QUERIES && s->kind == FS_KERNEL_ATTENTION) {
+        time_pieces(gpu, s, score, bytes, parts);
         return;
     }
-    double pieces;
-    cut c = cut_keys(gpu, s, &pieces);
+    cut c = cut_queries(gpu, s);
     time_cut(gpu, &c, score, bytes, parts);
-    parts->fixed_s = costs->decode_s + (pieces > 1 ? costs->join_s : 0);
+    parts->fixed_s = gpu->costs.attend_s;
 }

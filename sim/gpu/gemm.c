@@ -121,6 +121,8 @@ void fs_gpu_gemm(const fs_part *gpu, const fs_kernel_shape *shape, fs_dtype dtyp
     const fs_gpu_costs *costs = &gpu->costs;
     double rate = gpu->peak_flops[dtype] * product->efficiency, best = INFINITY;
     double experts = shape->kind == FS_KERNEL_GROUPED ? 1 : shape->batch;
+    if (shape->kind == FS_KERNEL_GROUPED && product->grouped > 0)
+        rate *= product->grouped;
     gemm_case c = {.gpu = gpu, .shape = shape, .in = fs_dtype_bytes(dtype), .rate = rate / costs->sms};
     c.tile_s = product->tile_s;
     c.whole = product->whole || shape->kind == FS_KERNEL_GROUPED;

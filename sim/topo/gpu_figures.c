@@ -40,4 +40,5 @@ const fs_gpu_figure fs_product_figures[FS_PRODUCT_FIGURES] = {
     PRODUCT("efficiency", FS_UNIT_NONE, 1e-6, 1, efficiency),
     PRODUCT("tile", FS_UNIT_SECONDS, 0, 1, tile_s),
     PRODUCT("floor", FS_UNIT_SECONDS, 0, 1, floor_s),
+    PRODUCT("grouped", FS_UNIT_NONE, 1e-6, 1, grouped),
 };

@@ -44,6 +44,7 @@ typedef struct fs_gpu_product {
     double efficiency; /* fraction of the peak inside a large tile, clock at its highest, (0, 1] */
     double tile_s;     /* filling and emptying a tile of 256 x 128 numbers */
     double floor_s;    /* a product that has next to nothing to do */
+    double grouped;    /* fraction of that efficiency which grouped products reach, (0, 1]; 0: all of it */
     bool whole;        /* sums over k are never split among SMs */
 } fs_gpu_product;
 

@@ -77,6 +77,7 @@ static const fs_word words[] = {
       {"efficiency", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"tile", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
       {"floor", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
+      {"grouped", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"whole", FS_WORD_CHOICE, false, 0, "yes no"}}},
     {"kernels",
      "gpu",
