@@ -99,7 +99,8 @@ class Fit:
         self.gpu, self.part, self.fixed = gpu, Part(gpu), FIXED[gpu]
         self.rows = {}
         for table in ("gemm", "context_attention", "generation_attention", "moe_experts"):
-            rows = [r for r in data.read(folder / f"{table}.csv") if r["gpu"] == gpu and data.is_fitted(table, r)]
+            rows = [r for r in data.read(folder / f"{table}.csv") if r["gpu"] == gpu and data.is_fitted(table, r)
+                    and not data.is_fallback(r)]
             for dtype in FITTED[gpu] if table in ("gemm", "moe_experts") else [None]:
                 some = [r for r in rows if dtype is None or data.DTYPES[r["dtype"]] == data.DTYPES[dtype]]
                 random.Random(SEED).shuffle(some)

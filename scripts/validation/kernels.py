@@ -12,6 +12,8 @@ SAMPLES = {"gemm": "gemm", "context_attention": "attention_prefill", "generation
 def klass(table, row):
     if table == "gemm":
         return "GEMM, m >= 128" if int(row["m"]) >= 128 else "GEMM, m < 128"
+    if data.is_fallback(row):
+        return "attention, fallback kernels"
     return {"context_attention": "attention, prefill", "generation_attention": "attention, decode", "moe_experts": "experts"}[table]
 
 

@@ -12,7 +12,8 @@ enum {
     FEW_QUERIES = 8,
     SMALL_BLOCK = 64, /* for so many queries and fewer */
     KEY_BLOCK = 128,
-    ROWS_MIN = 16,    /* of a tensor core's operand */
+    ROWS_MIN = 16,   /* of a tensor core's operand */
+    PIECE_DIM = 128, /* of the heads that piece_s is said of: half of it is queries that are read and results written */
     PIECE_KEYS = 256, /* the least that is worth a piece of its own */
     PIECES_MAX = 32
 };
@@ -65,7 +66,7 @@ static cut cut_keys(const fs_part *gpu, const fs_kernel_shape *s, double pieces)
     double units = s->batch * s->kv_heads * pieces;
     double rows = round_up(s->queries * s->heads / s->kv_heads, ROWS_MIN);
     double scores = rows * round_up(s->keys / pieces, ROWS_MIN);
-    return (cut){units, units * scores, scores, gpu->costs.piece_s, units};
+    return (cut){units, units * scores, scores, gpu->costs.piece_s * (0.5 + s->dim / (2 * PIECE_DIM)), units};
 }
 
 /* In as many pieces as end first: 1, 2, 4, ..., while they are long enough and SMs are free. */

@@ -69,7 +69,7 @@ typedef struct fs_gpu_costs {
     double block_s;        /* start and end of such a block */
     double attend_s;       /* attention that has next to nothing to do, cut by queries */
     double decode_s;       /* the same, cut by keys */
-    double piece_s;        /* start and end of a piece of keys */
+    double piece_s;        /* start and end of a piece of keys, heads of 128 */
     double join_s;         /* putting pieces together */
     double read;           /* fraction of mem_Bps at which attention reads keys and values, (0, 1] */
     double stream_Bps;     /* keys and values that one SM can read */
