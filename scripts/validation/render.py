@@ -7,6 +7,8 @@ COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 
 
 def slug(text):
+    for sign, word in ((">=", " from "), ("<=", " to "), (">", " above "), ("<", " below ")):
+        text = text.replace(sign, word)
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
