@@ -1,5 +1,6 @@
 /* report_text.c - the summary that a person reads first. One function a section, in reading order. */
 #include "report/report.h"
+#include "report/similar.h"
 
 #include "base/num.h"
 
@@ -109,6 +110,19 @@ static void print_memory(const fs_result *r, fs_out *out)
     if (total > r->gpu_mem_bytes)
         fs_snprintf(note, sizeof note, "(DOES NOT FIT: %.1f GB too much)", (total - r->gpu_mem_bytes) / GB);
     print_line(out, "Memory", value, note);
+}
+
+/* What to expect of all these figures. */
+static void print_similar(const fs_result *r, fs_out *out)
+{
+    char name[FS_SIMILAR_NAME], value[TEXT], note[FS_SIMILAR_NAME + 4];
+    fs_similar similar;
+    fs_similar_name(r, name);
+    if (!fs_similar_find(name, &similar))
+        return;
+    fs_snprintf(value, sizeof value, "mean error %.1f %%, n = %u", 100 * similar.mean, similar.cases);
+    snprintf(note, sizeof note, "(%s)", similar.name);
+    print_line(out, "Similar measured", value, note);
 }
 
 static fs_status print_breakdown(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
@@ -306,6 +320,7 @@ fs_status fs_report_text(const fs_result *r, fs_style style, fs_out *out, fs_err
     print_bottleneck(r, out);
     print_throughput(r, out);
     print_memory(r, out);
+    print_similar(r, out);
     fs_out_puts(out, "\n");
     fs_status status = print_breakdown(r, style, out, err);
     if (status == FS_OK)

@@ -90,12 +90,16 @@ static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, 
     fs_status status = check_head(doc, &kind, err);
     if (status == FS_OK)
         status = fs_json_string_in(doc, fs_json_root(doc), "name", false, &name, err);
+    double efficiency = 1; /* of the software, against kernels as they are modelled */
+    if (status == FS_OK)
+        status = fs_json_number_in(doc, fs_json_root(doc), "kernel_efficiency", false, 0.01, 1, &efficiency, err);
     if (status != FS_OK)
         return status;
     fs_work_builder *b = fs_work_builder_new(name, kinds[kind], path);
     if (b == NULL)
         return fs_fail_nomem(err);
     fs_work_set_hash(b, hash);
+    fs_work_set_kernel_efficiency(b, efficiency);
     status = kind == 0 ? fs_trace_read_ops(doc, b, err) : fs_trace_read_training(doc, b, err);
     if (status == FS_OK)
         status = fs_trace_read_faults(doc, path, b, err);

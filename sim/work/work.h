@@ -119,6 +119,7 @@ typedef struct fs_totals {
     double tokens;
     double samples;
     fs_dtype dtype; /* whose peak MFU is measured against */
+    bool experts;   /* a training trace of a mixture of experts */
     fs_memory memory;
 } fs_totals;
 
@@ -137,6 +138,7 @@ typedef struct fs_work {
     const fs_load *loads;               /* (n_loads) */
     fs_totals totals;
     fs_nccl_use nccl;
+    double kernel_efficiency; /* 0.01 to 1: kernels without a duration take 1 / this as long as they are modelled */
     uint32_t n_faults;
     const fs_fault *faults; /* (n_faults) a scenario: for fs_topo_apply_faults */
     struct fs_arena *arena; /* owns everything above */

@@ -26,6 +26,7 @@ fs_work_builder *fs_work_builder_new(const char *name, const char *kind, const c
         b->kind = fs_arena_strdup(b->arena, kind);
         b->path = fs_arena_strdup(b->arena, path);
         b->note = "";
+        b->kernel_efficiency = 1;
     }
     if (b->arena && b->name && b->kind && b->path)
         return b;
@@ -296,6 +297,11 @@ fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
 
+void fs_work_set_kernel_efficiency(fs_work_builder *b, double efficiency)
+{
+    b->kernel_efficiency = efficiency;
+}
+
 void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals)
 {
     b->totals = *totals;
@@ -389,6 +395,7 @@ fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
                    .program_of = b->program_of,
                    .totals = b->totals,
                    .nccl = b->nccl,
+                   .kernel_efficiency = b->kernel_efficiency,
                    .n_faults = b->n_faults,
                    .faults = b->faults,
                    .arena = b->arena};

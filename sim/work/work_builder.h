@@ -33,6 +33,7 @@ struct fs_work_builder {
     uint64_t hash;
     fs_totals totals;
     fs_nccl_use nccl;
+    double kernel_efficiency;
     const fs_fault *faults;
     uint32_t n_faults;
     uint32_t n_ranks;
