@@ -83,6 +83,18 @@ static fs_status read_nccl(const fs_json_doc *doc, fs_work_builder *b, fs_err *e
     return status;
 }
 
+/* A number; or "step", which training traces need not say: what each GPU part has for kernels in a step. */
+static fs_status read_efficiency(const fs_json_doc *doc, bool training, double *efficiency, fs_err *err)
+{
+    static const char *const words[] = {"step"};
+    const fs_json *root = fs_json_root(doc), *value = fs_json_get(root, "kernel_efficiency");
+    uint32_t word = 0;
+    *efficiency = training || fs_json_kind(value) == FS_JSON_STRING ? 0 : 1;
+    if (value && fs_json_kind(value) == FS_JSON_STRING)
+        return fs_json_enum_in(doc, root, "kernel_efficiency", true, words, 1, &word, err);
+    return fs_json_number_in(doc, root, "kernel_efficiency", false, 0.01, 1, efficiency, err);
+}
+
 static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, fs_work **work, fs_err *err)
 {
     uint32_t kind = 0;
@@ -92,7 +104,7 @@ static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, 
         status = fs_json_string_in(doc, fs_json_root(doc), "name", false, &name, err);
     double efficiency = 1; /* of the software, against kernels as they are modelled */
     if (status == FS_OK)
-        status = fs_json_number_in(doc, fs_json_root(doc), "kernel_efficiency", false, 0.01, 1, &efficiency, err);
+        status = read_efficiency(doc, kind == 1, &efficiency, err);
     if (status != FS_OK)
         return status;
     fs_work_builder *b = fs_work_builder_new(name, kinds[kind], path);

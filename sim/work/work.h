@@ -138,7 +138,8 @@ typedef struct fs_work {
     const fs_load *loads;               /* (n_loads) */
     fs_totals totals;
     fs_nccl_use nccl;
-    double kernel_efficiency; /* 0.01 to 1: kernels without a duration take 1 / this as long as they are modelled */
+    double kernel_efficiency; /* 0.01 to 1: kernels without a duration take 1 / this as long as they are modelled; 0: in
+                                 a step, what the GPU part says of that */
     uint32_t n_faults;
     const fs_fault *faults; /* (n_faults) a scenario: for fs_topo_apply_faults */
     struct fs_arena *arena; /* owns everything above */

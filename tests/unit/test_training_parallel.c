@@ -412,7 +412,7 @@ static void kernels_may_be_slower(void **state)
     close_to(w->kernel_efficiency, 0.8, 0);
     fs_work_free(w);
     w = load("", "", 2, "");
-    close_to(w->kernel_efficiency, 1, 0);
+    close_to(w->kernel_efficiency, 0, 0); /* the GPU part's */
     fs_work_free(w);
 }
 
