@@ -9,7 +9,7 @@
 
 const char *const fs_phase_names[FS_PHASES] = {"none", "forward", "backward", "recompute", "optimizer"};
 
-static const char *const kinds[] = {"ops", "training"};
+static const char *const kinds[] = {"ops", "training", "inference"};
 
 void fs_work_free(fs_work *work)
 {
@@ -72,7 +72,9 @@ static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, 
     if (b == NULL)
         return fs_fail_nomem(err);
     fs_work_set_hash(b, hash);
-    status = kind == 0 ? fs_trace_read_ops(doc, b, err) : fs_trace_read_training(doc, b, err);
+    status = kind == 0   ? fs_trace_read_ops(doc, b, err)
+             : kind == 1 ? fs_trace_read_training(doc, b, err)
+                         : fs_trace_read_inference(doc, path, b, err);
     if (status == FS_OK)
         status = fs_trace_read_faults(doc, path, b, err);
     if (status == FS_OK)

@@ -114,7 +114,7 @@ typedef struct fs_totals {
 } fs_totals;
 
 typedef struct fs_work {
-    const char *name, *kind, *path; /* kind: "ops", "training" */
+    const char *name, *kind, *path; /* kind: "ops", "training", "inference" */
     const char *note;               /* one line for the report's head: "8.3B parameters, TP 8, ..." or "" */
     uint64_t hash;                  /* of the trace as read, overrides included */
     uint32_t n_ranks, n_programs, n_families, n_streams, n_names, n_kernel_lists, n_loads;
@@ -128,8 +128,9 @@ typedef struct fs_work {
     const fs_load *loads;               /* (n_loads) */
     fs_totals totals;
     uint32_t n_faults;
-    const fs_fault *faults; /* (n_faults) a scenario: for fs_topo_apply_faults */
-    struct fs_arena *arena; /* owns everything above */
+    const fs_fault *faults;               /* (n_faults) a scenario: for fs_topo_apply_faults */
+    const struct fs_inference *inference; /* what is served, by programs that are empty; NULL for the other kinds */
+    struct fs_arena *arena;               /* owns everything above */
 } fs_work;
 
 /* One `--set path=value` on the trace (fs_json_set). */

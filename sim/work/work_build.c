@@ -312,6 +312,16 @@ fs_status fs_work_set_note(fs_work_builder *b, const char *note, fs_err *err)
     return FS_OK;
 }
 
+void fs_work_set_inference(fs_work_builder *b, const struct fs_inference *inference)
+{
+    b->inference = inference;
+}
+
+fs_arena *fs_work_arena(fs_work_builder *b)
+{
+    return b->arena;
+}
+
 void fs_work_set_hash(fs_work_builder *b, uint64_t hash)
 {
     b->hash = hash;
@@ -380,6 +390,7 @@ fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
                    .totals = b->totals,
                    .n_faults = b->n_faults,
                    .faults = b->faults,
+                   .inference = b->inference,
                    .arena = b->arena};
     w->programs = freeze_programs(b);
     w->families = copy_array(b->arena, b->families.data, w->n_families, sizeof *w->families);

@@ -62,6 +62,8 @@ FS_MUST_CHECK fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32
 void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals);
 FS_MUST_CHECK fs_status fs_work_set_faults(fs_work_builder *b, const fs_fault *faults, uint32_t n, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_set_note(fs_work_builder *b, const char *note, fs_err *err);
+void fs_work_set_inference(fs_work_builder *b, const struct fs_inference *inference); /* in the arena, see below */
+struct fs_arena *fs_work_arena(fs_work_builder *b); /* the work's: what lies there lives as long */
 void fs_work_set_hash(fs_work_builder *b, uint64_t hash);
 
 /* Ranks without a program get an empty one, "(idle)". After success the builder can only be freed. */
