@@ -28,7 +28,7 @@ typedef struct stages {
     fs_arena *arena;
 } stages;
 
-static fs_status check(const fs_topo *topo, const fs_run_options *options, fs_err *err)
+static fs_status check(const fs_topo *topo, const fs_work *work, const fs_run_options *options, fs_err *err)
 {
     if (options->network != FS_BACKEND_FABRIC)
         return fs_fail(err, FS_E_USAGE, "--network %s does not know inference traces; fabric does",
@@ -38,7 +38,7 @@ static fs_status check(const fs_topo *topo, const fs_run_options *options, fs_er
     if (topo->n_epochs > 1)
         return fs_fail(err, FS_E_USAGE,
                        "faults that come and go do not go with inference traces yet: leave out the times");
-    return FS_OK;
+    return fs_work_check_placement(work, topo, err);
 }
 
 /* ---- links ------------------------------------------------------------------------------------------------------- */
@@ -118,6 +118,7 @@ static fs_request_row row_of(const stages *s, uint32_t i)
     return (fs_request_row){.arrival_s = got->arrival_s,
                             .start_s = got->start_s,
                             .first_s = got->first_s,
+                            .landed_s = got->landed_s,
                             .done_s = got->done_s,
                             .input = asked->input,
                             .output = asked->output,
@@ -336,7 +337,7 @@ fs_status fs_serve_run(const fs_topo *topo, const fs_work *work, const fs_run_op
     stages s = {.work = work, .in = work->inference, .arena = fs_arena_new()};
     const fs_serve_calls calls = {.context = &s, .load = on_load};
     fs_result made = {0};
-    fs_status status = s.arena ? check(topo, options, err) : fs_fail_nomem(err);
+    fs_status status = s.arena ? check(topo, work, options, err) : fs_fail_nomem(err);
     if (status == FS_OK)
         status = prepare(topo, options, &s, err);
     if (status == FS_OK)

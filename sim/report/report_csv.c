@@ -118,7 +118,7 @@ static void write_requests(const fs_result *r, fs_out *out)
 {
     fs_out_puts(out,
                 "request,input,output,priority,replica,decode_replica,cached,preemptions,arrival_s,start_s,first_s,"
-                "done_s\n");
+                "landed_s,done_s\n");
     for (uint32_t i = 0; i < r->serving->n_requests; i++) {
         const fs_request_row *q = &r->serving->requests[i];
         char replica[16] = "", target[16] = "";
@@ -130,9 +130,9 @@ static void write_requests(const fs_result *r, fs_out *out)
                       q->preemptions);
         char arrival[NUMBER];
         if (q->rejected)
-            fs_out_printf(out, ",%s,,,\n", fs_format_exact(q->arrival_s, arrival, sizeof arrival));
+            fs_out_printf(out, ",%s,,,,\n", fs_format_exact(q->arrival_s, arrival, sizeof arrival));
         else
-            write_numbers(out, (double[]){q->arrival_s, q->start_s, q->first_s, q->done_s}, 4);
+            write_numbers(out, (double[]){q->arrival_s, q->start_s, q->first_s, q->landed_s, q->done_s}, 5);
     }
 }
 

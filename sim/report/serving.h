@@ -21,7 +21,7 @@ typedef struct fs_pool_row {
 } fs_pool_row;
 
 typedef struct fs_request_row {
-    double arrival_s, start_s, first_s, done_s;
+    double arrival_s, start_s, first_s, landed_s, done_s; /* landed: in the decode pool, 0 without one */
     uint32_t input, output, priority, replica, target, preemptions, cached;
     bool rejected;
 } fs_request_row;

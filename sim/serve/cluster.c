@@ -21,15 +21,10 @@ static const fs_part *part_of(const fs_topo *topo, uint32_t gpu)
 
 /* ---- pools ------------------------------------------------------------------------------------------------------- */
 
-static fs_status check_gpus(const fs_topo *topo, const char *trace_path, const fs_pool *pool, fs_err *err)
+static fs_status check_parts(const fs_topo *topo, const char *trace_path, const fs_pool *pool, fs_err *err)
 {
     char text[512];
     uint32_t n = pool->replicas * fs_pool_replica_gpus(pool);
-    if (pool->first_gpu + n > topo->n_gpus) {
-        snprintf(text, sizeof text, "%u GPUs from number %u on, but the topology has %u", n, pool->first_gpu,
-                 topo->n_gpus);
-        return bad_pool(trace_path, pool, err, text);
-    }
     for (uint32_t g = 1; g < n; g++)
         if (part_of(topo, pool->first_gpu + g) != part_of(topo, pool->first_gpu)) {
             snprintf(text, sizeof text, "its GPUs are of two kinds, '%.100s' and '%.100s'",
@@ -68,7 +63,7 @@ static fs_status open_pool(fs_cluster *c, const char *trace_path, uint32_t index
 {
     const fs_pool *pool = &c->in->pools[index];
     fs_pool_fit *f = &c->pools[index];
-    fs_status status = check_gpus(c->topo, trace_path, pool, err);
+    fs_status status = check_parts(c->topo, trace_path, pool, err);
     if (status != FS_OK)
         return status;
     const fs_part *gpu = part_of(c->topo, pool->first_gpu);

@@ -42,8 +42,8 @@ typedef struct fs_cluster {
     struct fs_arena *arena;
 } fs_cluster;
 
-/* A model that does not fit, and GPUs that the topology does not have, are FS_E_TRACE at the pool. On failure too
- * fs_cluster_close frees what there is. */
+/* A model that does not fit, and GPUs of two kinds in a pool, are FS_E_TRACE at the pool. The topology has the GPUs
+ * (fs_work_check_placement). On failure too fs_cluster_close frees what there is. */
 FS_MUST_CHECK fs_status fs_cluster_open(const fs_inference *in, const char *trace_path, const fs_topo *topo,
                                         fs_lowering *lowering, fs_pattern_table *patterns, bool ideal,
                                         const fs_requests *requests, fs_cluster *cluster, fs_err *err);

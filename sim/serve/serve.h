@@ -14,6 +14,7 @@
 /* One request's life; times in s. */
 typedef struct fs_served {
     double arrival_s, start_s, first_s, done_s; /* start: its prompt's first iteration */
+    double landed_s;                            /* its cache is where it is decoded; 0: computed there */
     uint32_t replica, target;                   /* that computed the prompt, that decoded; FS_NONE before */
     bool rejected;                              /* no replica will ever have room for it */
 } fs_served;

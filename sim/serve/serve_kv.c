@@ -43,7 +43,8 @@ static fs_status move(fs_serving *s, uint32_t request, double tokens, double del
 /* All of it is there: it decodes, and leaves where it was. */
 static fs_status arrive(fs_serving *s, uint32_t request, fs_err *err)
 {
-    const fs_served *r = &s->run->requests[request];
+    fs_served *r = &s->run->requests[request];
+    r->landed_s = s->now_s;
     fs_serving_note_blocks(s, r->replica);
     fs_batcher_release(s->c->replicas[r->replica].batcher, request);
     fs_serving_note_blocks(s, r->replica);

@@ -212,6 +212,9 @@ static inline double fs_load_bytes(const fs_load *load, bool transpose, uint32_t
  * group. */
 uint32_t fs_work_peer(const fs_work *work, uint32_t family, int32_t peer, uint32_t rank);
 
+/* Every rank has a GPU of the topology; else FS_E_TRACE. */
+FS_MUST_CHECK fs_status fs_work_check_placement(const fs_work *work, const fs_topo *topo, fs_err *err);
+
 /* The same work as an explicit ops trace; reads back as equal work (streams and labels numbered by first use). */
 void fs_work_write_ops(const fs_work *work, fs_out *out);
 
