@@ -34,7 +34,7 @@ static fs_status prepare(const fs_topo *whole, const fs_work *work, const fs_run
                          .n_resources = s->job->n_resources,
                          .n_links = s->job->n_links,
                          .capacity = s->job->capacity,
-                         .patterns = f->patterns,
+                         .patterns = s->job->patterns,
                          .max_events = options->max_events};
     return fs_engine_new(&def, &s->engine, err);
 }

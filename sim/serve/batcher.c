@@ -356,27 +356,46 @@ static fs_status compose_decodes(fs_batcher *b, fs_lane_state *l, fs_batch *batc
     return FS_OK;
 }
 
+/* Decoding first, prompts from what it leaves of the budget. Who has just lost its blocks does not take them back while
+ * others go on. */
+static fs_status compose_mixed(fs_batcher *b, uint32_t lane, fs_batch *batch, fs_err *err)
+{
+    fs_lane_state *l = &b->lanes[lane];
+    uint32_t budget = b->def.max_tokens, preempted = b->news.preempted.count;
+    fs_status status = compose_decodes(b, l, batch, &budget, err);
+    if (status == FS_OK)
+        status = continue_prompts(b, l, &budget, batch, err);
+    if (status == FS_OK && b->news.preempted.count == preempted)
+        status = admit(b, lane, &budget, batch, err);
+    return status;
+}
+
+/* Whole prompts first, in iterations of their own. */
+static fs_status compose_apart(fs_batcher *b, uint32_t lane, fs_batch *batch, fs_err *err)
+{
+    uint32_t budget = b->def.max_tokens;
+    fs_status status = admit(b, lane, &budget, batch, err);
+    return status == FS_OK && batch->chunks == 0 ? compose_decodes(b, &b->lanes[lane], batch, &budget, err) : status;
+}
+
 fs_status fs_batcher_compose(fs_batcher *b, uint32_t lane, fs_batch *batch, bool *any, fs_err *err)
 {
     fs_lane_state *l = &b->lanes[lane];
-    uint32_t budget = b->def.max_tokens;
-    *batch = (fs_batch){0};
+    fs_status status = FS_OK;
+    bool again = true;
+    *any = false;
     forget_news(b);
     l->chunks.count = 0;
-    fs_status status = take_landed(b, err);
-    if (!b->def.chunked && status == FS_OK) { /* whole prompts first, in iterations of their own */
-        status = admit(b, lane, &budget, batch, err);
-        if (status == FS_OK && batch->chunks == 0)
-            status = compose_decodes(b, l, batch, &budget, err);
-    } else if (status == FS_OK) {
-        status = compose_decodes(b, l, batch, &budget, err);
+    while (status == FS_OK && again) { /* where all that ran has lost its blocks, another may have them */
+        uint32_t preempted = b->news.preempted.count;
+        *batch = (fs_batch){0};
+        status = take_landed(b, err);
         if (status == FS_OK)
-            status = continue_prompts(b, l, &budget, batch, err);
-        if (status == FS_OK && b->news.preempted.count == 0)
-            status = admit(b, lane, &budget, batch, err);
+            status = b->def.chunked ? compose_mixed(b, lane, batch, err) : compose_apart(b, lane, batch, err);
+        *any = batch->decodes + batch->chunks > 0;
+        again = !*any && b->news.preempted.count > preempted;
     }
     l->step = batch->step;
-    *any = batch->decodes + batch->chunks > 0;
     return status;
 }
 

@@ -210,6 +210,8 @@ static fs_status compose(fs_serving *s, uint32_t replica, fs_err *err)
         fs_serving_note_blocks(s, replica);
         if (status == FS_OK)
             note_composition(s, r->first_lane + lane);
+        if (status == FS_OK && fs_batcher_news_of(r->batcher)->preempted.count > 0)
+            status = fs_serving_land(s, replica, err); /* into the blocks that they lost */
         if (status != FS_OK || !any)
             continue;
         post->next_lane = (lane + 1) % pp;

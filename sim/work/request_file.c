@@ -21,6 +21,7 @@ typedef struct rows {
     const char *path;
     uint32_t most, line;
     double speed, first_s, last_s; /* as in the file */
+    double first_day;              /* dates count from it: a double has not digits enough for 1970; NAN: no date yet */
     FS_VEC(fs_request) requests;
     FS_VEC(uint64_t) hashes;
 } rows;
@@ -40,7 +41,7 @@ static fs_status add(rows *f, uint32_t column, double at_s, fs_request request, 
     if (f->requests.count == 0)
         f->first_s = at_s;
     else if (at_s < f->last_s)
-        return bad(f, column, err, "a request arrives at %.9g s, %.3g s before the one above it", at_s - f->first_s,
+        return bad(f, column, err, "a request arrives at %.6g s, %.3g s before the one above it", at_s - f->first_s,
                    f->last_s - at_s);
     if (f->requests.count == FS_REQUESTS_MAX)
         return bad(f, 1, err, "more than %d requests", FS_REQUESTS_MAX);
@@ -113,7 +114,7 @@ static bool digits(const char *text, uint32_t n, unsigned *out)
 }
 
 /* "2023-11-16 18:15:46.6805900", with a T for the blank, and with a zone ("+00:00", "Z"), which is passed over. */
-static bool read_date(const char *t, uint32_t length, double *out)
+static bool read_date(const char *t, uint32_t length, double *first_day, double *out)
 {
     unsigned y, mo, d, h, mi, s;
     double fraction = 0;
@@ -132,13 +133,16 @@ static bool read_date(const char *t, uint32_t length, double *out)
     }
     if (end < length && t[end] != '+' && t[end] != '-' && t[end] != 'Z')
         return false;
-    *out = days_from_civil((int)y, mo, d) * 86400 + h * 3600 + mi * 60 + s + fraction;
+    double day = days_from_civil((int)y, mo, d);
+    if (isnan(*first_day))
+        *first_day = day;
+    *out = (day - *first_day) * 86400 + h * 3600 + mi * 60 + s + fraction;
     return true;
 }
 
-static fs_status read_time(const rows *f, const cell *c, double *at_s, fs_err *err)
+static fs_status read_time(rows *f, const cell *c, double *at_s, fs_err *err)
 {
-    if (fs_parse_number_n(c->text, c->length, at_s) == 0 || read_date(c->text, c->length, at_s))
+    if (fs_parse_number_n(c->text, c->length, at_s) == 0 || read_date(c->text, c->length, &f->first_day, at_s))
         return FS_OK;
     return bad(f, c->column, err, "TIMESTAMP: expected seconds or a date such as 2023-11-16 18:15:46.68, found '%.*s'",
                (int)(c->length < 40 ? c->length : 40), c->text);
@@ -294,7 +298,7 @@ fs_status fs_request_file_read(const char *path, uint32_t most, double speed, fs
     fs_status status = fs_file_read(path, &text, &length, err);
     if (status != FS_OK)
         return status;
-    rows f = {.path = path, .most = most, .speed = speed};
+    rows f = {.path = path, .most = most, .speed = speed, .first_day = NAN};
     status = read_lines(&f, text, length, err);
     if (status == FS_OK)
         status = keep(&f, arena, source, err);
