@@ -242,8 +242,6 @@ static void models_must_fit(void **state)
         strstr(text, "pool 'x': the model does not fit: 0.0 GB of weights and 819 GB for 100000000 blocks"));
     text = refuse("gpus:2 nvlink:1GB/s", "{\"replicas\":3}", requests, "", FS_E_TRACE);
     assert_non_null(strstr(text, "the trace has 3 ranks, the topology 2 GPUs"));
-    text = refuse("gpus:2 nvlink:1GB/s", "{}", requests, ",\"precision\":\"fp4\"", FS_E_TRACE);
-    assert_non_null(strstr(text, "has no peak rate for fp4"));
 }
 
 static void options_that_do_not_apply(void **state)
