@@ -153,6 +153,7 @@ test-plain: build/locale
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/cli/run-errors.sh
 	FABSIM=$(abspath $(BUILD)/fabsim) bats tests/cli
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/golden/run.py
+	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/validation/kernels.py
 	FABSIM=$(abspath $(BUILD)/fabsim) scripts/validate.py --check
 
 test-asan: export ASAN_OPTIONS = detect_leaks=1

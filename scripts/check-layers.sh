@@ -8,16 +8,16 @@ declare -A may=(
     [base]="base"
     [topo]="base topo"
     [route]="base topo route"
-    [gpu]="base topo gpu"
+    [gpu]="base topo gpu" # of topo the parts
     [coll]="base topo route coll"
-    [work]="base topo route coll work" # of coll the names of collectives and algorithms
+    [work]="base topo route gpu coll work" # of coll the names of collectives and algorithms, of gpu the shapes of kernels
     [fold]="base topo route gpu coll work fold"
     [engine]="base engine"
     [sched]="base topo route coll work fold engine sched"
     [serve]="base topo route gpu coll work engine serve"
     [metric]="base metric"
     [report]="base topo route coll work engine report"
-    [cli]="base topo route coll work fold engine sched metric report cli run.h serve_run.h"
+    [cli]="base topo route gpu coll work fold engine sched metric report cli run.h serve_run.h"
 )
 
 bad=0

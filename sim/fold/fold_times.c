@@ -31,10 +31,11 @@ static fs_status time_list(const fs_folding *f, const fs_op *op, const fs_part *
     double sum = 0;
     for (uint32_t i = 0; i < list->n; i++) {
         const fs_kernel *k = &list->kernels[i];
-        double one = fs_gpu_kernel_s(part, k->flops, k->bytes, (fs_dtype)k->dtype, f->cost == FS_COST_IDEAL);
-        if (one < 0)
+        fs_kernel_time time = {.seconds = k->measured_s};
+        if (!(k->measured_s > 0) &&
+            !fs_gpu_kernel(part, &k->shape, k->flops, k->bytes, (fs_dtype)k->dtype, f->cost == FS_COST_IDEAL, &time))
             return fail_no_peak(f, op, k->dtype, part, err);
-        sum += k->count * one;
+        sum += k->count * time.seconds;
     }
     *seconds = sum;
     return FS_OK;
@@ -43,6 +44,7 @@ static fs_status time_list(const fs_folding *f, const fs_op *op, const fs_part *
 static fs_status time_kernels(const fs_folding *f, const fs_program *program, const fs_part *part,
                               const double **seconds, fs_err *err)
 {
+    static const fs_kernel_shape none; /* plain */
     double *time = fs_arena_alloc(f->arena, program->n_ops, sizeof *time);
     double *list = fs_alloc(f->work->n_kernel_lists, sizeof *list);
     fs_status status = time && list ? FS_OK : fs_fail_nomem(err);
@@ -61,8 +63,10 @@ static fs_status time_kernels(const fs_folding *f, const fs_program *program, co
             time[i] = list[op->kernels];
             continue;
         }
-        time[i] = fs_gpu_kernel_s(part, op->flops, op->bytes, (fs_dtype)op->dtype, f->cost == FS_COST_IDEAL);
-        if (time[i] < 0)
+        fs_kernel_time one;
+        if (fs_gpu_kernel(part, &none, op->flops, op->bytes, (fs_dtype)op->dtype, f->cost == FS_COST_IDEAL, &one))
+            time[i] = one.seconds;
+        else
             status = fail_no_peak(f, op, op->dtype, part, err);
     }
     fs_free(list);

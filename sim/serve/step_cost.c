@@ -1,12 +1,29 @@
 /* step_cost.c - see step_cost.h. Kernels of a forward pass, layer by layer; O(1) an iteration, as layers come in two kinds
- * at most. The one place that knows how kernels are priced is `kernel`. */
+ * at most. Products, which are the same in most iterations, are remembered: a table by what they are, where the last one
+ * of a place stays. */
 #include "serve/step_cost.h"
 
 #include "base/mem.h"
+#include "base/rng.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { ACTIVATION = 2 }; /* bytes of a number between kernels */
+enum {
+    ACTIVATION = 2, /* bytes of a number between kernels */
+    REMEMBERED = 1 << 14
+};
+
+/* Plain words, none left to the compiler: hashed and compared as bytes. */
+typedef struct product_key {
+    double m, n, k, batch;
+    uint32_t kind, stored, multiplied, used;
+} product_key;
+
+typedef struct product_time {
+    product_key key;
+    double seconds;
+} product_time;
 
 struct fs_step_model {
     const fs_inference *in;
@@ -14,15 +31,18 @@ struct fs_step_model {
     fs_part gpu; /* with the pool's launch time */
     bool ideal;
     double weight_bytes, kv_bytes, kv_all_bytes;
-    double busiest; /* part of the routed tokens that the busiest GPU works on */
-    double *load;   /* (ep), or NULL */
+    double busiest;      /* part of the routed tokens that the busiest GPU works on */
+    double *load;        /* (ep), or NULL */
+    product_time *known; /* (REMEMBERED) */
 };
 
 /* What the busiest dp rank has of a batch. */
 typedef struct share {
-    double decodes, context, sights; /* tokens that decode, keys that they attend to, pairs of both */
-    double prefill, pairs, prefixed; /* tokens of chunks, pairs of query and key, keys to read */
-    double tokens, all, rows;        /* of this rank, of all ranks; rows of logits */
+    double decoding, chunks;  /* sequences */
+    double decodes, context;  /* tokens that decode, keys that they attend to */
+    double prefill, prefixed; /* tokens of chunks, keys up to their ends */
+    double keys;              /* as if each sequence saw all but those after its own tokens: gives the true pairs */
+    double tokens, all, rows; /* of this rank, of all ranks; rows of logits */
 } share;
 
 static double divide_up(uint32_t n, uint32_t by)
@@ -34,13 +54,15 @@ static share share_of(const fs_step_model *m, const fs_batch *b)
 {
     uint32_t dp = m->pool->dp;
     double decode = divide_up(b->decodes, dp), prefill = divide_up(b->chunks, dp);
-    share s = {.decodes = decode * b->decodes * b->verified,
+    share s = {.decoding = decode * b->decodes,
+               .chunks = prefill * b->chunks,
+               .decodes = decode * b->decodes * b->verified,
                .context = decode * (double)b->decode_context,
-               .sights = decode * (double)b->decode_context * b->verified,
                .prefill = prefill * b->prefill_tokens,
-               .pairs = prefill * b->prefill_pairs,
                .prefixed = prefill * (double)b->prefill_context,
                .rows = divide_up(b->outputs, dp) * b->outputs};
+    if (b->chunks > 0)
+        s.keys = s.chunks * (b->prefill_pairs / b->prefill_tokens + ((double)b->prefill_tokens / b->chunks - 1) / 2);
     s.tokens = s.decodes + s.prefill;
     s.all = (double)b->decodes * b->verified + b->prefill_tokens;
     return s;
@@ -48,43 +70,73 @@ static share share_of(const fs_step_model *m, const fs_batch *b)
 
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
 
-static double kernel(const fs_step_model *m, double flops, double bytes, fs_dtype dtype)
+static double kernel(const fs_step_model *m, const fs_kernel_shape *shape, double flops, double bytes, fs_dtype dtype)
 {
-    return fs_gpu_kernel_s(&m->gpu, flops, bytes, dtype, m->ideal);
+    fs_kernel_time time = {0};
+    bool known = fs_gpu_kernel(&m->gpu, shape, flops, bytes, dtype, m->ideal, &time);
+    return known ? time.seconds : 0; /* formats were checked (check_formats) */
 }
 
-/* (rows x k) (k x n), `groups` of them that share the rows: a group has weights of its own. */
-static double product(const fs_step_model *m, double rows, double n, double k, double groups, fs_dtype stored,
-                      fs_dtype multiplied)
+static double price_product(const fs_step_model *m, const product_key *key)
 {
-    if (rows <= 0 || groups <= 0)
+    fs_kernel_shape shape = {.kind = (uint8_t)key->kind, .m = key->m, .n = key->n, .k = key->k, .batch = key->batch};
+    fs_dtype multiplied = (fs_dtype)key->multiplied;
+    double flops, bytes, stored = fs_dtype_bytes((fs_dtype)key->stored);
+    fs_kernel_needs(&shape, multiplied, &flops, &bytes);
+    bytes +=
+        key->batch * key->n * key->k * (stored - fs_dtype_bytes(multiplied)); /* weights are read as they are kept */
+    return kernel(m, &shape, flops, bytes, multiplied);
+}
+
+static double product(const fs_step_model *m, const product_key *key)
+{
+    if (!(key->m > 0 && key->batch > 0))
         return 0;
-    double bytes = groups * n * k * fs_inference_dtype_bytes(stored) + rows * (n + k) * ACTIVATION;
-    return kernel(m, 2 * rows * n * k, bytes, multiplied);
+    product_time *place = &m->known[fs_hash_bytes(FS_HASH_START, key, sizeof *key) % REMEMBERED];
+    if (memcmp(&place->key, key, sizeof *key) != 0) {
+        place->seconds = price_product(m, key);
+        place->key = *key;
+    }
+    return place->seconds;
+}
+
+/* (rows x k) (k x n) with weights. */
+static double linear(const fs_step_model *m, double rows, double n, double k)
+{
+    return product(m, &(product_key){rows, n, k, 1, FS_KERNEL_GEMM, m->in->weights, m->in->gemm, 1});
+}
+
+/* The same for each of so many heads. */
+static double per_head(const fs_step_model *m, double rows, double n, double k, double heads)
+{
+    return product(m, &(product_key){rows, n, k, heads, FS_KERNEL_GEMM, m->in->weights, m->in->gemm, 1});
+}
+
+/* Rows that are dealt out to so many experts, each of which has some. */
+static double grouped(const fs_step_model *m, double rows, double n, double k, double experts)
+{
+    return product(m, &(product_key){rows, n, k, experts, FS_KERNEL_GROUPED, m->in->experts, m->in->gemm, 1});
 }
 
 /* Bound by memory: so many numbers read or written. */
 static double passes(const fs_step_model *m, double numbers)
 {
-    return numbers > 0 ? kernel(m, 0, numbers * ACTIVATION, m->in->attention) : 0;
+    static const fs_kernel_shape plain;
+    return numbers > 0 ? kernel(m, &plain, 0, numbers * ACTIVATION, m->in->attention) : 0;
 }
 
-static double linear(const fs_step_model *m, double rows, double n, double k)
+/* Numbers to the products' format, where nothing before could do it on the way. */
+static double quantise(const fs_step_model *m, double rows, double width)
 {
-    return product(m, rows, n, k, 1, m->in->weights, m->in->gemm);
-}
-
-/* Queries of `width` numbers against keys, values of `value` numbers; both over all heads of this GPU. */
-static double attention(const fs_step_model *m, double queries, double pairs, double keys, double width, double value,
-                        double kv_width)
-{
-    if (queries <= 0)
+    const fs_kernel_shape shape = {.kind = FS_KERNEL_QUANTISE, .m = rows, .k = width};
+    double flops, bytes;
+    if (!(rows > 0) || fs_dtype_bytes(m->in->gemm) >= ACTIVATION)
         return 0;
-    double bytes = keys * kv_width * fs_inference_dtype_bytes(m->in->kv) + queries * (width + value) * ACTIVATION;
-    return kernel(m, 2 * pairs * (width + value), bytes, m->in->attention);
+    fs_kernel_needs(&shape, m->in->gemm, &flops, &bytes);
+    return kernel(m, &shape, flops, bytes, m->in->gemm);
 }
 
-/* ---- attention ----------------------------------------------------------------------------------------------------- */
+/* ---- attention --------------------------------------------------------------------------------------------------- */
 
 static double heads_here(const fs_step_model *m)
 {
@@ -105,37 +157,56 @@ static double kv_width(const fs_step_model *m)
     return t->mla.kv_rank ? (double)t->mla.kv_rank + t->mla.rope : 2 * kv_heads_here(m) * t->head_dim;
 }
 
+/* Attention of one kind over sequences that are alike: as many queries and keys as they have on average; and the kernel
+ * before it, which rotates queries and keys and writes to the cache. */
+static double attend(const fs_step_model *m, double sequences, double queries, double keys, fs_kernel_shape shape)
+{
+    double flops, bytes, time_s = 0;
+    if (!(queries > 0))
+        return 0;
+    shape.batch = sequences;
+    shape.queries = queries / sequences;
+    shape.keys = fmax(keys / sequences, shape.queries);
+    shape.causal = shape.queries > 1;
+    shape.kv_dtype = (uint8_t)m->in->kv;
+    shape.kind = FS_KERNEL_APPEND;
+    fs_kernel_needs(&shape, m->in->attention, &flops, &bytes);
+    time_s += kernel(m, &shape, flops, bytes, m->in->attention);
+    shape.kind = FS_KERNEL_ATTENTION;
+    fs_kernel_needs(&shape, m->in->attention, &flops, &bytes);
+    return time_s + kernel(m, &shape, flops, bytes, m->in->attention);
+}
+
 static double plain_attention_s(const fs_step_model *m, const share *s)
 {
     const fs_transformer *t = &m->in->model;
-    double q = heads_here(m) * t->head_dim, kv = kv_width(m), h = t->hidden;
-    double time_s =
-        linear(m, s->tokens, q + kv, h) + passes(m, s->tokens * (2 * q + 2 * kv)); /* rotation, into the cache */
-    time_s += attention(m, s->decodes, s->sights, s->context, q, q, kv);
-    time_s += attention(m, s->prefill, s->pairs, s->prefixed, q, q, kv);
-    return time_s + linear(m, s->tokens, h, q);
+    double q = heads_here(m) * t->head_dim, h = t->hidden;
+    const fs_kernel_shape shape = {
+        .heads = heads_here(m), .kv_heads = kv_heads_here(m), .dim = t->head_dim, .value_dim = t->head_dim};
+    return linear(m, s->tokens, q + kv_width(m), h) + attend(m, s->decoding, s->decodes, s->context, shape) +
+           attend(m, s->chunks, s->prefill, s->keys, shape) + quantise(m, s->tokens, q) + linear(m, s->tokens, h, q);
 }
 
 /* DeepSeek-V2, arXiv 2405.04434, section 2.1: decoding works on the latents, with the up-projections absorbed into query
- * and output; prompts form keys and values, which is less work where there are many queries. */
+ * and output; prompts form keys and values, which is less work where there are many queries. A latent is a key and, but for
+ * its rotated part, a value: as heads that have both it counts for so much of one that its bytes are right. */
 static double latent_attention_s(const fs_step_model *m, const share *s)
 {
     const fs_transformer *t = &m->in->model;
     double n = heads_here(m), h = t->hidden, rank = t->mla.kv_rank, rope = t->mla.rope, nope = t->mla.nope,
            v = t->mla.v;
-    double q_in = t->mla.q_rank ? t->mla.q_rank : h, kv = kv_width(m);
-    double time_s = t->mla.q_rank ? linear(m, s->tokens, q_in + rank + rope, h) : linear(m, s->tokens, rank + rope, h);
-    time_s += linear(m, s->tokens, n * (nope + rope), q_in) + passes(m, s->tokens * 2 * (n * rope + kv));
-    if (s->decodes > 0) {
-        time_s += product(m, s->decodes * n, rank, nope, n, m->in->weights, m->in->gemm);
-        time_s += attention(m, s->decodes, s->sights, s->context, n * (rank + rope), n * rank, kv);
-        time_s += product(m, s->decodes * n, v, rank, n, m->in->weights, m->in->gemm);
-    }
-    if (s->prefill > 0) {
-        time_s += linear(m, s->prefixed, n * (nope + v), rank);
-        time_s += attention(m, s->prefill, s->pairs, s->prefixed, n * (nope + rope), n * v, n * (nope + rope + v));
-    }
-    return time_s + linear(m, s->tokens, h, n * v);
+    double q_in = t->mla.q_rank ? t->mla.q_rank : h, down = rank + rope + (t->mla.q_rank ? q_in : 0);
+    double time_s =
+        linear(m, s->tokens, down, h) + passes(m, 2 * s->tokens * down) + linear(m, s->tokens, n * (nope + rope), q_in);
+    const fs_kernel_shape latent = {
+        .heads = n, .kv_heads = (rank + rope) / (2 * rank + rope), .dim = rank + rope, .value_dim = rank};
+    const fs_kernel_shape formed = {.heads = n, .kv_heads = n, .dim = nope + rope, .value_dim = v};
+    if (s->decodes > 0)
+        time_s += per_head(m, s->decodes, rank, nope, n) + attend(m, s->decoding, s->decodes, s->context, latent) +
+                  per_head(m, s->decodes, v, rank, n);
+    if (s->prefill > 0)
+        time_s += linear(m, s->prefixed, n * (nope + v), rank) + attend(m, s->chunks, s->prefill, s->keys, formed);
+    return time_s + quantise(m, s->tokens, n * v) + linear(m, s->tokens, h, n * v);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------ */
@@ -164,11 +235,10 @@ static double experts_s(const fs_step_model *m, const share *s)
     double inputs = fs_moe_inputs(t), h = t->hidden, ffn = t->moe.ffn / expert_split(m);
     double routed = (m->pool->ep > 1 ? s->all : s->tokens) * t->moe.top_k * m->busiest;
     double here = visited((double)t->moe.experts / m->pool->ep, routed);
-    fs_dtype stored = m->in->experts;
     double time_s = linear(m, s->tokens, t->moe.experts, h) + passes(m, 2 * s->tokens * t->moe.experts);
     time_s += passes(m, 2 * routed * h); /* into the order of the experts */
-    time_s += product(m, routed, inputs * ffn, h, here, stored, m->in->gemm) + passes(m, routed * ffn * (inputs + 1));
-    time_s += product(m, routed, h, ffn, here, stored, m->in->gemm);
+    time_s += grouped(m, routed, inputs * ffn, h, here) + passes(m, routed * ffn * (inputs + 1));
+    time_s += grouped(m, routed, h, ffn, here);
     time_s += passes(m, routed * h + s->tokens * h); /* and back, weighted and added */
     if (t->moe.shared_ffn > 0)
         time_s += mlp_s(m, s->tokens, (double)t->moe.shared_ffn / m->pool->tp);
@@ -210,8 +280,9 @@ double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
         time_s += m->pool->iteration_s + passes(m, 2 * s.tokens * t->hidden);
     if (stage + 1 == m->pool->pp && s.rows > 0) {
         double v = (double)t->vocab / m->pool->tp;
-        time_s +=
-            passes(m, 2 * s.rows * t->hidden) + product(m, s.rows, v, t->hidden, 1, m->in->attention, m->in->attention);
+        fs_dtype format = m->in->attention;
+        time_s += passes(m, 2 * s.rows * t->hidden) +
+                  product(m, &(product_key){s.rows, v, t->hidden, 1, FS_KERNEL_GEMM, format, format, 1});
         time_s += passes(m, 3 * s.rows * t->vocab); /* the sample: the greatest, the sum, the choice */
     }
     return time_s;
@@ -251,8 +322,8 @@ static void measure(fs_step_model *m)
 {
     const fs_transformer *t = &m->in->model;
     const fs_pool *p = m->pool;
-    double token = kv_width(m) * fs_inference_dtype_bytes(m->in->kv);
-    double each = fs_inference_dtype_bytes(m->in->weights), expert = fs_inference_dtype_bytes(m->in->experts);
+    double token = kv_width(m) * fs_dtype_bytes(m->in->kv);
+    double each = fs_dtype_bytes(m->in->weights), expert = fs_dtype_bytes(m->in->experts);
     for (uint32_t stage = 0; stage < p->pp; stage++) {
         uint32_t first, layers;
         stage_layers(m, stage, &first, &layers);
@@ -269,7 +340,7 @@ static void measure(fs_step_model *m)
         m->kv_bytes = fmax(m->kv_bytes, layers * token);
     }
     double once = t->mla.kv_rank ? (double)t->mla.kv_rank + t->mla.rope : 2.0 * t->kv_heads * t->head_dim;
-    m->kv_all_bytes = t->layers * once * fs_inference_dtype_bytes(m->in->kv);
+    m->kv_all_bytes = t->layers * once * fs_dtype_bytes(m->in->kv);
 }
 
 /* Experts are dealt out in turn over the positions, the most popular ones first. */
@@ -310,7 +381,10 @@ fs_status fs_step_model_new(const fs_inference *inference, const fs_pool *pool, 
     *m = (fs_step_model){.in = inference, .pool = pool, .gpu = *gpu, .ideal = ideal};
     if (pool->launch_s >= 0)
         m->gpu.launch_s = pool->launch_s;
-    fs_status status = check_formats(m, trace_path, err);
+    else if (gpu->costs.sms > 0) /* kernels of a CUDA graph, whose fixed times have what lies between two of them */
+        m->gpu.launch_s = 0;
+    m->known = fs_zalloc(REMEMBERED, sizeof *m->known);
+    fs_status status = m->known ? check_formats(m, trace_path, err) : fs_fail_nomem(err);
     if (status == FS_OK)
         status = spread_experts(m, err);
     if (status != FS_OK) {
@@ -327,6 +401,7 @@ void fs_step_model_free(fs_step_model *m)
     if (!m)
         return;
     fs_free(m->load);
+    fs_free(m->known);
     fs_free(m);
 }
 

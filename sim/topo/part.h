@@ -39,17 +39,56 @@ typedef enum fs_arch {
     FS_ARCHS
 } fs_arch;
 
+/* How a GPU multiplies matrices of a number format. docs/MODEL.md, Kernels, has the equations. */
+typedef struct fs_gpu_product {
+    double efficiency; /* fraction of the peak inside a large tile, clock at its highest, (0, 1] */
+    double tile_s;     /* filling and emptying a tile of 256 x 128 numbers */
+    double floor_s;    /* a product that has next to nothing to do */
+    double grouped;    /* fraction of that efficiency which grouped products reach, (0, 1]; 0: all of it */
+    bool whole;        /* sums over k are never split among SMs */
+} fs_gpu_product;
+
+/* How kernels run on a GPU. sms == 0: not known, and every kernel takes its flat roofline. */
+typedef struct fs_gpu_costs {
+    double sms;
+    double floor_s; /* a kernel that has next to nothing to do */
+    double l2_Bps;  /* from the L2 cache to all SMs together */
+    double operand; /* fraction of mem_Bps at which operands of products come, (0, 1] */
+    double
+        sustained; /* fraction of the arithmetic rate that stays when the clock has fallen to what power allows, (0, 1] */
+    double step;   /* columns by which tiles of products differ; 0: powers of two only */
+    double tile_max;       /* numbers of the largest tile */
+    double row_s;          /* quantisation to fp8: a row, of which each has a block of its own */
+    double row4_s;         /* the same to fp4 */
+    double append_Bps;     /* rotating queries and keys, and writing keys and values to their cache */
+    double append8_Bps;    /* the same with a cache in fp8 */
+    double attention;      /* fraction of the peak at which attention multiplies, (0, 1] */
+    double attention_grad; /* the same of its backward pass */
+    double score_s;        /* of a score, the exponential and its like: SM seconds */
+    double query_block;    /* queries that an SM works on at once */
+    double block_s;        /* start and end of such a block */
+    double attend_s;       /* attention that has next to nothing to do, cut by queries */
+    double decode_s;       /* the same, cut by keys */
+    double piece_s;        /* start and end of a piece of keys, heads of 128 */
+    double join_s;         /* putting pieces together */
+    double read;           /* fraction of mem_Bps at which attention reads keys and values, (0, 1] */
+    double stream_Bps;     /* keys and values that one SM can read */
+    double fp8_read;       /* time of a byte of keys and values in fp8, relative to other bytes */
+} fs_gpu_costs;
+
 /* A part: what a device is. One struct for all kinds; fields that a kind lacks are 0. */
 typedef struct fs_part {
     const char *name;
     fs_device_kind kind;
-    fs_arch arch;                 /* GPUs */
-    double peak_flops[FS_DTYPES]; /* FLOP/s, dense; 0 = not supported (GPUs) */
-    double mem_bytes;             /* B (GPUs) */
-    double mem_Bps;               /* B/s (GPUs) */
-    double gemm_efficiency;       /* fraction of peak a large GEMM reaches, (0, 1] (GPUs) */
-    double mem_efficiency;        /* fraction of mem_Bps a streaming kernel reaches, (0, 1] (GPUs) */
-    double launch_s;              /* time between dependent kernels (GPUs) */
+    fs_arch arch;                      /* GPUs */
+    double peak_flops[FS_DTYPES];      /* FLOP/s, dense; 0 = not supported (GPUs) */
+    double mem_bytes;                  /* B (GPUs) */
+    double mem_Bps;                    /* B/s (GPUs) */
+    double gemm_efficiency;            /* fraction of peak a large GEMM reaches, (0, 1] (GPUs) */
+    double mem_efficiency;             /* fraction of mem_Bps a streaming kernel reaches, (0, 1] (GPUs) */
+    double launch_s;                   /* time between dependent kernels (GPUs) */
+    fs_gpu_costs costs;                /* (GPUs) */
+    fs_gpu_product product[FS_DTYPES]; /* (GPUs) */
     double power_W;
     double latency_s; /* time through a switch chip, added to each link that leaves it */
     bool multicast;   /* NVLS: reduces and multicasts in the switch (NVSwitches) */

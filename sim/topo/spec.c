@@ -6,6 +6,7 @@
 #include "topo/spec_in.h"
 
 #include "base/num.h"
+#include "topo/gpu_figures.h"
 
 #include <string.h>
 
@@ -131,6 +132,27 @@ const char *fs_spec_intern(fs_spec *spec, fs_names *set, const char *name)
 
 /* ---- parts and link types ---------------------------------------------------------------------------------------- */
 
+/* Figures of <peak> are optional, those of <kernels> and <attention> stand together. */
+static fs_status check_costs(fs_spec *spec, const fs_part *part, fs_place place, fs_err *err)
+{
+    for (int d = 0; d < FS_DTYPES; d++)
+        for (size_t i = 0; i < FS_PRODUCT_FIGURES; i++) {
+            const fs_gpu_figure *f = &fs_product_figures[i];
+            double value = fs_figure_value(f, &part->product[d]);
+            if (!(value >= 0 && value <= f->high))
+                return FS_SPEC_FAIL(spec, fs_dtype_names[d], place, err, "%s of %s must be from %g to %g, found %g",
+                                    f->attribute, fs_dtype_names[d], f->low, f->high, value);
+        }
+    for (size_t i = 0; part->costs.sms != 0 && i < FS_COST_FIGURES; i++) {
+        const fs_gpu_figure *f = &fs_cost_figures[i];
+        double value = fs_figure_value(f, &part->costs);
+        if (!(value >= f->low && value <= f->high))
+            return FS_SPEC_FAIL(spec, NULL, place, err, "<%s> of GPU part '%s': %s must be from %g to %g, found %g",
+                                f->element, part->name, f->attribute, f->low, f->high, value);
+    }
+    return FS_OK;
+}
+
 static fs_status check_gpu(fs_spec *spec, const fs_part *part, fs_place place, fs_err *err)
 {
     bool any = false;
@@ -162,7 +184,7 @@ static fs_status check_gpu(fs_spec *spec, const fs_part *part, fs_place place, f
         if (status != FS_OK)
             return status;
     }
-    return FS_OK;
+    return check_costs(spec, part, place, err);
 }
 
 /* Whether it has a figure that only GPUs have: that would be lost on the way through XML. */
@@ -172,7 +194,7 @@ static bool has_gpu_figures(const fs_part *part)
         if (part->peak_flops[i] != 0)
             return true;
     return part->arch != FS_ARCH_NONE || part->mem_bytes != 0 || part->mem_Bps != 0 || part->gemm_efficiency != 0 ||
-           part->mem_efficiency != 0 || part->launch_s != 0;
+           part->mem_efficiency != 0 || part->launch_s != 0 || part->costs.sms != 0;
 }
 
 fs_status fs_spec_part(fs_spec *spec, const fs_part *part, fs_place place, fs_err *err)

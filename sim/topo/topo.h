@@ -64,6 +64,9 @@ FS_MUST_CHECK fs_status fs_topo_load(const char *path, const fs_topo_override *o
 FS_MUST_CHECK fs_status fs_topo_parse(const char *path, const char *xml, size_t length,
                                       const fs_topo_override *overrides, uint32_t n_overrides, fs_topo **topo,
                                       fs_err *err);
+/* One GPU of a part that ships with fabsim. FS_E_USAGE with a suggestion where there is no such part. */
+FS_MUST_CHECK fs_status fs_topo_of_part(const char *part, const fs_topo_override *overrides, uint32_t n_overrides,
+                                        fs_topo **topo, fs_err *err);
 void fs_topo_free(fs_topo *topo);
 
 /* Explicit XML of the same machine: every device and link written out. Reads back as the same, with equal ids. */

@@ -7,6 +7,7 @@
 #include "topo/topo_build.h"
 
 #include "base/num.h"
+#include "topo/gpu_figures.h"
 #include "topo/network.h"
 
 #include <stdio.h>
@@ -26,9 +27,41 @@ static const fs_place nowhere;
 
 /* ---- parts and link types ---------------------------------------------------------------------------------------- */
 
+/* How kernels run: <kernels> and <attention>, both or neither. */
+static fs_status read_costs(builder *b, const xmlNode *e, fs_part *part)
+{
+    for (size_t i = 0; i < FS_COST_FIGURES; i++) {
+        const fs_gpu_figure *f = &fs_cost_figures[i];
+        fs_status status = fs_doc_is(e, f->element)
+                               ? fs_read_quantity(&b->r, e, f->attribute, f->unit, fs_figure_of(f, &part->costs))
+                               : FS_OK;
+        if (status != FS_OK)
+            return status;
+    }
+    return FS_OK;
+}
+
+static fs_status read_product(builder *b, const xmlNode *e, fs_gpu_product *product)
+{
+    product->whole = fs_read_yes(e, "whole");
+    for (size_t i = 0; i < FS_PRODUCT_FIGURES; i++) {
+        const fs_gpu_figure *f = &fs_product_figures[i];
+        fs_status status = fs_read_quantity(&b->r, e, f->attribute, f->unit, fs_figure_of(f, product));
+        if (status != FS_OK)
+            return status;
+    }
+    return FS_OK;
+}
+
 static fs_status read_peaks(builder *b, const xmlNode *gpu, fs_part *part)
 {
     for (const xmlNode *e = fs_doc_child(gpu); e; e = fs_doc_next(e)) {
+        if (!fs_doc_is(e, "peak")) {
+            fs_status status = read_costs(b, e, part);
+            if (status != FS_OK)
+                return status;
+            continue;
+        }
         const char *dtype = fs_doc_get(e, "dtype");
         int i = 0;
         while (i < FS_DTYPES - 1 && strcmp(dtype, fs_dtype_names[i]) != 0)
@@ -36,6 +69,8 @@ static fs_status read_peaks(builder *b, const xmlNode *gpu, fs_part *part)
         if (part->peak_flops[i] != 0)
             return fs_doc_fail(b->r.doc, e, "dtype", b->r.err, "peak of %s is given twice", dtype);
         fs_status status = fs_read_quantity(&b->r, e, "flops", FS_UNIT_FLOPS, &part->peak_flops[i]);
+        if (status == FS_OK)
+            status = read_product(b, e, &part->product[i]);
         if (status != FS_OK)
             return status;
         if (part->peak_flops[i] == 0) /* 0 means "not supported" inside, which is said by leaving it out */

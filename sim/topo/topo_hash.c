@@ -5,6 +5,7 @@
 #include "topo/freezer.h"
 
 #include "base/rng.h"
+#include "topo/gpu_figures.h"
 
 #include <string.h>
 
@@ -41,6 +42,13 @@ static uint64_t hash_part(uint64_t h, const fs_part *p)
                               p->launch_s,  p->power_W, p->latency_s};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         h = hash_double(h, figures[i]);
+    for (size_t i = 0; i < FS_COST_FIGURES; i++)
+        h = hash_double(h, fs_figure_value(&fs_cost_figures[i], &p->costs));
+    for (int d = 0; d < FS_DTYPES; d++) {
+        for (size_t i = 0; i < FS_PRODUCT_FIGURES; i++)
+            h = hash_double(h, fs_figure_value(&fs_product_figures[i], &p->product[d]));
+        h = hash_u64(h, p->product[d].whole);
+    }
     return hash_u64(h, p->multicast);
 }
 

@@ -86,13 +86,18 @@ fs_status fs_doc_fail(fs_doc *doc, const xmlNode *element, const char *attribute
 
 /* ---- --set ------------------------------------------------------------------------------------------------------- */
 
-/* The element whose `attribute` an override of `named` means: itself, or for GPUs the <peak> of a dtype, whose "flops"
- * it is. */
+/* The element whose `attribute` an override of `named` means: itself, or for GPUs <kernels> or <attention>, or the
+ * <peak> of a dtype, whose "flops" it is. */
 static xmlNode *holder(xmlNode *named, const char **attribute)
 {
     const fs_word *word = fs_word_of(named);
     if (word && fs_word_attribute(word, *attribute))
         return named;
+    for (xmlNode *e = fs_doc_is(named, "gpu") ? fs_doc_child(named) : NULL; e; e = fs_doc_next(e)) {
+        const fs_word *inner = fs_word_of(e);
+        if (inner && !fs_doc_is(e, "peak") && fs_word_attribute(inner, *attribute))
+            return e;
+    }
     xmlNode *peak = fs_doc_is(named, "gpu") ? fs_doc_peak(named, *attribute) : NULL;
     if (peak)
         *attribute = "flops";

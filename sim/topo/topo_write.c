@@ -5,6 +5,7 @@
 #include "topo/topo.h"
 
 #include "base/num.h"
+#include "topo/gpu_figures.h"
 
 #include <string.h>
 
@@ -28,6 +29,33 @@ static void figure(fs_out *out, const char *attribute, double value, const char 
 {
     char number[NUMBER];
     fs_out_printf(out, " %s=\"%s%s\"", attribute, fs_format_exact(value, number, sizeof number), unit);
+}
+
+static const char *unit_name(fs_unit unit)
+{
+    return unit == FS_UNIT_SECONDS ? "s" : unit == FS_UNIT_BPS ? "B/s" : "";
+}
+
+static void write_product(const fs_gpu_product *product, fs_out *out)
+{
+    for (size_t i = 0; i < FS_PRODUCT_FIGURES; i++) {
+        const fs_gpu_figure *f = &fs_product_figures[i];
+        if (fs_figure_value(f, product) > 0)
+            figure(out, f->attribute, fs_figure_value(f, product), unit_name(f->unit));
+    }
+    if (product->whole)
+        fs_out_puts(out, " whole=\"yes\"");
+}
+
+static void write_costs(const fs_gpu_costs *costs, const char *element, fs_out *out)
+{
+    fs_out_printf(out, "      <%s", element);
+    for (size_t i = 0; i < FS_COST_FIGURES; i++) {
+        const fs_gpu_figure *f = &fs_cost_figures[i];
+        if (strcmp(f->element, element) == 0)
+            figure(out, f->attribute, fs_figure_value(f, costs), unit_name(f->unit));
+    }
+    fs_out_puts(out, "/>\n");
 }
 
 static void write_part(const fs_part *p, fs_out *out)
@@ -59,8 +87,13 @@ static void write_part(const fs_part *p, fs_out *out)
         if (p->peak_flops[i] != 0) {
             fs_out_printf(out, "      <peak dtype=\"%s\"", fs_dtype_names[i]);
             figure(out, "flops", p->peak_flops[i], "FLOP/s");
+            write_product(&p->product[i], out);
             fs_out_puts(out, "/>\n");
         }
+    if (p->costs.sms > 0) {
+        write_costs(&p->costs, "kernels", out);
+        write_costs(&p->costs, "attention", out);
+    }
     fs_out_printf(out, "    </%s>\n", kind);
 }
 

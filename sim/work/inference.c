@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "gpu/gpu.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,14 +16,6 @@ const char *const fs_arrival_names[FS_ARRIVALS] = {"poisson", "gamma", "bursts",
 
 static const char *const formats[] = {"bf16", "fp16", "fp8", "fp4", "int8"};
 static const fs_dtype format_dtypes[] = {FS_BF16, FS_FP16, FS_FP8, FS_FP4, FS_INT8};
-
-double fs_inference_dtype_bytes(fs_dtype dtype)
-{
-    return dtype == FS_FP4                        ? 0.5
-           : dtype == FS_FP8 || dtype == FS_INT8  ? 1
-           : dtype == FS_FP32 || dtype == FS_TF32 ? 4
-                                                  : 2;
-}
 
 /* ---- model and precision ----------------------------------------------------------------------------------------- */
 
@@ -77,8 +70,8 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
         read_format(r, "dispatch", &dispatch);
         read_format(r, "combine", &combine);
     }
-    in->dispatch_bytes = fs_inference_dtype_bytes(dispatch);
-    in->combine_bytes = fs_inference_dtype_bytes(combine);
+    in->dispatch_bytes = fs_dtype_bytes(dispatch);
+    in->combine_bytes = fs_dtype_bytes(combine);
 }
 
 static void read_slo(fs_training_reader *r, fs_inference *in)

@@ -29,7 +29,7 @@ typedef struct fs_pool {
     double memory_fraction;  /* of the GPU's memory that weights and KV cache may take */
     uint32_t draft_tokens;   /* speculative decoding: guessed in each step; 0: none */
     double acceptance;       /* probability that a guess is right, given that those before it were */
-    double launch_s;         /* between two kernels; < 0: as the GPU part says */
+    double launch_s;         /* least time from one kernel to the next; < 0: as in a CUDA graph */
     double iteration_s;      /* of the host, once an iteration */
     bool measured;           /* iterations take what follows, communication in a replica included */
     double prefill_s_per_token, decode_s, decode_s_per_seq;
@@ -96,7 +96,5 @@ typedef struct fs_inference {
 extern const char *const fs_role_names[FS_ROLES];
 extern const char *const fs_policy_names[FS_POLICIES];
 extern const char *const fs_arrival_names[FS_ARRIVALS];
-
-double fs_inference_dtype_bytes(fs_dtype dtype);
 
 #endif

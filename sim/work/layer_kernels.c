@@ -8,21 +8,7 @@
  * taken as fused into the kernels before (Transformer Engine). */
 #include "work/layer_kernels.h"
 
-static double dtype_bytes(fs_dtype dtype)
-{
-    switch (dtype) {
-    case FS_FP64: return 8;
-    case FS_FP32:
-    case FS_TF32: return 4;
-    case FS_FP8:
-    case FS_INT8: return 1;
-    case FS_FP4: return 0.5;
-    case FS_FP16:
-    case FS_BF16:
-    case FS_DTYPES: break;
-    }
-    return 2;
-}
+#include <math.h>
 
 static double pick(bool condition, double yes, double no)
 {
@@ -69,11 +55,14 @@ void fs_kernels_resume(fs_kernel_writer *w)
 
 /* ---- one kernel -------------------------------------------------------------------------------------------------- */
 
-static void kernel(fs_kernel_writer *w, const char *name, double flops, double bytes, fs_dtype dtype, bool wgrad)
+static void kernel(fs_kernel_writer *w, const char *name, const fs_kernel_shape *shape, double flops, double bytes,
+                   fs_dtype dtype, bool wgrad)
 {
     if (w->status != FS_OK || (w->wgrad == FS_WGRAD_ONLY && !wgrad) || (w->wgrad == FS_WGRAD_SKIP && wgrad))
         return;
-    fs_kernel k = {.flops = flops, .bytes = bytes, .count = 1, .dtype = (uint8_t)dtype};
+    static const fs_kernel_shape plain; /* what has no arithmetic needs no shape: no tokens came to these experts */
+    fs_kernel k = {
+        .flops = flops, .bytes = bytes, .shape = flops > 0 ? *shape : plain, .count = 1, .dtype = (uint8_t)dtype};
     w->status = fs_work_name(w->b, name, &k.name, w->err);
     bool kept = w->status == FS_OK &&
                 (wgrad && w->wgrad == FS_WGRAD_LATER ? FS_PUSH(&w->later, k) != NULL : FS_PUSH(&w->list, k) != NULL);
@@ -83,7 +72,8 @@ static void kernel(fs_kernel_writer *w, const char *name, double flops, double b
 
 void fs_kernel_bytes(fs_kernel_writer *w, const char *name, double bytes)
 {
-    kernel(w, name, 0, bytes, w->t->precision, false);
+    static const fs_kernel_shape plain; /* no shape: it only moves memory */
+    kernel(w, name, &plain, 0, bytes, w->t->precision, false);
 }
 
 void fs_kernel_pass(fs_kernel_writer *w, const char *name, double passes, double elements)
@@ -95,8 +85,19 @@ void fs_kernel_pass(fs_kernel_writer *w, const char *name, double passes, double
 static void multiply(fs_kernel_writer *w, const char *name, fs_dtype dtype, bool wgrad, double batch, double rows,
                      double inner, double columns)
 {
-    double in = (rows * inner + inner * columns) * dtype_bytes(dtype), out = rows * columns * FS_ACTIVATION_BYTES;
-    kernel(w, name, 2 * batch * rows * inner * columns, batch * (in + out), dtype, wgrad);
+    fs_kernel_shape shape = {.kind = FS_KERNEL_GEMM, .batch = batch, .m = rows, .n = columns, .k = inner};
+    double flops, bytes;
+    fs_kernel_needs(&shape, dtype, &flops, &bytes);
+    kernel(w, name, &shape, flops, bytes, dtype, wgrad);
+}
+
+/* So many experts share the rows, and each multiplies its own by its own (inner x columns). */
+static void group(fs_kernel_writer *w, const char *name, double experts, double rows, double inner, double columns)
+{
+    fs_kernel_shape shape = {.kind = FS_KERNEL_GROUPED, .batch = experts, .m = rows, .n = columns, .k = inner};
+    double flops, bytes;
+    fs_kernel_needs(&shape, w->t->experts, &flops, &bytes);
+    kernel(w, name, &shape, flops, bytes, w->t->experts, false);
 }
 
 static void product(fs_kernel_writer *w, const char *name, fs_dtype dtype, double rows, double inner, double columns)
@@ -180,6 +181,29 @@ void fs_kernels_qkv(fs_kernel_writer *w)
         fs_kernel_pass(w, "rotary", 2, w->Q - w->P);
 }
 
+/* Without context parallelism a causal mask is a triangle; with it each of `blocks` is as good as half a square. */
+static void flash(fs_kernel_writer *w, const char *name, fs_kernel_kind kind, uint32_t blocks)
+{
+    const fs_transformer *m = &w->t->model;
+    double rows = w->tokens / w->t->micro_batch, keys = (double)m->seq / blocks, half = m->causal ? 0.5 : 1;
+    double query = w->query / w->heads, value = w->value / w->heads;
+    bool triangle = m->causal && w->t->cp == 1, grad = kind == FS_KERNEL_ATTENTION_GRAD;
+    fs_kernel_shape shape = {.kind = (uint8_t)kind,
+                             .kv_dtype = FS_BF16,
+                             .causal = triangle,
+                             .batch = w->t->micro_batch,
+                             .queries = rows,
+                             .keys = triangle ? keys : keys * half,
+                             .heads = w->heads,
+                             .kv_heads = fmin(w->heads, fmax(1, (double)m->kv_heads / w->t->tp)),
+                             .dim = query,
+                             .value_dim = value};
+    /* Five products for the forward's two; reads Q K V, output and its gradient, writes the gradients of Q K V. */
+    double products = grad ? 3 * query + 2 * value : query + value;
+    kernel(w, name, &shape, 2 * w->t->micro_batch * w->heads * rows * keys * products * half,
+           pick(grad, 2, 1) * (w->Q + w->P) * FS_ACTIVATION_BYTES, w->t->attention, false);
+}
+
 void fs_kernels_core(fs_kernel_writer *w, uint32_t blocks)
 {
     const fs_transformer *m = &w->t->model;
@@ -187,8 +211,7 @@ void fs_kernels_core(fs_kernel_writer *w, uint32_t blocks)
     double scores = w->S / blocks, query = w->query / w->heads, value = w->value / w->heads;
     fs_dtype dtype = w->t->attention;
     if (w->t->kernels == FS_FLASH) {
-        kernel(w, "flash attention", 2 * batch * rows * keys * (query + value) * pick(m->causal, 0.5, 1),
-               (w->Q + w->P) * FS_ACTIVATION_BYTES, dtype, false);
+        flash(w, "flash attention", FS_KERNEL_ATTENTION, blocks);
         return;
     }
     multiply(w, "scores", dtype, false, batch, rows, query, keys);
@@ -228,9 +251,7 @@ void fs_kernels_core_grad(fs_kernel_writer *w, uint32_t blocks)
     double batch = w->t->micro_batch * w->heads, rows = w->tokens / w->t->micro_batch, keys = (double)m->seq / blocks;
     double scores = w->S / blocks, query = w->query / w->heads, value = w->value / w->heads;
     if (w->t->kernels == FS_FLASH) {
-        /* Five products for the forward's two; reads Q K V, output and its gradient, writes the gradients of Q K V. */
-        kernel(w, "flash attention grad", 2 * batch * rows * keys * (3 * query + 2 * value) * pick(m->causal, 0.5, 1),
-               2 * (w->Q + w->P) * FS_ACTIVATION_BYTES, w->t->attention, false);
+        flash(w, "flash attention grad", FS_KERNEL_ATTENTION_GRAD, blocks);
         return;
     }
     scores_grad(w, "context dgrad", "context vgrad", batch, rows, keys, value);
@@ -318,9 +339,9 @@ void fs_kernels_experts(fs_kernel_writer *w)
 {
     const fs_transformer *m = &w->t->model;
     double local = m->moe.experts / w->t->ep, columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
-    multiply(w, "experts in", w->t->experts, false, local, w->arrived / local, w->hidden, inputs * columns);
+    group(w, "experts in", local, w->arrived, w->hidden, inputs * columns);
     fs_kernel_pass(w, m->gated ? "experts swiglu" : "experts gelu", inputs + 1, w->arrived * columns);
-    multiply(w, "experts out", w->t->experts, false, local, w->arrived / local, columns, w->hidden);
+    group(w, "experts out", local, w->arrived, columns, w->hidden);
 }
 
 void fs_kernels_unroute(fs_kernel_writer *w)
@@ -333,14 +354,21 @@ void fs_kernels_unroute_grad(fs_kernel_writer *w)
     fs_kernel_bytes(w, "unpermute grad", w->N * FS_ACTIVATION_BYTES + 2 * w->routed * w->hidden * w->t->combine_bytes);
 }
 
+/* The input's gradient is a grouped product again; those of the experts' weights are one product each. */
+static void experts_grad(fs_kernel_writer *w, const char *input, const char *weights, double local, double inner,
+                         double columns)
+{
+    group(w, input, local, w->arrived, columns, inner);
+    multiply(w, weights, w->t->experts, true, local, inner, w->arrived / local, columns);
+}
+
 void fs_kernels_experts_grad(fs_kernel_writer *w)
 {
     const fs_transformer *m = &w->t->model;
     double local = m->moe.experts / w->t->ep, columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
-    double rows = w->arrived / local;
-    product_grad(w, "experts out dgrad", "experts out wgrad", w->t->experts, local, rows, columns, w->hidden);
+    experts_grad(w, "experts out dgrad", "experts out wgrad", local, columns, w->hidden);
     fs_kernel_pass(w, m->gated ? "experts swiglu grad" : "experts gelu grad", 2 * inputs + 1, w->arrived * columns);
-    product_grad(w, "experts in dgrad", "experts in wgrad", w->t->experts, local, rows, w->hidden, inputs * columns);
+    experts_grad(w, "experts in dgrad", "experts in wgrad", local, w->hidden, inputs * columns);
 }
 
 void fs_kernels_route_grad(fs_kernel_writer *w)

@@ -8,9 +8,60 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* "gemm": [m, n, k]: the kernel's kind and its sizes; flops and bytes follow from it where they are not given. */
+static fs_status read_shape(fs_ops_reader *r, const fs_json *json, fs_dtype dtype, fs_kernel *kernel)
+{
+    double sizes[FS_KERNEL_SIZES + 1];
+    uint32_t n = 0, kv = FS_FP16, kind = FS_KERNEL_PLAIN;
+    bool causal = false;
+    const fs_json *list = NULL;
+    for (uint32_t i = FS_KERNEL_GEMM; i < FS_KERNEL_KINDS; i++) {
+        const fs_json *here = fs_json_get(json, fs_kernel_kind_names[i]);
+        if (here && list)
+            return fs_json_fail(r->doc, here, true, r->err, "a kernel has one shape, this one has two");
+        list = here ? here : list;
+        kind = here ? i : kind;
+    }
+    fs_status status = fs_json_bool_in(r->doc, json, "causal", false, &causal, r->err);
+    if (status == FS_OK)
+        status = fs_json_enum_in(r->doc, json, "kv_dtype", false, fs_dtype_names, FS_DTYPES, &kv, r->err);
+    if (status != FS_OK || (list == NULL && !causal))
+        return status;
+    if (list == NULL || fs_json_kind(list) != FS_JSON_ARRAY)
+        return fs_json_fail(r->doc, list ? list : json, false, r->err, "expected a shape: \"gemm\": [m, n, k]");
+    for (const fs_json *v = fs_json_first(list); v && n < COUNT(sizes); v = fs_json_next(v)) {
+        if (fs_json_kind(v) != FS_JSON_NUMBER)
+            return fs_json_fail(r->doc, v, false, r->err, "expected a number");
+        sizes[n++] = fs_json_number(v);
+    }
+    fs_err why = {0};
+    if (fs_kernel_shape_of((fs_kernel_kind)kind, sizes, n, causal, (fs_dtype)kv, &kernel->shape, &why) != FS_OK)
+        return fs_json_fail(r->doc, list, false, r->err, "%s", why.text);
+    double flops, bytes;
+    fs_kernel_needs(&kernel->shape, dtype, &flops, &bytes);
+    kernel->flops = fs_json_get(json, "flops") ? kernel->flops : flops;
+    kernel->bytes = fs_json_get(json, "bytes") ? kernel->bytes : bytes;
+    return FS_OK;
+}
+
+/* Optional: a measured kernel needs no model. */
+static fs_status read_measured(fs_ops_reader *r, const fs_json *json, double *seconds)
+{
+    const fs_json *us = fs_json_get(json, "duration_us"), *s = fs_json_get(json, "duration_s");
+    if (us && s)
+        return fs_json_fail(r->doc, s, true, r->err, "either 'duration_us' or 'duration_s', not both");
+    double unit = us ? 1e-6 : 1;
+    fs_status status = fs_json_number_in(r->doc, json, us ? "duration_us" : "duration_s", false, 0,
+                                         FS_TRACE_SECONDS_MAX / unit, seconds, r->err);
+    *seconds *= unit;
+    return status;
+}
+
 static fs_status read_kernel(fs_ops_reader *r, const fs_json *json, fs_kernel *kernel)
 {
-    static const char *const keys[] = {"name", "flops", "bytes", "dtype", "count"};
+    static const char *const keys[] = {"name",           "flops",      "bytes",    "dtype",   "count",
+                                       "duration_us",    "duration_s", "gemm",     "grouped", "attention",
+                                       "attention_grad", "append",     "quantise", "causal",  "kv_dtype"};
     const char *name = "kernel";
     uint32_t dtype = FS_FP16;
     uint64_t count = 1;
@@ -32,6 +83,10 @@ static fs_status read_kernel(fs_ops_reader *r, const fs_json *json, fs_kernel *k
         status = fs_json_uint_in(r->doc, json, "count", false, 1, FS_KERNELS_MAX, &count, r->err);
     if (status == FS_OK)
         status = fs_work_name(r->b, name, &kernel->name, r->err);
+    if (status == FS_OK)
+        status = read_measured(r, json, &kernel->measured_s);
+    if (status == FS_OK)
+        status = read_shape(r, json, (fs_dtype)dtype, kernel);
     kernel->dtype = (uint8_t)dtype;
     kernel->count = (uint32_t)count;
     return status;

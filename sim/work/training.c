@@ -380,9 +380,10 @@ static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
 
 fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {"fabsim",  "source",    "kind",       "name",      "model",   "parallel",
-                                       "batch",   "precision", "grad_dtype", "recompute", "kernels", "optimizer",
-                                       "overlap", "schedule",  "faults",     "scale"};
+    static const char *const keys[] = {"fabsim",   "source",          "kind",      "name",       "model",
+                                       "parallel", "batch",           "precision", "grad_dtype", "recompute",
+                                       "kernels",  "optimizer",       "overlap",   "schedule",   "faults",
+                                       "scale",    "kernels_measured"};
     fs_training t = {0};
     fs_training_reader r = {.doc = doc, .err = err};
     r.status = fs_json_only(doc, fs_json_root(doc), keys, COUNT(keys), err);
@@ -390,8 +391,13 @@ fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_
     fs_training_read_model(&r, &t);
     read_batch(&r, &t);
     read_options(&r, &t);
+    const fs_json *measured = fs_json_get(fs_json_root(doc), "kernels_measured");
+    if (r.status == FS_OK && measured)
+        r.status = fs_training_read_measured(&r, measured, b);
     if (r.status == FS_OK)
         r.status = expand(b, &t, err);
+    if (r.status == FS_OK && measured)
+        r.status = fs_training_check_measured(&r, measured, b);
     fs_free(r.popularity);
     return r.status;
 }

@@ -28,6 +28,11 @@ void fs_training_divides(fs_training_reader *r, const char *key, uint32_t value,
 /* The parallel layout is read already. */
 void fs_training_read_model(fs_training_reader *r, fs_training *t);
 
+/* "kernels_measured": durations by the names of kernels; and, once the step is made, whether all of them are in it. */
+FS_MUST_CHECK fs_status fs_training_read_measured(fs_training_reader *r, const fs_json *object, fs_work_builder *b);
+FS_MUST_CHECK fs_status fs_training_check_measured(fs_training_reader *r, const fs_json *object,
+                                                   const fs_work_builder *b);
+
 enum {
     FS_LAYERS_MAX = 100000,
     FS_WIDTH_MAX = 1 << 24, /* hidden, ffn, vocab, seq */

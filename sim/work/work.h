@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "coll/coll.h"
+#include "gpu/kernel.h"
 #include "topo/faults.h"
 
 typedef enum fs_op_kind { FS_OP_COMPUTE, FS_OP_DELAY, FS_OP_COLLECTIVE, FS_OP_SEND, FS_OP_RECV } fs_op_kind;
@@ -27,6 +28,8 @@ typedef enum fs_phase {
 /* One kernel of a list; count of them run one after the other. */
 typedef struct fs_kernel {
     double flops, bytes;
+    double measured_s;     /* > 0: what it takes on the job's GPUs, whatever a model says */
+    fs_kernel_shape shape; /* of FS_KERNEL_PLAIN flops and bytes are all that is known */
     uint32_t count;
     uint32_t name; /* id in work->names */
     uint8_t dtype; /* fs_dtype */

@@ -47,6 +47,7 @@ void fs_work_builder_free(fs_work_builder *b)
     fs_free(b->loads.data);
     fs_index_free(&b->load_index);
     fs_free(b->programs.data);
+    fs_free(b->measured.data);
     fs_arena_free(b->arena);
     fs_free(b);
 }
@@ -259,6 +260,10 @@ fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, cons
         status = check_op(b, &kept, err);
     if (status != FS_OK)
         return status;
+    if (kept.kind == FS_OP_COMPUTE && kept.kernels == FS_NONE && kept.duration_s < 0 && b->measured.count > 0) {
+        double seconds = fs_work_measured_s(b, kept.name);
+        kept.duration_s = seconds > 0 ? seconds : kept.duration_s;
+    }
     fs_draft *p = &b->programs.data[program];
     if (p->n_ops == OPS_MAX || n_deps > OPS_MAX - p->n_deps)
         return FS_BAD_WORK(b, err, "more than %u ops or dependencies in a program", OPS_MAX);

@@ -42,6 +42,12 @@ FS_MUST_CHECK fs_status fs_work_family_explicit(fs_work_builder *b, const char *
 FS_MUST_CHECK fs_status fs_work_stream(fs_work_builder *b, const char *name, uint16_t *stream, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_name(fs_work_builder *b, const char *name, uint32_t *id, fs_err *err);
 
+/* From now on every kernel of that name, in a list or an op of its own, takes `seconds` > 0, whatever it does. */
+FS_MUST_CHECK fs_status fs_work_measured(fs_work_builder *b, const char *kernel, double seconds, fs_err *err);
+bool fs_work_measured_seen(const fs_work_builder *b, const char *kernel); /* whether such a kernel came since */
+/* The nearest to `name` of all names of kernels and ops so far, or NULL. */
+const char *fs_work_near(const fs_work_builder *b, const char *name);
+
 /* Interned by content; what they are given is copied. A kernel's name is an id of fs_work_name. Shares are
  * normalised to a sum of 1. */
 FS_MUST_CHECK fs_status fs_work_kernels(fs_work_builder *b, const fs_kernel *kernels, uint32_t n, uint32_t *id,

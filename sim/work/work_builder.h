@@ -20,6 +20,13 @@ typedef struct fs_draft {
     uint32_t n_ops, op_capacity, n_deps, dep_capacity, n_ranks;
 } fs_draft;
 
+/* What kernels of a name take. */
+typedef struct fs_measured {
+    uint32_t name;
+    bool seen;
+    double seconds;
+} fs_measured;
+
 struct fs_work_builder {
     fs_arena *arena;
     const char *name, *kind, *path, *note;
@@ -37,7 +44,11 @@ struct fs_work_builder {
     FS_VEC(fs_load) loads;
     fs_index list_index, load_index;
     FS_VEC(fs_draft) programs;
+    FS_VEC(fs_measured) measured;
 };
+
+/* Of the kernels of a name; 0 where nothing was measured. */
+double fs_work_measured_s(fs_work_builder *b, uint32_t name);
 
 #define FS_BAD_WORK(b, err, ...) fs_fail_at(err, FS_E_TRACE, (b)->path, 0, 0, __VA_ARGS__)
 

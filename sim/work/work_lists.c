@@ -1,6 +1,7 @@
 /* work_lists.c - kernel lists and loads, interned by content. See work_build.h. Cost: O(length) a call. */
 #include "work/work_builder.h"
 
+#include "base/num.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -20,26 +21,81 @@ static uint64_t hash_kernels(const fs_kernel *kernels, uint32_t n)
 {
     uint64_t hash = FS_HASH_START;
     for (uint32_t i = 0; i < n; i++) {
+        const fs_kernel_shape *s = &kernels[i].shape; /* not all of it: a hash need not tell everything */
         struct {
-            double flops, bytes;
+            double flops, bytes, m, n;
             uint32_t count, name;
-        } key = {kernels[i].flops + 0.0, kernels[i].bytes + 0.0, kernels[i].count, kernels[i].name}; /* -0 is 0 */
+        } key = {kernels[i].flops + 0.0, kernels[i].bytes + 0.0, s->m + s->queries,
+                 s->n + s->keys,         kernels[i].count,       kernels[i].name}; /* -0 is 0 */
         hash = fs_hash_bytes(hash, &key, sizeof key);
     }
     return hash;
 }
 
-static bool same_kernels(const fs_kernel_list *list, const fs_kernel *kernels, uint32_t n)
+/* Where durations come from names, equal names have them already. */
+static bool same_kernels(const fs_kernel_list *list, const fs_kernel *kernels, uint32_t n, bool named)
 {
     if (list->n != n)
         return false;
     for (uint32_t i = 0; i < n; i++) {
         const fs_kernel *a = &list->kernels[i], *b = &kernels[i];
         if (!same(a->flops, b->flops) || !same(a->bytes, b->bytes) || a->count != b->count || a->name != b->name ||
-            a->dtype != b->dtype)
+            a->dtype != b->dtype || (!named && !same(a->measured_s, b->measured_s)) ||
+            !fs_kernel_same_shape(&a->shape, &b->shape))
             return false;
     }
     return true;
+}
+
+/* ---- measured kernels -------------------------------------------------------------------------------------------- */
+
+fs_status fs_work_measured(fs_work_builder *b, const char *kernel, double seconds, fs_err *err)
+{
+    fs_measured m = {.seconds = seconds};
+    fs_status status = fs_work_name(b, kernel, &m.name, err);
+    if (status == FS_OK && FS_PUSH(&b->measured, m) == NULL)
+        status = fs_fail_nomem(err);
+    return status;
+}
+
+double fs_work_measured_s(fs_work_builder *b, uint32_t name)
+{
+    for (uint32_t i = 0; i < b->measured.count; i++)
+        if (b->measured.data[i].name == name) {
+            b->measured.data[i].seen = true;
+            return b->measured.data[i].seconds;
+        }
+    return 0;
+}
+
+bool fs_work_measured_seen(const fs_work_builder *b, const char *kernel)
+{
+    for (uint32_t i = 0; i < b->measured.count; i++)
+        if (strcmp(b->labels.names.data[b->measured.data[i].name], kernel) == 0)
+            return b->measured.data[i].seen;
+    return false;
+}
+
+const char *fs_work_near(const fs_work_builder *b, const char *name)
+{
+    FS_VEC(const char *) others = {0};
+    bool all = true;
+    for (uint32_t i = 0; all && i < b->labels.names.count; i++)
+        if (strcmp(b->labels.names.data[i], name) != 0)
+            all = FS_PUSH(&others, b->labels.names.data[i]) != NULL;
+    const char *near = all ? fs_suggest(name, others.data, others.count) : NULL;
+    fs_free(others.data);
+    return near;
+}
+
+/* ---- lists of kernels -------------------------------------------------------------------------------------------- */
+
+static void apply_measured(fs_work_builder *b, fs_kernel *kernels, uint32_t n)
+{
+    for (uint32_t i = 0; b->measured.count > 0 && i < n; i++) {
+        double seconds = fs_work_measured_s(b, kernels[i].name);
+        kernels[i].measured_s = seconds > 0 ? seconds : kernels[i].measured_s;
+    }
 }
 
 fs_status fs_work_kernels(fs_work_builder *b, const fs_kernel *kernels, uint32_t n, uint32_t *id, fs_err *err)
@@ -47,13 +103,13 @@ fs_status fs_work_kernels(fs_work_builder *b, const fs_kernel *kernels, uint32_t
     if (n > FS_KERNELS_MAX)
         return FS_BAD_WORK(b, err, "%u kernels in one op, expected at most %d", n, FS_KERNELS_MAX);
     for (uint32_t i = 0; i < n; i++)
-        if (!amount(kernels[i].flops) || !amount(kernels[i].bytes) || kernels[i].dtype >= FS_DTYPES ||
-            kernels[i].name >= b->labels.names.count)
+        if (!amount(kernels[i].flops) || !amount(kernels[i].bytes) || !amount(kernels[i].measured_s) ||
+            kernels[i].dtype >= FS_DTYPES || kernels[i].name >= b->labels.names.count)
             return FS_BAD_WORK(b, err, "kernel %u has an amount, number format or name that cannot be", i);
     uint64_t hash = hash_kernels(kernels, n);
     fs_index_probe probe = fs_index_search(&b->list_index, hash);
     uint32_t known = fs_index_next(&probe);
-    while (known != FS_NONE && !same_kernels(&b->lists.data[known], kernels, n))
+    while (known != FS_NONE && !same_kernels(&b->lists.data[known], kernels, n, b->measured.count > 0))
         known = fs_index_next(&probe);
     if (known == FS_NONE) {
         fs_kernel *copy = fs_arena_alloc(b->arena, n, sizeof *copy);
@@ -62,6 +118,7 @@ fs_status fs_work_kernels(fs_work_builder *b, const fs_kernel *kernels, uint32_t
             return fs_fail_nomem(err);
         if (n > 0)
             memcpy(copy, kernels, n * sizeof *copy);
+        apply_measured(b, copy, n);
         known = b->lists.count - 1;
         if (!fs_index_add(&b->list_index, hash, known)) {
             b->lists.count--;

@@ -103,6 +103,18 @@ static char *numbered(char letter, uint32_t id, char *buffer, size_t size)
     return buffer;
 }
 
+static void write_shape(fs_jsonw *w, const fs_kernel_shape *shape)
+{
+    fs_jsonw_array_inline(w, fs_kernel_kind_names[shape->kind]);
+    for (uint32_t i = 0; i < fs_kernel_sizes_of[shape->kind].n; i++)
+        fs_jsonw_number(w, NULL, fs_kernel_size_at(shape, i));
+    fs_jsonw_end(w);
+    if (shape->causal)
+        fs_jsonw_bool(w, "causal", true);
+    if (shape->dim > 0 && shape->kv_dtype != FS_FP16)
+        fs_jsonw_string(w, "kv_dtype", fs_dtype_names[shape->kv_dtype]);
+}
+
 static void write_kernel_lists(fs_jsonw *w, const fs_work *work)
 {
     char name[16];
@@ -120,6 +132,10 @@ static void write_kernel_lists(fs_jsonw *w, const fs_work *work)
             fs_jsonw_number(w, "bytes", kernel->bytes);
             if (kernel->dtype != FS_FP16)
                 fs_jsonw_string(w, "dtype", fs_dtype_names[kernel->dtype]);
+            if (kernel->shape.kind != FS_KERNEL_PLAIN)
+                write_shape(w, &kernel->shape);
+            if (kernel->measured_s > 0)
+                fs_jsonw_number(w, "duration_s", kernel->measured_s);
             if (kernel->count != 1)
                 fs_jsonw_uint(w, "count", kernel->count);
             fs_jsonw_end(w);

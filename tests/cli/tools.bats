@@ -74,6 +74,39 @@ dgx-h100-x2 450
 EOF
 }
 
+@test "kernel: one from the command line, many from a file, on a part and on a topology" {
+    run fabsim kernel h100-sxm5 gemm 4096 4096 4096
+    [ "$status" -eq 0 ]
+    [[ "${lines[1]}" == *"time (us)"*"bound by"*"of roofline"* ]]
+    [[ "${lines[2]}" == *"gemm 4096 4096 4096"*"bf16"*"compute"* ]]
+    printf '# a comment\ngemm,4096,4096,4096\n\nattention 1 1 8192 32 8 128 kv=fp8\n' >kernels
+    fabsim kernel "$root/topologies/dgx-h100.xml" --file kernels --csv >a.csv
+    fabsim kernel h100-sxm5 --file - --json <kernels >b.json
+    python3 - <<'PY'
+import csv, json
+a, b = list(csv.DictReader(open("a.csv"))), json.load(open("b.json"))["rows"]
+assert len(a) == len(b) == 2
+for x, y in zip(a, b):
+    assert float(x["time_us"]) == y["time_us"] >= y["roofline_us"] and x["bound"] == y["bound"]
+PY
+    fabsim kernel h100-sxm5 gemm 4096 4096 4096 --cost ideal --json >c.json
+    holds "d['rows'][0]['time_us'] == d['rows'][0]['roofline_us'] == 2 * 4096**3 / 989.4e6" c.json
+}
+
+@test "kernel: errors name what is wrong" {
+    run fabsim kernel h100-sxm gemm 1 2 3
+    [ "$status" -eq 2 ] && [[ "$output" == *"no shipped gpu part is called 'h100-sxm'; did you mean 'h100-sxm5'?"* ]]
+    run fabsim kernel h100-sxm5 gemn 1 2 3
+    [ "$status" -eq 2 ] && [[ "$output" == *"unknown kind of kernel 'gemn' (did you mean 'gemm'?)"* ]]
+    run fabsim kernel h100-sxm5 gemm 1 2
+    [ "$status" -eq 2 ] && [[ "$output" == *"gemm takes 3 or more sizes, found 2"* ]]
+    run fabsim kernel h100-sxm5 gemm 1 2 3 --dtype fp4
+    [ "$status" -eq 2 ] && [[ "$output" == *"has no peak rate for fp4"* ]]
+    printf 'gemm 1 2 3\ngemm 1 two 3\n' >kernels
+    run fabsim kernel h100-sxm5 --file kernels
+    [ "$status" -eq 2 ] && [[ "$output" == *"kernels:2:1: error: expected a size"* ]]
+}
+
 @test "import: both fixtures become boards that run" {
     for node in "$root"/tests/fixtures/hwloc/*.xml; do
         fabsim import hwloc "$node" -o board.xml

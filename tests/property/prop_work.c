@@ -83,6 +83,25 @@ static fs_op random_op(fs_rng *rng, const plan *p)
     return op;
 }
 
+static fs_kernel_shape random_shape(fs_rng *rng)
+{
+    double sizes[FS_KERNEL_SIZES];
+    fs_kernel_kind kind = (fs_kernel_kind)fs_rng_below(rng, FS_KERNEL_KINDS);
+    fs_kernel_shape shape = {0};
+    for (uint32_t i = 0; i < FS_KERNEL_SIZES; i++)
+        sizes[i] = 1 + 100 * fs_rng_unit(rng);
+    bool attends = kind == FS_KERNEL_ATTENTION || kind == FS_KERNEL_ATTENTION_GRAD;
+    if (attends)
+        sizes[2] += 100, sizes[3] += 100;
+    if (kind == FS_KERNEL_APPEND)
+        sizes[2] += 100;
+    uint32_t kv = attends || kind == FS_KERNEL_APPEND ? fs_rng_below(rng, FS_DTYPES) : FS_FP16;
+    if (kind != FS_KERNEL_PLAIN)
+        OK(fs_kernel_shape_of(kind, sizes, fs_kernel_sizes_of[kind].n, attends && fs_rng_below(rng, 2), (fs_dtype)kv,
+                              &shape, &err));
+    return shape;
+}
+
 static plan random_plan(fs_rng *rng)
 {
     plan p = {.n_ranks = 1 + fs_rng_below(rng, RANKS_MAX), .n_programs = 1 + fs_rng_below(rng, 3)};
@@ -97,6 +116,8 @@ static plan random_plan(fs_rng *rng)
         for (uint32_t k = 0; k < p.n_kernels[i]; k++)
             p.kernels[i][k] = (fs_kernel){.flops = amount(rng),
                                           .bytes = amount(rng),
+                                          .measured_s = fs_rng_below(rng, 4) ? 0 : fs_rng_unit(rng),
+                                          .shape = random_shape(rng),
                                           .count = 1 + fs_rng_below(rng, 3),
                                           .dtype = (uint8_t)fs_rng_below(rng, FS_DTYPES)};
     }
@@ -230,7 +251,8 @@ static void equal_kernels(const fs_work *wa, const fs_work *wb, const fs_kernel_
     assert_int_equal(x->n, y->n);
     for (uint32_t i = 0; i < x->n; i++) {
         const fs_kernel *a = &x->kernels[i], *b = &y->kernels[i];
-        SAME(flops), SAME(bytes), SAME(count), SAME(dtype);
+        SAME(flops), SAME(bytes), SAME(count), SAME(dtype), SAME(measured_s);
+        assert_true(fs_kernel_same_shape(&a->shape, &b->shape));
         assert_string_equal(wa->names[a->name], wb->names[b->name]);
     }
 }

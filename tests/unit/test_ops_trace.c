@@ -281,6 +281,34 @@ static void kernel_lists_and_loads(void **state)
     fs_work_free(w);
 }
 
+#define KERNELS(list) "{\"op\":\"compute\",\"kernels\":[" list "]}"
+
+static void kernels_have_shapes(void **state)
+{
+    (void)state;
+    fs_work *w = good("{\"fabsim\": \"trace/1\", \"kind\": \"ops\", \"ranks\": 1, \"programs\": [{\"ops\": [\n" KERNELS(
+        "{\"gemm\":[256,512,1024],\"dtype\":\"bf16\"}, {\"gemm\":[2,3,4,5],\"flops\":1},"
+        "{\"attention\":[1,8,8,4,2,64],\"causal\":true,\"kv_dtype\":\"fp8\"}, {\"duration_us\":3}") "]}]}");
+    const fs_kernel *k = w->kernel_lists[0].kernels;
+    NEAR(k[0].flops, 2.0 * 256 * 512 * 1024);
+    NEAR(k[0].bytes, 2.0 * (256 * 1024 + 1024 * 512 + 256 * 512));
+    assert_int_equal(k[0].shape.kind, FS_KERNEL_GEMM);
+    NEAR(k[1].flops, 1.0); /* what is said counts */
+    NEAR(k[1].shape.batch, 5.0);
+    NEAR(k[2].flops, 4.0 * 64 * 4 * 8 * (8 - 3.5));
+    NEAR(k[2].bytes, 8 * 4 * 128 * 2.0 + 8 * 2 * 128);
+    NEAR(k[2].shape.value_dim, 64.0);
+    NEAR(k[3].measured_s, 3e-6);
+    fs_work_free(w);
+    bad_ops(KERNELS("{\"gemm\":[256,512]}"), 36, "gemm takes 3 or more sizes, found 2");
+    bad_ops(KERNELS("{\"gemm\":[256,512,0]}"), 36, "k must be above 0 and at most 1e15, found 0");
+    bad_ops(KERNELS("{\"gemm\":7}"), 36, "expected a shape: \"gemm\": [m, n, k]");
+    bad_ops(KERNELS("{\"gemm\":[1,1,1],\"quantise\":[1,1]}"), 44, "a kernel has one shape, this one has two");
+    bad_ops(KERNELS("{\"gemm\":[1,1,1],\"causal\":true}"), 36,
+            "a causal mask needs attention with as many keys as queries, or more");
+    bad_ops(KERNELS("{\"attention\":[1,8,8,2,4,64]}"), 41, "more kv_heads (4) than heads (2)");
+}
+
 static void bad_programs(void **state)
 {
     (void)state;
@@ -444,6 +472,7 @@ int main(void)
         cmocka_unit_test(bad_groups),
         cmocka_unit_test(bad_lists),
         cmocka_unit_test(kernel_lists_and_loads),
+        cmocka_unit_test(kernels_have_shapes),
         cmocka_unit_test(bad_programs),
         cmocka_unit_test(bad_ops_of_all_kinds),
         cmocka_unit_test(bad_dependencies),

@@ -297,6 +297,36 @@ static void bad(const char *body, uint32_t column, const char *message)
                  message);
 }
 
+/* Every kernel of a name takes what was measured; FLOPs and other kernels stay. Shapes are those of the model. */
+static void measured_kernels_replace_the_model(void **state)
+{
+    (void)state;
+    fs_work *w = load("{\"fabsim\":\"trace/1\",\"kind\":\"training\"," MODEL ",\"batch\":{\"global\":1},"
+                      "\"kernels_measured\":{\"mlp in\":\"3us\",\"adam\":\"7us\"}}");
+    uint32_t mlp = 0, others = 0, adam = 0;
+    for (uint32_t l = 0; l < w->n_kernel_lists; l++)
+        for (uint32_t k = 0; k < w->kernel_lists[l].n; k++) {
+            const fs_kernel *kernel = &w->kernel_lists[l].kernels[k];
+            bool in = strcmp(w->names[kernel->name], "mlp in") == 0;
+            close_to(kernel->measured_s, in ? 3e-6 : 0, 1e-15);
+            if (in)
+                close_to(kernel->flops, 2 * kernel->shape.m * kernel->shape.n * kernel->shape.k, 1e-15);
+            mlp += in;
+            others += !in;
+        }
+    for (uint32_t i = 0; i < w->programs[0].n_ops; i++)
+        if (strcmp(w->names[w->programs[0].ops[i].name], "adam") == 0) {
+            close_to(w->programs[0].ops[i].duration_s, 7e-6, 1e-15);
+            adam++;
+        }
+    assert_true(mlp > 0 && others > 0 && adam > 0);
+    fs_work_free(w);
+    bad(MODEL ",\"batch\":{\"global\":1},\"kernels_measured\":{\"mlp inn\":\"3us\"}", 106,
+        "the step has no kernel 'mlp inn' (did you mean 'mlp in'?)");
+    bad(MODEL ",\"batch\":{\"global\":1},\"kernels_measured\":[]", 105,
+        "expected durations by kernel: {\"mlp in\": \"812us\"}");
+}
+
 static void bad_training_traces(void **state)
 {
     (void)state;
@@ -371,6 +401,7 @@ int main(void)
         cmocka_unit_test(adam_moves_its_states),
         cmocka_unit_test(one_gpu_needs_no_network),
         cmocka_unit_test(bad_training_traces),
+        cmocka_unit_test(measured_kernels_replace_the_model),
         cmocka_unit_test(every_failed_allocation_is_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

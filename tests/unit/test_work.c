@@ -1,6 +1,5 @@
 /* The builder, and everything that freezing checks. */
 #include "base/mem.h"
-#include "gpu/gpu.h"
 #include "work/work_build.h"
 
 #include <math.h>
@@ -496,22 +495,6 @@ static void every_failed_allocation_is_clean(void **state)
     }
 }
 
-static void kernels_by_roofline(void **state)
-{
-    (void)state;
-    fs_part gpu = {.mem_Bps = 1e12, .gemm_efficiency = 0.5, .mem_efficiency = 0.8, .launch_s = 1e-6};
-    gpu.peak_flops[FS_FP16] = 1e14;
-    assert_true(fabs(fs_gpu_kernel_s(&gpu, 1e12, 1e9, FS_FP16, true) - (1e-2)) < 1e-15);
-    assert_true(fabs(fs_gpu_kernel_s(&gpu, 1e12, 1e9, FS_FP16, false) - (2e-2 + 1e-6)) < 1e-15);
-    assert_true(fabs(fs_gpu_kernel_s(&gpu, 1e9, 1e9, FS_FP16, false) - (1.25e-3 + 1e-6)) < 1e-15);
-    assert_true(fabs(fs_gpu_kernel_s(&gpu, 0, 0, FS_FP16, false) - (1e-6)) < 1e-18);
-    assert_true(fabs(fs_gpu_kernel_s(&gpu, 0, 8e11, FS_FP8, false) - (1 + 1e-6)) <
-                1e-12); /* no FLOPs: no peak needed */
-    assert_true(fs_gpu_kernel_s(&gpu, 1, 0, FS_FP8, false) < 0);
-    gpu.mem_Bps = 0;
-    assert_true(fs_gpu_kernel_s(&gpu, 1, 1, FS_FP16, false) < 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,7 +514,6 @@ int main(void)
         cmocka_unit_test(shifts_wrap_around),
         cmocka_unit_test(series_that_share_a_channel_are_merged),
         cmocka_unit_test(every_failed_allocation_is_clean),
-        cmocka_unit_test(kernels_by_roofline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

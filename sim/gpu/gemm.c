@@ -1,0 +1,137 @@
+/* gemm.c - products of matrices: of many tilings the one that ends first, as cuBLAS would choose. See gpu_model.h.
+ *
+ * A tiling cuts the output into tiles of rows x columns; where all tiles would leave SMs idle, the sum over k is cut
+ * as well (split-k). SMs work on these units wave after wave. Three things go on beside each other: arithmetic at a
+ * fixed part of the peak, and filling and emptying every unit; operands that come out of L2 for each unit; and the
+ * matrices, once, from memory. A kernel that keeps all SMs busy for long is slowed by the power limit: the clock
+ * falls from its highest to what can be sustained, half of it after SLOW_DOWN_S.
+ *
+ * Cost: O(tilings x splits), some 100 evaluations. */
+#include "gpu/gpu_model.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* s. Kernels of much less are measured at the highest clock, of much more at the sustained one. */
+#define SLOW_DOWN_S 1e-3
+
+/* Numbers of the tile that tile_s is said of. */
+#define TILE_NUMBERS (256.0 * 128)
+
+/* What a part of k takes at least, however short it is: finer ones are not worth it. */
+#define SPLIT_DEPTH 128
+
+static const double rows_of[] = {256, 128, 64};
+static const double splits[] = {1, 2, 3, 4, 6, 8, 16, 32};
+
+/* How much of two things that go on beside each other hides: the 4-norm, between the longest of them and their sum. */
+double fs_gpu_overlap(double a, double b, double c)
+{
+    double top = fmax(a, fmax(b, c));
+    if (!(top > 0))
+        return 0;
+    double x = a / top, y = b / top, z = c / top;
+    x *= x;
+    y *= y;
+    z *= z;
+    return top * sqrt(sqrt(x * x + y * y + z * z));
+}
+
+double fs_gpu_total(const fs_gpu_parts *p)
+{
+    return fs_gpu_overlap(p->compute_s, p->memory_s, p->cache_s) + p->fixed_s;
+}
+
+/* Loads of experts that lie evenly in the logarithm: rows_i = rows x spread^(i / (n - 1)), scaled to their sum. An expert
+ * that would get less than a row is there in so many parts of all cases. */
+fs_gpu_rows fs_gpu_experts(const fs_kernel_shape *s, double tile_rows)
+{
+    fs_gpu_rows r = {0};
+    if (!(s->spread > 1) || s->batch < 2) {
+        double each = s->m / s->batch;
+        r.active = fmin(s->batch, s->m);
+        r.tiles = each < 1 ? r.active : s->batch * ceil(each / tile_rows);
+        return r;
+    }
+    double factor = pow(s->spread, 1 / (s->batch - 1)), least = s->m * (factor - 1) / (pow(factor, s->batch) - 1);
+    for (double i = 0, rows = least; i < s->batch; i++, rows *= factor) {
+        double there = fmin(1, rows);
+        r.active += there;
+        r.tiles += there * ceil(rows / tile_rows);
+    }
+    return r;
+}
+
+typedef struct gemm_case {
+    const fs_part *gpu;
+    const fs_kernel_shape *shape;
+    double in;       /* B of an operand's number */
+    double rate;     /* FLOP/s of one SM at its highest clock */
+    double tile_s;   /* of TILE_NUMBERS */
+    bool whole;      /* sums over k are not split */
+    double useful_s; /* all arithmetic, spread evenly */
+} gemm_case;
+
+static double slow_down(const fs_part *gpu, double seconds)
+{
+    return seconds * (1 + (1 / gpu->costs.sustained - 1) * seconds / (seconds + SLOW_DOWN_S));
+}
+
+static void time_tiling(const gemm_case *c, double tiles, double rows, double columns, double split,
+                        fs_gpu_parts *parts)
+{
+    const fs_gpu_costs *costs = &c->gpu->costs;
+    const fs_kernel_shape *s = c->shape;
+    double units = tiles * split, depth = split > 1 ? fmax(s->k / split, SPLIT_DEPTH) : s->k;
+    double busy = fmax(1, fmin(units, costs->sms)), waves = ceil(units / costs->sms);
+    double partial = split > 1 ? 2 * 4 * split * s->batch * s->m * s->n : 0; /* sums in fp32, written and read */
+    double start = c->tile_s * rows * columns / TILE_NUMBERS;
+    parts->compute_s = slow_down(c->gpu, waves * (2 * rows * columns * depth / c->rate + start));
+    parts->cache_s = (units * (rows + columns) * depth * c->in + partial) / (costs->l2_Bps * busy / costs->sms);
+    parts->fixed_s = split > 1 ? c->tile_s : 0;
+    parts->useful_s = c->useful_s;
+}
+
+/* The best split of a tiling, if it is better than *best. */
+static void try_tile(const gemm_case *c, double rows, double columns, double *best, fs_gpu_parts *parts)
+{
+    const fs_kernel_shape *s = c->shape;
+    double down = s->kind == FS_KERNEL_GROUPED ? fs_gpu_experts(s, rows).tiles : s->batch * ceil(s->m / rows);
+    double tiles = down * ceil(s->n / columns);
+    if (rows * columns > c->gpu->costs.tile_max)
+        return;
+    for (size_t i = 0; i < COUNT(splits); i++) {
+        fs_gpu_parts now = {.memory_s = parts->memory_s};
+        bool fits = tiles * splits[i] <= c->gpu->costs.sms && !c->whole;
+        if (i > 0 && !fits)
+            return;
+        time_tiling(c, tiles, rows, columns, splits[i], &now);
+        if (fs_gpu_total(&now) < *best) {
+            *best = fs_gpu_total(&now);
+            *parts = now;
+        }
+    }
+}
+
+void fs_gpu_gemm(const fs_part *gpu, const fs_kernel_shape *shape, fs_dtype dtype, double bytes, fs_gpu_parts *parts)
+{
+    const fs_gpu_product *product = &gpu->product[dtype];
+    const fs_gpu_costs *costs = &gpu->costs;
+    double rate = gpu->peak_flops[dtype] * product->efficiency, best = INFINITY;
+    double experts = shape->kind == FS_KERNEL_GROUPED ? 1 : shape->batch;
+    if (shape->kind == FS_KERNEL_GROUPED && product->grouped > 0)
+        rate *= product->grouped;
+    gemm_case c = {.gpu = gpu, .shape = shape, .in = fs_dtype_bytes(dtype), .rate = rate / costs->sms};
+    c.tile_s = product->tile_s;
+    c.whole = product->whole || shape->kind == FS_KERNEL_GROUPED;
+    c.useful_s = 2 * experts * shape->m * shape->n * shape->k / rate;
+    *parts = (fs_gpu_parts){.memory_s = bytes / (gpu->mem_Bps * costs->operand)};
+    for (size_t i = 0; i < COUNT(rows_of); i++)
+        for (double columns = 256; columns >= 32; columns = costs->step > 0 ? columns - costs->step : columns / 2) {
+            try_tile(&c, rows_of[i], columns, &best, parts);
+            try_tile(&c, columns, rows_of[i], &best, parts);
+        }
+    parts->fixed_s += product->floor_s;
+}
