@@ -12,6 +12,7 @@ declare -A cases=(
     [ring]="topologies/dgx1-v100.xml workloads/ring-allreduce.json"
     [megatron]="topologies/dgx2h.xml workloads/megatron-8.3b-tp8.json"
     [overlap]="topologies/dgx-h100.xml workloads/overlap.json"
+    [serving]="topologies/dgx-h100.xml workloads/llama3-70b-serve.json --set requests.duration_s=20"
     [pipeline]="topologies/dgx-h100-x2.xml workloads/pipeline.json"
 )
 
@@ -26,10 +27,12 @@ report() { # report OK? NAME
 
 # One file with all that a run says: result, tables and timeline.
 run() { # run FABSIM CASE FILE
-    local out="$scratch/run"
+    local out="$scratch/run" timeline=(--timeline "$scratch/timeline.json")
+    [ "$2" != serving ] || timeline=() # has none
+    echo >"$scratch/timeline.json"
     rm -rf "$out"
     # shellcheck disable=SC2086
-    $1 ${cases[$2]} --stable --json - --csv "$out" --timeline "$scratch/timeline.json" >"$3"
+    $1 ${cases[$2]} --stable --json - --csv "$out" "${timeline[@]}" >"$3"
     cat "$out"/*.csv "$scratch/timeline.json" >>"$3"
 }
 
