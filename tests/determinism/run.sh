@@ -66,7 +66,7 @@ done
 answer() { sed -E '/"command"|"file"/d' "$1"; }
 for seed in 1 2 3; do
     for name in "${!cases[@]}"; do
-        read -r topology trace <<<"${cases[$name]}"
+        read -r topology trace options <<<"${cases[$name]}"
         mkdir -p "$scratch/t"
         cp -R topologies/parts topologies/boards "$scratch/t/" 2>/dev/null || true
         tests/determinism/shuffle.py "$seed" topology "$topology" >"$scratch/t/topology.xml"
@@ -75,8 +75,10 @@ for seed in 1 2 3; do
             [ -f "$board" ] || continue
             tests/determinism/shuffle.py "$seed" topology "$board" >"$scratch/board" && mv "$scratch/board" "$board"
         done
-        build/fabsim "$topology" "$trace" --stable --json - --top 1000000 | answer /dev/stdin >"$scratch/a"
-        build/fabsim "$scratch/t/topology.xml" "$scratch/t/trace.json" --stable --json - --top 1000000 | answer /dev/stdin >"$scratch/b"
+        # shellcheck disable=SC2086
+        build/fabsim "$topology" "$trace" $options --stable --json - --top 1000000 | answer /dev/stdin >"$scratch/a"
+        # shellcheck disable=SC2086
+        build/fabsim "$scratch/t/topology.xml" "$scratch/t/trace.json" $options --stable --json - --top 1000000 | answer /dev/stdin >"$scratch/b"
         cmp "$scratch/a" "$scratch/b" && report 0 "$name: shuffled with seed $seed" || report 1 "$name: shuffled with seed $seed"
     done
 done
