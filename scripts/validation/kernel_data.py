@@ -69,9 +69,9 @@ def generation_attention(row):
 
 
 def moe_experts(row):
-    """The experts of the busiest GPU: permute, two grouped products with the activation between, and back. What surrounds the
-    products handles all rows of all GPUs. Under a power law with an exponent near 1 loads lie between 1 and 0.8 x tokens, evenly in
-    the logarithm; no expert has more rows than there are tokens."""
+    """The experts of the busiest GPU: three small kernels sort rows by expert, then permute, two grouped products with the
+    activation between, and back. What surrounds the products handles all rows of all GPUs. Under a power law with an exponent near
+    1 loads lie between 1 and 0.8 x tokens, evenly in the logarithm; no expert has more rows than there are tokens."""
     tokens, hidden, top_k, experts = (int(row[key]) for key in ("tokens", "hidden", "topk", "experts"))
     gpus, dtype = int(row["ep"]), DTYPES[row["dtype"]]
     width, local, all_rows = int(row["ffn"]) / int(row["tp"]), experts / gpus, tokens * top_k
@@ -83,7 +83,8 @@ def moe_experts(row):
         most = max(most, 1 / experts)
         share = most + (1 - most) * (local - 1) / (experts - 1)
     rows = max(1, all_rows * share)
-    return [f"plain 0 {tokens * hidden * 2 + all_rows * hidden * size}",
+    return ["plain 0 0"] * 3 + [
+            f"plain 0 {tokens * hidden * 2 + all_rows * hidden * size}",
             f"grouped {rows} {2 * width} {hidden} {local} {spread} dtype={dtype}",
             f"plain 0 {all_rows * width * (4 + size)}",
             f"grouped {rows} {hidden} {width} {local} {spread} dtype={dtype}",

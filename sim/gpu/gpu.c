@@ -15,8 +15,7 @@ static void roofline(double flops, double bytes, double peak, double rate, fs_gp
 /* Kernels without a shape: what moves memory starts and ends, and streams in between. */
 static void plain(const fs_part *gpu, double flops, double bytes, fs_dtype dtype, fs_gpu_parts *parts)
 {
-    double part = gpu->product[dtype].efficiency > 0 ? gpu->product[dtype].efficiency : gpu->gemm_efficiency;
-    roofline(flops, bytes, gpu->peak_flops[dtype] * part, gpu->mem_Bps * gpu->mem_efficiency, parts);
+    roofline(flops, bytes, gpu->peak_flops[dtype] * gpu->gemm_efficiency, gpu->mem_Bps * gpu->mem_efficiency, parts);
     parts->fixed_s = gpu->costs.floor_s;
 }
 

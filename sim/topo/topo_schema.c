@@ -99,6 +99,9 @@ static fs_status explain(fs_doc *doc, const xmlNode *e, fs_err *err)
     }
     if (fs_doc_is(e, "gpu") && fs_doc_child(e) == NULL)
         return fs_doc_fail(doc, e, NULL, err, "<gpu> needs at least one <peak>");
+    for (const xmlNode *c = fs_doc_is(e, "gpu") ? fs_doc_child(e) : NULL; c; c = fs_doc_next(c))
+        if (fs_doc_is(c, "kernels") && (fs_doc_next(c) == NULL || !fs_doc_is(fs_doc_next(c), "attention")))
+            return fs_doc_fail(doc, c, NULL, err, "<kernels> needs an <attention> behind it");
     return fs_doc_is(e, "fabsim") ? FS_OK : explain_element(doc, e, err);
 }
 
