@@ -231,6 +231,7 @@ static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
     const fs_pool_work *work = &s->out.pools[index];
     double time_s = s->out.end_s, stages_s = time_s * pool->replicas * pool->pp;
     uint64_t blocks = f->blocks * pool->dp;
+    bool known = f->weight_bytes + f->kv_bytes <= f->gpu_bytes; /* measured times may be of another machine */
     *row = (fs_pool_row){.name = pool->name,
                          .role = fs_role_names[pool->role],
                          .replicas = pool->replicas,
@@ -243,8 +244,8 @@ static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
                          .kv_peak = (double)work->peak_blocks / (double)blocks,
                          .kv_hits = work->kv_lookups ? (double)work->kv_hits / (double)work->kv_lookups : -1,
                          .kv_sent_bytes = work->kv_bytes,
-                         .weight_bytes = f->weight_bytes,
-                         .kv_bytes = f->kv_bytes,
+                         .weight_bytes = known ? f->weight_bytes : 0,
+                         .kv_bytes = known ? f->kv_bytes : 0,
                          .gpu_bytes = f->gpu_bytes};
     if (!(time_s > 0))
         return;

@@ -28,18 +28,27 @@ static void print_requests(const fs_serving_result *v, fs_out *out)
     fs_report_line(out, "Rejected", value, "(their KV cache never fits on a GPU of theirs)");
 }
 
+/* Three digits at least, whole where there are more. */
+static const char *rate(double value, char text[TEXT])
+{
+    if (value >= 1000 && value < 1e15)
+        return fs_format_count((uint64_t)(value + 0.5), text, TEXT);
+    fs_snprintf(text, TEXT, "%.3g", value);
+    return text;
+}
+
 static void print_rates(const fs_result *r, fs_out *out)
 {
     const fs_serving_result *v = r->serving;
-    char value[TEXT], note[3 * TEXT];
-    fs_snprintf(value, sizeof value, "%.4g tokens/s out", v->output_tokens_per_s);
-    fs_snprintf(note, sizeof note, "(%.4g per GPU, %.4g per user; %.4g tokens/s in)", v->output_tokens_per_s_per_gpu,
-                v->output_tokens_per_s_per_user, v->input_tokens_per_s);
+    char value[2 * TEXT], note[4 * TEXT], a[TEXT], b[TEXT], c[TEXT];
+    fs_snprintf(value, sizeof value, "%s tokens/s out", rate(v->output_tokens_per_s, a));
+    fs_snprintf(note, sizeof note, "(%s per GPU, %s per user; %s tokens/s in)", rate(v->output_tokens_per_s_per_gpu, a),
+                rate(v->output_tokens_per_s_per_user, b), rate(v->input_tokens_per_s, c));
     fs_report_line(out, "Throughput", value, note);
     if (r->energy_j > 0) {
         fs_snprintf(value, sizeof value, "%.4g kW of GPUs", r->energy_j / r->step_time_s * 1e-3);
-        fs_snprintf(note, sizeof note, "(rated; %.4g tokens/s out per MW)",
-                    v->output_tokens_per_s * r->step_time_s / (r->energy_j * 1e-6));
+        fs_snprintf(note, sizeof note, "(rated; %s tokens/s out per MW)",
+                    rate(v->output_tokens_per_s * r->step_time_s / (r->energy_j * 1e-6), a));
         fs_report_line(out, "Power", value, note);
     }
 }
@@ -56,14 +65,15 @@ static void print_impossible(const char *what, double limit_s, double alone_s, c
 
 static void print_slo(const fs_serving_result *v, fs_out *out)
 {
-    char value[TEXT], note[4 * TEXT], ttft[TEXT], tpot[TEXT];
+    char value[TEXT], note[6 * TEXT], ttft[TEXT], tpot[TEXT], count[TEXT];
     if (v->slo_ttft_s <= 0 && v->slo_tpot_s <= 0)
         return;
     fs_snprintf(value, sizeof value, "%.4g requests/s", v->goodput_per_s);
     fs_snprintf(
-        note, sizeof note, "(%.1f %% keep%s%s%s%s; %.4g tokens/s)", 100 * v->slo_met, v->slo_ttft_s > 0 ? " TTFT " : "",
+        note, sizeof note, "(%.1f %% keep%s%s%s%s; %s tokens/s)", 100 * v->slo_met, v->slo_ttft_s > 0 ? " TTFT " : "",
         v->slo_ttft_s > 0 ? fs_format_seconds(v->slo_ttft_s, ttft, sizeof ttft) : "", v->slo_tpot_s > 0 ? " TPOT " : "",
-        v->slo_tpot_s > 0 ? fs_format_seconds(v->slo_tpot_s, tpot, sizeof tpot) : "", v->goodput_tokens_per_s);
+        v->slo_tpot_s > 0 ? fs_format_seconds(v->slo_tpot_s, tpot, sizeof tpot) : "",
+        rate(v->goodput_tokens_per_s, count));
     fs_report_line(out, "Goodput", value, note);
     print_impossible("the first token", v->slo_ttft_s, v->alone_ttft_s, "the shortest prompt", out);
     print_impossible("each token", v->slo_tpot_s, v->alone_tpot_s, "a token", out);
@@ -125,7 +135,10 @@ static void pool_cells(const fs_pool_row *p, fs_table *table)
     fs_table_cell(table, "%.1f", p->mean_batch);
     fs_table_cell(table, "%.1f %%", 100 * p->busy);
     fs_table_cell(table, "%.1f %%", 100 * p->compute);
-    fs_table_cell(table, "%.1f + %.1f of %.1f GB", p->weight_bytes / GB, p->kv_bytes / GB, p->gpu_bytes / GB);
+    if (p->weight_bytes > 0)
+        fs_table_cell(table, "%.1f + %.1f of %.1f GB", p->weight_bytes / GB, p->kv_bytes / GB, p->gpu_bytes / GB);
+    else
+        fs_table_cell(table, "-");
     fs_table_cell(table, "%.1f %%", 100 * p->kv_mean);
     fs_table_cell(table, "%.1f %%", 100 * p->kv_peak);
     if (p->kv_hits < 0)

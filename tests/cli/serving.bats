@@ -34,7 +34,7 @@ serve() { fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/llama3-70b-ser
 }
 
 @test "prefill and decode apart: caches travel" {
-    fabsim "$root/topologies/gb200-nvl72.xml" "$root/workloads/deepseek-r1-disagg.json" --set requests.count=50 --quiet --json r.json --csv tables
+    fabsim "$root/topologies/gb200-nvl72.xml" "$root/workloads/deepseek-r1-disagg.json" --set requests.count=50 --set requests.rate=160 --quiet --json r.json --csv tables
     holds 'd["serving"]["pools"][0]["kv_sent_bytes"] > 1e9 and d["serving"]["pools"][1]["kv_sent_bytes"] == 0' r.json
     python3 - <<'PY'
 import csv
