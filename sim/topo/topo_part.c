@@ -34,14 +34,23 @@ static size_t compose(char *text, const char *part)
     return used;
 }
 
-fs_status fs_topo_of_part(const char *part, const fs_topo_override *overrides, uint32_t n_overrides, fs_topo **topo,
-                          fs_err *err)
+static fs_status check_name(const char *part, fs_err *err)
 {
     fs_hw_parts *parts = NULL;
+    if (!fs_mem_xml_begin())
+        return fs_fail_nomem(err);
     fs_status status = fs_hw_parts_open(&parts, err);
     if (status == FS_OK)
         status = fs_hw_part_check(parts, "gpu", part, err);
     fs_hw_parts_close(parts);
+    fs_mem_xml_end();
+    return status;
+}
+
+fs_status fs_topo_of_part(const char *part, const fs_topo_override *overrides, uint32_t n_overrides, fs_topo **topo,
+                          fs_err *err)
+{
+    fs_status status = check_name(part, err);
     if (status != FS_OK)
         return status;
     size_t length = compose(NULL, part);
