@@ -26,105 +26,6 @@ void fs_serving_note_blocks(fs_serving *s, uint32_t replica)
         work->peak_blocks = post->used;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------------------------- */
-
-static bool fits(const fs_serving *s, uint32_t replica, uint32_t request)
-{
-    return fs_batcher_fits(s->c->replicas[replica].batcher, request);
-}
-
-/* Prompt blocks that are there already, where the router asks for them. */
-static uint32_t kept(const fs_serving *s, uint32_t replica, uint32_t request)
-{
-    const fs_request *r = &s->requests->all[request];
-    if (s->c->in->router != FS_PREFIX || r->n_hashes == 0)
-        return 0;
-    return fs_kv_match(s->c->replicas[replica].kv, s->requests->hashes + r->first_hash, r->n_hashes);
-}
-
-uint32_t fs_serving_pick(fs_serving *s, const fs_ids *among, uint32_t *next, uint32_t request)
-{
-    uint32_t best = FS_NONE, most = 0;
-    for (uint32_t i = 0; i < among->count; i++) {
-        uint32_t at = s->c->in->router == FS_ROUND_ROBIN ? (*next + i) % among->count : i, replica = among->data[at];
-        if (!fits(s, replica, request))
-            continue;
-        if (s->c->in->router == FS_ROUND_ROBIN) {
-            *next = (at + 1) % among->count;
-            return replica;
-        }
-        uint32_t found = kept(s, replica, request);
-        if (best == FS_NONE || found > most ||
-            (found == most && s->posts[replica].under_way < s->posts[best].under_way)) {
-            best = replica;
-            most = found;
-        }
-    }
-    return best;
-}
-
-/* Is there a replica that can decode it? */
-static bool has_target(const fs_serving *s, uint32_t request)
-{
-    for (uint32_t i = 0; i < s->targets.count; i++)
-        if (fits(s, s->targets.data[i], request))
-            return true;
-    return s->targets.count == 0 || s->requests->all[request].output == 1;
-}
-
-static bool is_closed(const fs_serving *s)
-{
-    return s->c->in->source.arrival == FS_CLOSED && !s->c->in->source.requests;
-}
-
-static fs_status accept(fs_serving *s, uint32_t request, fs_err *err);
-
-/* A request is over; in a closed loop the next one comes. */
-static fs_status end_request(fs_serving *s, fs_err *err)
-{
-    s->ended++;
-    if (!is_closed(s) || s->arrived == s->requests->n)
-        return FS_OK;
-    return accept(s, s->arrived++, err);
-}
-
-static fs_status accept(fs_serving *s, uint32_t request, fs_err *err)
-{
-    fs_served *r = &s->run->requests[request];
-    *r = (fs_served){.arrival_s = s->now_s, .replica = FS_NONE, .target = FS_NONE};
-    uint32_t replica = has_target(s, request) ? fs_serving_pick(s, &s->entries, &s->next_entry, request) : FS_NONE;
-    r->rejected = replica == FS_NONE;
-    if (r->rejected) {
-        s->ended++; /* in a closed loop the next one comes with an event of its own: no recursion */
-        return is_closed(s) ? fs_engine_timer(s->engine, 0, FS_TAG_ARRIVAL, err) : FS_OK;
-    }
-    r->replica = replica;
-    s->posts[replica].under_way++;
-    fs_status status = fs_batcher_submit(s->c->replicas[replica].batcher, request, err);
-    return status == FS_OK ? fs_serving_kick(s, replica, err) : status;
-}
-
-/* The next arrival, if there is one to wait for. */
-static fs_status await_arrival(fs_serving *s, fs_err *err)
-{
-    if (is_closed(s) || s->arrived == s->requests->n)
-        return FS_OK;
-    double delay_s = s->requests->all[s->arrived].arrival_s - s->now_s;
-    return fs_engine_timer(s->engine, delay_s > 0 ? delay_s : 0, FS_TAG_ARRIVAL, err);
-}
-
-/* All that come at this time, so that they may share an iteration; in a closed loop one. */
-static fs_status on_arrival(fs_serving *s, fs_err *err)
-{
-    fs_status status = FS_OK;
-    bool more = s->arrived < s->requests->n;
-    while (more && status == FS_OK) {
-        status = accept(s, s->arrived++, err);
-        more = !is_closed(s) && s->arrived < s->requests->n && s->requests->all[s->arrived].arrival_s <= s->now_s;
-    }
-    return status == FS_OK ? await_arrival(s, err) : status;
-}
-
 /* ---- iterations -------------------------------------------------------------------------------------------------- */
 
 static fs_status stage_done(fs_serving *s, uint32_t lane, fs_err *err);
@@ -282,7 +183,7 @@ static fs_status note_ends(fs_serving *s, uint32_t replica, const fs_batcher_new
         s->run->requests[request].done_s = s->now_s;
         work_of(s, replica)->output_tokens += s->requests->all[request].output;
         s->posts[replica].under_way--;
-        status = end_request(s, err);
+        status = fs_serving_end_request(s, err);
     }
     return status;
 }
@@ -375,7 +276,7 @@ static fs_status on_exchange(fs_serving *s, uint64_t tag, fs_err *err)
 static fs_status on_event(fs_serving *s, uint64_t tag, fs_err *err)
 {
     switch (tag & FS_TAG_KV) {
-    case FS_TAG_ARRIVAL: return on_arrival(s, err);
+    case FS_TAG_ARRIVAL: return fs_serving_arrival(s, err);
     case FS_TAG_COMPUTE: return on_compute(s, (uint32_t)tag, err);
     case FS_TAG_EXCHANGE: return on_exchange(s, tag, err);
     default: return fs_serving_kv_event(s, (uint32_t)tag, err);
@@ -469,17 +370,6 @@ static fs_status estimate_alone(fs_serving *s, fs_err *err)
     return status;
 }
 
-static fs_status start(fs_serving *s, fs_err *err)
-{
-    fs_status status = estimate_alone(s, err);
-    if (!is_closed(s))
-        return status == FS_OK ? await_arrival(s, err) : status;
-    uint32_t n = s->c->in->source.concurrency < s->requests->n ? s->c->in->source.concurrency : s->requests->n;
-    for (uint32_t i = 0; i < n && status == FS_OK; i++)
-        status = accept(s, s->arrived++, err);
-    return status == FS_OK ? compose_all(s, err) : status;
-}
-
 static void finish(fs_serving *s)
 {
     for (uint32_t r = 0; r < s->c->n_replicas; r++) {
@@ -511,7 +401,11 @@ fs_status fs_serve(fs_cluster *cluster, const fs_requests *requests, fs_engine *
     s.arena = fs_arena_new();
     fs_status status = s.arena ? prepare(&s, err) : fs_fail_nomem(err);
     if (status == FS_OK)
-        status = start(&s, err);
+        status = estimate_alone(&s, err);
+    if (status == FS_OK)
+        status = fs_serving_begin(&s, err);
+    if (status == FS_OK)
+        status = compose_all(&s, err);
     if (status == FS_OK)
         status = fs_engine_run(engine, &engine_calls, err);
     if (status == FS_OK && s.ended < requests->n)

@@ -1,4 +1,5 @@
-/* serve_state.h - a run of fs_serve from inside: serve.c has requests and iterations, serve_kv.c the caches that travel.
+/* serve_state.h - a run of fs_serve from inside: serve.c has the iterations, serve_arrivals.c the requests,
+ * serve_kv.c the caches that travel.
  * Private to these. */
 #ifndef FS_SERVE_STATE_H
 #define FS_SERVE_STATE_H
@@ -70,6 +71,11 @@ typedef struct fs_serving {
 void fs_serving_note_blocks(fs_serving *s, uint32_t replica);
 /* Start what the replica can, once this event is dealt with: what it composes then sees all that the event did. */
 FS_MUST_CHECK fs_status fs_serving_kick(fs_serving *s, uint32_t replica, fs_err *err);
+/* The first requests, or the wait for them; those that come now, which may then share an iteration; one is over, and in a
+ * closed loop the next one comes. */
+FS_MUST_CHECK fs_status fs_serving_begin(fs_serving *s, fs_err *err);
+FS_MUST_CHECK fs_status fs_serving_arrival(fs_serving *s, fs_err *err);
+FS_MUST_CHECK fs_status fs_serving_end_request(fs_serving *s, fs_err *err);
 /* Of a list of replicas the one that the router picks for a request. */
 uint32_t fs_serving_pick(fs_serving *s, const fs_ids *among, uint32_t *next, uint32_t request);
 

@@ -58,7 +58,7 @@ static share share_of(const fs_step_model *m, const fs_batch *b)
                .chunks = prefill * b->chunks,
                .decodes = decode * b->decodes * b->verified,
                .context = decode * (double)b->decode_context,
-               .prefill = prefill * b->prefill_tokens,
+               .prefill = ceil(prefill * b->prefill_tokens), /* whole: sizes of plans are remembered */
                .prefixed = prefill * (double)b->prefill_context,
                .rows = divide_up(b->outputs, dp) * b->outputs};
     if (b->chunks > 0)

@@ -131,6 +131,8 @@ static fs_status keep(fs_work_builder *b, const fs_inference *in, fs_err *err)
         status = fs_work_set_note(b, note, err);
     if (status == FS_OK)
         fs_work_set_inference(b, in);
+    if (status == FS_OK && in->source.requests)
+        fs_work_mix_hash(b, in->source.file_hash);
     return status;
 }
 

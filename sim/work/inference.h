@@ -78,6 +78,7 @@ typedef struct fs_request_source {
     /* From a file: count requests in the order of their arrivals; `rate` is their mean. */
     const fs_request *requests; /* NULL: drawn as above */
     const uint64_t *hashes;
+    uint64_t file_hash;
     uint32_t n_hashes, hash_tokens; /* hash_tokens: what one hash stands for, 0 without any */
 } fs_request_source;
 

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/rng.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -302,6 +303,8 @@ fs_status fs_request_file_read(const char *path, uint32_t most, double speed, fs
     status = read_lines(&f, text, length, err);
     if (status == FS_OK)
         status = keep(&f, arena, source, err);
+    if (status == FS_OK)
+        source->file_hash = fs_hash_bytes(FS_HASH_START, text, length);
     fs_free(f.requests.data);
     fs_free(f.hashes.data);
     fs_free(text);

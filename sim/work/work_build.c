@@ -332,6 +332,11 @@ void fs_work_set_hash(fs_work_builder *b, uint64_t hash)
     b->hash = hash;
 }
 
+void fs_work_mix_hash(fs_work_builder *b, uint64_t hash)
+{
+    b->hash = fs_hash_bytes(b->hash, &hash, sizeof hash);
+}
+
 /* Ranks that nobody gave a program do nothing; giving them an empty one spares later stages the special case. */
 static fs_status idle_ranks(fs_work_builder *b, fs_err *err)
 {

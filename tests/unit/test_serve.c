@@ -104,6 +104,27 @@ static void a_slow_gpu_slows_its_replica(void **state)
     end(&whole);
 }
 
+/* The link that a cache leaves by at half its speed, for good. */
+static void a_slow_link_slows_caches(void **state)
+{
+    (void)state;
+    static const char engines[] =
+        "{\"role\":\"prefill\"," MEASURED(0, 0.01) "},{\"role\":\"decode\"," MEASURED(0, 0.01) "}";
+    static const char requests[] = "\"arrival\":\"constant\",\"rate\":1,\"count\":1," FIXED(100, 11);
+    fs_fault fault = {
+        .kind = FS_FAULT_LINK, .name = "gpu0", .other = "nvsw0", .speed = 0.5, .to_s = INFINITY, .origin = "--fault"};
+    served whole = serve("gpus:2 nvlink:1MB/s", engines, requests, ""), s = {0};
+    s.topo = make_topo("gpus:2 nvlink:1MB/s");
+    ASSERT_OK(fs_topo_apply_faults(s.topo, &fault, 1, &failure));
+    fs_run_options options = ideal();
+    ASSERT_OK(fs_serve_run(s.topo, whole.work, &options, &s.result, &failure));
+    const fs_request_row *fast = &whole.v->requests[0], *slow = &s.result.serving->requests[0];
+    ASSERT_CLOSE(fast->landed_s - fast->first_s, 0.0512, 1e-9);
+    ASSERT_CLOSE(slow->landed_s - slow->first_s, 0.1024, 1e-9);
+    end(&s);
+    end(&whole);
+}
+
 /* ---- queues -------------------------------------------------------------------------------------------------------- */
 
 static double mean_queue(const char *engine, const char *requests, const char *distribution, uint32_t seeds)
@@ -409,6 +430,7 @@ int main(void)
                                        cmocka_unit_test(tensor_parallelism_adds_its_collectives),
                                        cmocka_unit_test(pipelines_pass_tokens_on),
                                        cmocka_unit_test(a_slow_gpu_slows_its_replica),
+                                       cmocka_unit_test(a_slow_link_slows_caches),
                                        cmocka_unit_test(m_d_1),
                                        cmocka_unit_test(m_m_c),
                                        cmocka_unit_test(overload_is_said),
