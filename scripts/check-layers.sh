@@ -14,9 +14,10 @@ declare -A may=(
     [fold]="base topo route gpu coll work fold"
     [engine]="base engine"
     [sched]="base topo route coll work fold engine sched"
+    [serve]="base topo route gpu coll work engine serve"
     [metric]="base metric"
     [report]="base topo route coll work engine report"
-    [cli]="base topo route gpu coll work fold engine sched metric report cli run.h"
+    [cli]="base topo route gpu coll work fold engine sched metric report cli run.h serve_run.h"
 )
 
 bad=0

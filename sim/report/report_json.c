@@ -1,6 +1,5 @@
 /* report_json.c - the result as JSON. The members are documented in docs/FORMATS.md, section Result. */
-#include "base/jsonw.h"
-#include "report/report.h"
+#include "report/report_in.h"
 #include "report/similar.h"
 
 #include <inttypes.h>
@@ -242,6 +241,10 @@ void fs_report_json(const fs_result *r, const fs_report_meta *meta, fs_out *out)
     write_inputs(r, meta, &w);
     write_headline(r, &w);
     write_similar(r, &w);
+    if (r->serving)
+        fs_report_serving_json(r->serving, &w);
+    else
+        fs_jsonw_null(&w, "serving");
     write_breakdown(r, &w);
     write_comms(r, &w);
     write_tiers(r, &w);

@@ -1,5 +1,6 @@
 /* training_reader.h - a training trace being read: training_model.c has the model, training_options.c formats,
- * kernels and overlap, training.c the rest. Private to these. After the first error every function does nothing. */
+ * kernels and overlap, training.c the rest. inference*.c read with the same functions. Private to these. After the
+ * first error every function does nothing. */
 #ifndef FS_TRAINING_READER_H
 #define FS_TRAINING_READER_H
 

@@ -9,7 +9,7 @@
 
 const char *const fs_phase_names[FS_PHASES] = {"none", "forward", "backward", "recompute", "optimizer"};
 
-static const char *const kinds[] = {"ops", "training"};
+static const char *const kinds[] = {"ops", "training", "inference"};
 
 void fs_work_free(fs_work *work)
 {
@@ -26,6 +26,26 @@ uint32_t fs_work_peer(const fs_work *work, uint32_t family, int32_t peer, uint32
     int64_t size = fs_family_size(f, group);
     int64_t position = ((int64_t)fs_family_position(f, rank) + peer) % size;
     return fs_family_member(f, group, (uint32_t)(position < 0 ? position + size : position));
+}
+
+static const char *file_name(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : path && *path ? path : "no file";
+}
+
+fs_status fs_work_check_placement(const fs_work *work, const fs_topo *topo, fs_err *err)
+{
+    if (work->n_ranks > topo->n_gpus)
+        return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
+                          "the trace has %u ranks, the topology %u GPUs (%s); each rank needs a GPU of its own",
+                          work->n_ranks, topo->n_gpus, file_name(topo->path));
+    for (uint32_t rank = 0; rank < work->n_ranks; rank++)
+        if (work->gpu_of[rank] >= topo->n_gpus)
+            return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
+                              "rank %u is placed on GPU %u, but the topology has GPUs 0 to %u (%s)", rank,
+                              work->gpu_of[rank], topo->n_gpus - 1, file_name(topo->path));
+    return FS_OK;
 }
 
 /* What happens to a trace between reading and building. */
@@ -112,7 +132,9 @@ static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, 
         return fs_fail_nomem(err);
     fs_work_set_hash(b, hash);
     fs_work_set_kernel_efficiency(b, efficiency);
-    status = kind == 0 ? fs_trace_read_ops(doc, b, err) : fs_trace_read_training(doc, b, err);
+    status = kind == 0   ? fs_trace_read_ops(doc, b, err)
+             : kind == 1 ? fs_trace_read_training(doc, b, err)
+                         : fs_trace_read_inference(doc, path, b, err);
     if (status == FS_OK)
         status = fs_trace_read_faults(doc, path, b, err);
     if (status == FS_OK)
