@@ -38,7 +38,7 @@ PY
 
 @test "a fault for a while costs less than one for good" {
     two healthy.json
-    two while.json --fault 'switch:leaf3=0.1@380ms..430ms'
+    two while.json --fault 'switch:leaf3=0.1@590ms..640ms'
     two good.json --fault 'switch:leaf3=0.1'
     holds "$(step healthy.json) < d['step_time_s'] < $(step good.json)" while.json
     two late.json --fault 'switch:leaf3=down@1000s..'
