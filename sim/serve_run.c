@@ -78,8 +78,9 @@ static fs_status prepare(const fs_topo *whole, const fs_run_options *options, st
     if (status == FS_OK)
         status = fs_run_fabric_open(whole, options, s->work->nccl, &s->fabric, err);
     if (status == FS_OK)
-        status = fs_cluster_open(s->in, s->work->path, s->fabric.topo, s->fabric.lowering, s->fabric.patterns,
-                                 options->cost == FS_COST_IDEAL, &s->requests, &s->cluster, err);
+        status = fs_cluster_open(s->in, s->work->path, s->fabric.topo,
+                                 s->fabric.epochs ? s->fabric.epochs[0] : s->fabric.router, s->fabric.lowering,
+                                 s->fabric.patterns, options->cost == FS_COST_IDEAL, &s->requests, &s->cluster, err);
     if (status == FS_OK)
         status = prepare_links(s, options->cost, err);
     if (status != FS_OK)

@@ -88,7 +88,7 @@ static void print_warnings(const fs_serving_result *v, fs_out *out)
                       "quarters of that time.\n    More time would make latencies longer still.\n",
                       v->queued[0], v->queued[1], v->queued[2], v->queued[3]);
     if (v->preemptions > 0)
-        fs_out_printf(out, "  ! %s preemptions: sequences lost their KV cache and computed it again\n",
+        fs_out_printf(out, "  ! %s preemptions: sequences lost the blocks of their KV cache\n",
                       fs_format_count(v->preemptions, count, sizeof count));
 }
 

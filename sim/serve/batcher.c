@@ -60,6 +60,7 @@ void fs_batcher_free(fs_batcher *b)
     fs_free(b->news.again.data);
     fs_free(b->news.finished.data);
     fs_free(b->news.preempted.data);
+    fs_free(b->news.returning.data);
     fs_free(b);
 }
 
@@ -73,14 +74,28 @@ bool fs_batcher_fits(const fs_batcher *b, uint32_t id)
     return fs_kv_blocks_of(b->kv, tokens) <= b->def.seq_blocks;
 }
 
+static uint64_t spare_blocks(const fs_batcher *b)
+{
+    return b->running > 0 ? (uint64_t)(WATERMARK * (double)fs_kv_count(b->kv).blocks) : 0;
+}
+
+/* So many tokens of a cache that comes from elsewhere. */
+static bool take_copy(fs_batcher *b, fs_seq *s, uint32_t tokens)
+{
+    uint64_t need = fs_kv_blocks_of(b->kv, tokens);
+    if (need + spare_blocks(b) > fs_kv_available(b->kv) || !fs_kv_take(b->kv, need))
+        return false;
+    s->blocks = need;
+    return true;
+}
+
 /* All that a prompt needs; what it has in common with others is used from there. */
 static bool take_prompt(fs_batcher *b, fs_seq *s)
 {
     uint32_t found = fs_kv_match(b->kv, s->hashes, s->n_hashes);
     uint64_t need = fs_kv_blocks_of(b->kv, s->prompt) - found * fs_kv_hash_blocks(b->kv);
-    uint64_t spare = b->running > 0 ? (uint64_t)(WATERMARK * (double)fs_kv_count(b->kv).blocks) : 0;
     fs_kv_pin(b->kv, s->hashes, found);
-    if (need + spare > fs_kv_available(b->kv) || !fs_kv_take(b->kv, need)) {
+    if (need + spare_blocks(b) > fs_kv_available(b->kv) || !fs_kv_take(b->kv, need)) {
         fs_kv_unpin(b->kv, s->hashes, found);
         return false;
     }
@@ -112,12 +127,9 @@ fs_status fs_batcher_submit(fs_batcher *b, uint32_t id, fs_err *err)
 bool fs_batcher_reserve(fs_batcher *b, uint32_t id)
 {
     fs_seq *s = &b->seqs[id];
-    uint64_t need = fs_kv_blocks_of(b->kv, s->input);
-    uint64_t spare = b->running > 0 ? (uint64_t)(WATERMARK * (double)fs_kv_count(b->kv).blocks) : 0;
-    if (need + spare > fs_kv_available(b->kv) || !fs_kv_take(b->kv, need))
+    if (!take_copy(b, s, s->input))
         return false;
     s->prompt = s->computed = s->input;
-    s->blocks = need;
     s->n_hashes = 0;
     return true;
 }
@@ -185,6 +197,16 @@ fs_status fs_batcher_join(fs_batcher *b, uint32_t id, fs_err *err)
     return fs_ids_add(&b->landed, id) ? FS_OK : fs_fail_nomem(err);
 }
 
+fs_status fs_batcher_return(fs_batcher *b, uint32_t id, fs_err *err)
+{
+    fs_seq *s = &b->seqs[id];
+    assert(s->state == FS_SEQ_RETURNING);
+    s->prompt = s->computed = s->swapped;
+    s->swapped = 0;
+    s->state = FS_SEQ_WAITING;
+    return fs_ids_add(&b->landed, id) ? FS_OK : fs_fail_nomem(err);
+}
+
 /* ---- going ------------------------------------------------------------------------------------------------------- */
 
 /* Out of the lane's lists; its tokens are counted, its blocks stay. */
@@ -212,6 +234,8 @@ static fs_status preempt(fs_batcher *b, uint32_t id, fs_err *err)
 {
     fs_seq *s = &b->seqs[id];
     s->broken = s->state == FS_SEQ_DECODE && !s->fresh;
+    if (b->def.swap && s->state == FS_SEQ_DECODE)
+        s->swapped = (uint32_t)(b->lanes[s->lane].clock - s->offset);
     stop(b, id);
     drop_blocks(b, s);
     s->prompt = s->input + s->produced; /* which gives the next token */
@@ -261,8 +285,9 @@ static fs_status grow(fs_batcher *b, fs_lane_state *l, uint32_t step, fs_err *er
                 return fs_fail_nomem(err);
         for (uint32_t i = 0; i < b->scratch.count && status == FS_OK; i++) {
             fs_seq *s = &b->seqs[b->scratch.data[i]];
-            if (s->ends <= l->clock + k) /* has all its tokens before the step is over */
-                continue;
+            uint64_t tokens = l->clock + k - s->offset, there = s->blocks + s->pinned * fs_kv_hash_blocks(b->kv);
+            if (s->ends <= l->clock + k || fs_kv_blocks_of(b->kv, tokens + 1) <= there)
+                continue; /* has all its tokens before the step is over; brought a block along */
             while (status == FS_OK && s->state == FS_SEQ_DECODE && !fs_kv_take(b->kv, 1))
                 status = preempt(b, l->last, err); /* the least urgent one, perhaps itself */
             if (s->state == FS_SEQ_DECODE)
@@ -305,6 +330,19 @@ static uint32_t room_of(const fs_batcher *b)
     return even < b->lane_seqs ? even : b->lane_seqs;
 }
 
+/* The first one that waits, whose cache is elsewhere: returning, where there are blocks for it and for a step: else it
+ * might lose them again before it got anywhere. */
+static fs_status call_back(fs_batcher *b, uint32_t id, fs_err *err)
+{
+    fs_seq *s = &b->seqs[id];
+    uint32_t all = s->input + s->output - 1, next = s->swapped + 1 + b->def.draft_tokens;
+    if (!take_copy(b, s, next < all ? next : all))
+        return FS_OK;
+    fs_batcher_unqueue(b);
+    s->state = FS_SEQ_RETURNING;
+    return fs_ids_add(&b->news.returning, id) ? FS_OK : fs_fail_nomem(err);
+}
+
 /* Waiting sequences, in their order, as long as there is room for the next one. Without chunks a prompt comes whole, and
  * one that is longer than the budget alone. */
 static fs_status admit(fs_batcher *b, uint32_t lane, uint32_t *budget, fs_batch *batch, fs_err *err)
@@ -315,6 +353,12 @@ static fs_status admit(fs_batcher *b, uint32_t lane, uint32_t *budget, fs_batch 
     while (status == FS_OK && *budget > 0 && b->waiting.count > 0 && l->running < room) {
         uint32_t id = b->waiting.data[0];
         fs_seq *s = &b->seqs[id];
+        if (s->swapped > 0) {
+            status = call_back(b, id, err);
+            if (s->state != FS_SEQ_RETURNING)
+                break;
+            continue;
+        }
         if (!b->def.chunked && s->prompt > *budget && batch->chunks > 0)
             break;
         if (!take_prompt(b, s))
@@ -336,7 +380,7 @@ static fs_status admit(fs_batcher *b, uint32_t lane, uint32_t *budget, fs_batch 
 static void forget_news(fs_batcher *b)
 {
     b->news.started.count = b->news.first.count = b->news.fresh.count = 0;
-    b->news.finished.count = b->news.preempted.count = b->news.again.count = 0;
+    b->news.finished.count = b->news.preempted.count = b->news.again.count = b->news.returning.count = 0;
 }
 
 /* The decoding part; what is left of the budget. */

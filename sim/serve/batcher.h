@@ -20,6 +20,7 @@
 typedef enum fs_seq_state {
     FS_SEQ_NEW,
     FS_SEQ_WAITING,
+    FS_SEQ_RETURNING, /* has blocks again, whose content comes back from the CPU */
     FS_SEQ_PREFILL,
     FS_SEQ_DECODE,
     FS_SEQ_HELD, /* done here; its blocks stay until fs_batcher_release */
@@ -40,6 +41,7 @@ typedef struct fs_seq {
     uint32_t produced; /* answer's tokens, up to when it began to decode or stopped */
     uint32_t cached;   /* prompt tokens that were found, at its first start */
     uint32_t preemptions;
+    uint32_t swapped; /* tokens whose cache is with the CPU */
     uint32_t lane;
     uint64_t blocks;                      /* private ones */
     uint64_t offset;                      /* lane's clock - tokens in the cache */
@@ -68,6 +70,7 @@ typedef struct fs_batcher_def {
     uint32_t lanes, max_tokens, max_seqs;
     uint64_t seq_blocks; /* that one sequence may have */
     bool chunked;
+    bool swap;             /* caches of sequences that lose their blocks are kept elsewhere */
     bool holds;            /* sequences end with their first token and keep their blocks: a prefill pool */
     uint32_t draft_tokens; /* guessed in a step */
     double step_tokens;    /* that a step gives on average, 1 to draft_tokens + 1 */
@@ -85,7 +88,8 @@ typedef struct fs_batcher_news {
     fs_ids again;     /* the same after they had lost their blocks: the next token came */
     fs_ids fresh;     /* decoded for the first time since */
     fs_ids finished;  /* have all their tokens */
-    fs_ids preempted; /* lost their blocks */
+    fs_ids preempted; /* lost their blocks; those with `swapped` have left their cache elsewhere */
+    fs_ids returning; /* have blocks for it again: fs_batcher_return when it is back */
 } fs_batcher_news;
 
 typedef struct fs_batcher fs_batcher;
@@ -103,6 +107,8 @@ FS_MUST_CHECK fs_status fs_batcher_submit(fs_batcher *batcher, uint32_t id, fs_e
 bool fs_batcher_reserve(fs_batcher *batcher, uint32_t id);
 /* The prompt of a reserved sequence is there, and its first token: it decodes, or waits until fewer than max_seqs do. */
 FS_MUST_CHECK fs_status fs_batcher_join(fs_batcher *batcher, uint32_t id, fs_err *err);
+/* The cache of a returning sequence is back: it decodes, as above. */
+FS_MUST_CHECK fs_status fs_batcher_return(fs_batcher *batcher, uint32_t id, fs_err *err);
 /* Give back the blocks of a held one. */
 void fs_batcher_release(fs_batcher *batcher, uint32_t id);
 

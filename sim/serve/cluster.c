@@ -66,6 +66,9 @@ static fs_status open_pool(fs_cluster *c, const char *trace_path, uint32_t index
     fs_status status = check_parts(c->topo, trace_path, pool, err);
     if (status != FS_OK)
         return status;
+    if (pool->swap && fs_cluster_cpu(c, c->topo->gpus[pool->first_gpu]) == FS_NONE)
+        return bad_pool(trace_path, pool, err,
+                        "\"preemption\": \"swap\" needs a CPU beside its GPUs; \"recompute\" does not");
     const fs_part *gpu = part_of(c->topo, pool->first_gpu);
     f->gpu_bytes = gpu->mem_bytes;
     status = fs_step_model_new(c->in, pool, gpu, ideal, trace_path, &f->model, err);
@@ -116,6 +119,7 @@ static fs_status open_engine(const fs_cluster *c, const fs_pool *pool, const fs_
                                 .max_seqs = pool->max_seqs,
                                 .seq_blocks = f->blocks,
                                 .chunked = pool->chunked_prefill,
+                                .swap = pool->swap,
                                 .holds = pool->role == FS_ROLE_PREFILL,
                                 .draft_tokens = pool->draft_tokens,
                                 .step_tokens = step_tokens(pool)};
@@ -172,11 +176,12 @@ static fs_status open_sequences(fs_cluster *c, const fs_requests *requests, fs_e
     return FS_OK;
 }
 
-fs_status fs_cluster_open(const fs_inference *in, const char *trace_path, const fs_topo *topo, fs_lowering *lowering,
-                          fs_pattern_table *patterns, bool ideal, const fs_requests *requests, fs_cluster *c,
-                          fs_err *err)
+fs_status fs_cluster_open(const fs_inference *in, const char *trace_path, const fs_topo *topo, fs_router *router,
+                          fs_lowering *lowering, fs_pattern_table *patterns, bool ideal, const fs_requests *requests,
+                          fs_cluster *c, fs_err *err)
 {
-    *c = (fs_cluster){.in = in, .topo = topo, .lowering = lowering, .patterns = patterns, .arena = fs_arena_new()};
+    *c = (fs_cluster){
+        .in = in, .topo = topo, .router = router, .lowering = lowering, .patterns = patterns, .arena = fs_arena_new()};
     if (!c->arena)
         return fs_fail_nomem(err);
     for (uint32_t p = 0; p < in->n_pools; p++)

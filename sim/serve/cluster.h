@@ -32,6 +32,7 @@ typedef struct fs_pool_fit {
 typedef struct fs_cluster {
     const fs_inference *in;
     const fs_topo *topo;
+    fs_router *router; /* of what is left of the machine */
     fs_lowering *lowering;
     fs_pattern_table *patterns;
     uint32_t n_replicas, n_lanes;
@@ -45,8 +46,8 @@ typedef struct fs_cluster {
 /* A model that does not fit, and GPUs of two kinds in a pool, are FS_E_TRACE at the pool. The topology has the GPUs
  * (fs_work_check_placement). On failure too fs_cluster_close frees what there is. */
 FS_MUST_CHECK fs_status fs_cluster_open(const fs_inference *in, const char *trace_path, const fs_topo *topo,
-                                        fs_lowering *lowering, fs_pattern_table *patterns, bool ideal,
-                                        const fs_requests *requests, fs_cluster *cluster, fs_err *err);
+                                        fs_router *router, fs_lowering *lowering, fs_pattern_table *patterns,
+                                        bool ideal, const fs_requests *requests, fs_cluster *cluster, fs_err *err);
 void fs_cluster_close(fs_cluster *cluster);
 
 /* The communication of a stage of a replica in an iteration: at most FS_EXCHANGE_STEPS_MAX steps; and to the next one. */
@@ -63,5 +64,11 @@ typedef struct fs_kv_path {
 } fs_kv_path;
 FS_MUST_CHECK fs_status fs_cluster_kv_path(fs_cluster *cluster, uint32_t from, uint32_t to, uint32_t request,
                                            fs_kv_path *path, fs_err *err);
+
+/* The same between a replica's GPUs and the memory of the CPUs beside them, out or back. */
+FS_MUST_CHECK fs_status fs_cluster_swap_path(fs_cluster *cluster, uint32_t replica, uint32_t request, bool out,
+                                             fs_kv_path *path, fs_err *err);
+/* The CPU that a GPU reaches in the fewest hops, on its node; FS_NONE where there is none. */
+uint32_t fs_cluster_cpu(fs_cluster *cluster, uint32_t gpu);
 
 #endif

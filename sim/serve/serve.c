@@ -111,6 +111,8 @@ static fs_status compose(fs_serving *s, uint32_t replica, fs_err *err)
         fs_serving_note_blocks(s, replica);
         if (status == FS_OK)
             note_composition(s, r->first_lane + lane);
+        if (status == FS_OK)
+            status = fs_serving_swap(s, replica, err);
         if (status == FS_OK && fs_batcher_news_of(r->batcher)->preempted.count > 0)
             status = fs_serving_land(s, replica, err); /* into the blocks that they lost */
         if (status != FS_OK || !any)
@@ -279,7 +281,7 @@ static fs_status on_event(fs_serving *s, uint64_t tag, fs_err *err)
     case FS_TAG_ARRIVAL: return fs_serving_arrival(s, err);
     case FS_TAG_COMPUTE: return on_compute(s, (uint32_t)tag, err);
     case FS_TAG_EXCHANGE: return on_exchange(s, tag, err);
-    default: return fs_serving_kv_event(s, (uint32_t)tag, err);
+    default: return fs_serving_kv_event(s, tag, err);
     }
 }
 

@@ -1,8 +1,10 @@
-/* serve_kv.c - from prefill to decode: see serve.h and serve_state.h.
+/* serve_kv.c - caches that travel: from prefill to decode, to the CPU and back. See serve.h and serve_state.h.
  *
  * A request's blocks on the prefill replica are held until all of its cache has arrived; on the decode replica they are
  * taken before anything moves. Those that find none wait in the order in which they ask, and nobody overtakes them. */
 #include "serve/serve_state.h"
+
+/* ---- from prefill to decode -------------------------------------------------------------------------------------- */
 
 static bool goes_on(const fs_serving *s, uint32_t request)
 {
@@ -87,7 +89,7 @@ fs_status fs_serving_prompt_done(fs_serving *s, uint32_t request, fs_err *err)
     return fs_serving_land(s, s->run->requests[request].target, err);
 }
 
-fs_status fs_serving_kv_event(fs_serving *s, uint32_t request, fs_err *err)
+static fs_status passage_event(fs_serving *s, uint32_t request, fs_err *err)
 {
     fs_passage *p = &s->passages[request];
     p->moving--;
@@ -111,4 +113,70 @@ fs_status fs_serving_land(fs_serving *s, uint32_t replica, fs_err *err)
         post->landing_next = post->landing.count = 0;
     fs_serving_note_blocks(s, replica);
     return status;
+}
+
+/* ---- to the CPU and back ----------------------------------------------------------------------------------------- */
+
+static uint32_t decoded_at(const fs_serving *s, uint32_t request)
+{
+    const fs_served *r = &s->run->requests[request];
+    return r->target != FS_NONE ? r->target : r->replica;
+}
+
+static fs_seq *sequence_of(const fs_serving *s, uint32_t request)
+{
+    return &s->c->seqs[s->run->requests[request].target != FS_NONE][request];
+}
+
+static fs_status swap(fs_serving *s, uint32_t request, bool out, fs_err *err)
+{
+    fs_kv_path path;
+    uint32_t replica = decoded_at(s, request);
+    fs_status status = fs_cluster_swap_path(s->c, replica, request, out, &path, err);
+    if (status != FS_OK)
+        return status;
+    const fs_step_model *model = s->c->pools[s->c->replicas[replica].pool].model;
+    double bytes = sequence_of(s, request)->swapped * fs_step_kv_all_bytes(model);
+    return fs_engine_transfer(s->engine, path.pattern, bytes * path.amount, path.latency_s,
+                              (out ? FS_TAG_SWAP_OUT : FS_TAG_SWAP_IN) | request, err);
+}
+
+fs_status fs_serving_swap(fs_serving *s, uint32_t replica, fs_err *err)
+{
+    const fs_batcher_news *news = fs_batcher_news_of(s->c->replicas[replica].batcher);
+    fs_status status = FS_OK;
+    for (uint32_t i = 0; i < news->preempted.count && status == FS_OK; i++) {
+        uint32_t request = news->preempted.data[i];
+        if (sequence_of(s, request)->swapped == 0)
+            continue;
+        s->passages[request].leaving = true;
+        status = swap(s, request, true, err);
+    }
+    for (uint32_t i = 0; i < news->returning.count && status == FS_OK; i++) {
+        fs_passage *p = &s->passages[news->returning.data[i]];
+        p->wanted = true;
+        if (!p->leaving)
+            status = swap(s, news->returning.data[i], false, err);
+    }
+    return status;
+}
+
+static fs_status returned(fs_serving *s, uint32_t request, fs_err *err)
+{
+    uint32_t replica = decoded_at(s, request);
+    s->passages[request].wanted = false;
+    fs_status status = fs_batcher_return(s->c->replicas[replica].batcher, request, err);
+    return status == FS_OK ? fs_serving_kick(s, replica, err) : status;
+}
+
+fs_status fs_serving_kv_event(fs_serving *s, uint64_t tag, fs_err *err)
+{
+    uint32_t request = (uint32_t)tag;
+    fs_passage *p = &s->passages[request];
+    if ((tag >> 32 << 32) == FS_TAG_SWAP_IN)
+        return returned(s, request, err);
+    if ((tag >> 32 << 32) != FS_TAG_SWAP_OUT)
+        return passage_event(s, request, err);
+    p->leaving = false;
+    return p->wanted ? swap(s, request, false, err) : FS_OK;
 }

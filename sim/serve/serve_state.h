@@ -12,6 +12,8 @@
 #define FS_TAG_COMPUTE (UINT64_C(1) << 62)
 #define FS_TAG_EXCHANGE (UINT64_C(2) << 62)
 #define FS_TAG_KV (UINT64_C(3) << 62)
+#define FS_TAG_SWAP_OUT (FS_TAG_KV | UINT64_C(1) << 32)
+#define FS_TAG_SWAP_IN (FS_TAG_KV | UINT64_C(2) << 32)
 
 typedef enum fs_lane_phase { FS_LANE_IDLE, FS_LANE_QUEUED, FS_LANE_STAGE, FS_LANE_SEND } fs_lane_phase;
 
@@ -47,6 +49,7 @@ typedef struct fs_passage {
     bool reserved;   /* has blocks there */
     bool computed;   /* its prompt is */
     double last_token_s;
+    bool leaving, wanted; /* its cache is on the way to the CPU; and has blocks to come back to */
 } fs_passage;
 
 typedef struct fs_serving {
@@ -87,8 +90,10 @@ FS_MUST_CHECK fs_status fs_serving_chunk_begins(fs_serving *s, uint32_t request,
 FS_MUST_CHECK fs_status fs_serving_chunk_ends(fs_serving *s, uint32_t request, uint32_t tokens, fs_err *err);
 /* The prompt is done, and more tokens are to come. */
 FS_MUST_CHECK fs_status fs_serving_prompt_done(fs_serving *s, uint32_t request, fs_err *err);
-/* A transfer of a request's cache has ended. */
-FS_MUST_CHECK fs_status fs_serving_kv_event(fs_serving *s, uint32_t request, fs_err *err);
+/* A transfer of a request's cache has ended; tag: all of it. */
+FS_MUST_CHECK fs_status fs_serving_kv_event(fs_serving *s, uint64_t tag, fs_err *err);
+/* What the composition on a replica sent to the CPU, and what it calls back. */
+FS_MUST_CHECK fs_status fs_serving_swap(fs_serving *s, uint32_t replica, fs_err *err);
 /* A replica may have blocks again for those that wait to land. */
 FS_MUST_CHECK fs_status fs_serving_land(fs_serving *s, uint32_t replica, fs_err *err);
 

@@ -50,15 +50,16 @@ static void read_limits(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 static void read_kv(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 {
     static const char *const keys[] = {"block_tokens", "blocks", "memory_fraction", "prefix_cache", "preemption"};
-    static const char *const preemptions[] = {"recompute"};
-    uint32_t ignored = 0;
+    static const char *const preemptions[] = {"recompute", "swap"};
+    uint32_t preemption = 0;
     if (!fs_training_enter(r, pool, "kv", false, keys, COUNT(keys)))
         return;
     fs_training_number(r, "block_tokens", false, 1 << 16, &p->block_tokens);
     fs_training_number(r, "blocks", false, BLOCKS_MAX, &p->blocks);
     fs_inference_number(r, "memory_fraction", false, 0.01, 1, &p->memory_fraction);
     fs_training_flag(r, "prefix_cache", &p->prefix_cache);
-    fs_training_choice(r, r->object, "preemption", false, preemptions, COUNT(preemptions), &ignored);
+    fs_training_choice(r, r->object, "preemption", false, preemptions, COUNT(preemptions), &preemption);
+    p->swap = preemption == 1;
 }
 
 static void read_times(fs_training_reader *r, const fs_json *pool, fs_pool *p)

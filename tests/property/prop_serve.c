@@ -15,7 +15,7 @@ static const char *flag(fs_rng *rng)
     return fs_rng_below(rng, 2) ? "true" : "false";
 }
 
-static int add_pool(fs_rng *rng, const char *role, char *text, size_t size)
+static int add_pool(fs_rng *rng, const char *role, bool swap, char *text, size_t size)
 {
     uint32_t tp = 1u << fs_rng_below(rng, 2), pp = pick(rng, 1, 2), dp = pick(rng, 1, 2);
     const char *measured =
@@ -23,22 +23,22 @@ static int add_pool(fs_rng *rng, const char *role, char *text, size_t size)
     int used = fs_snprintf(text, size,
                            "{\"role\":\"%s\",\"replicas\":%u,\"parallel\":{\"tp\":%u,\"pp\":%u,\"dp\":%u},"
                            "\"limits\":{\"max_tokens\":%u,\"max_seqs\":%u,\"chunked_prefill\":%s},\"overlap\":\"%s\","
-                           "\"kv\":{\"block_tokens\":%u,\"blocks\":%u,\"prefix_cache\":%s}%s",
+                           "\"kv\":{\"block_tokens\":%u,\"blocks\":%u,\"prefix_cache\":%s,\"preemption\":\"%s\"}%s",
                            role, pick(rng, 1, 2), tp, pp, dp, pick(rng, 8, 300), pick(rng, 1, 20), flag(rng),
                            fs_rng_below(rng, 2) ? "none" : "two_batch", pick(rng, 1, 20), pick(rng, 8, 60), flag(rng),
-                           measured);
+                           swap ? "swap" : "recompute", measured);
     if (fs_rng_below(rng, 2))
         used += fs_snprintf(text + used, size - (size_t)used, ",\"speculative\":{\"tokens\":%u,\"acceptance\":0.%u}",
                             pick(rng, 1, 4), pick(rng, 0, 9));
     return used + fs_snprintf(text + used, size - (size_t)used, "}");
 }
 
-static void make_engines(fs_rng *rng, char *text, size_t size)
+static void make_engines(fs_rng *rng, bool swap, char *text, size_t size)
 {
     bool apart = fs_rng_below(rng, 2);
-    int used = add_pool(rng, apart ? "prefill" : "both", text, size);
+    int used = add_pool(rng, apart ? "prefill" : "both", swap, text, size);
     used += fs_snprintf(text + used, size - (size_t)used, ",");
-    add_pool(rng, apart ? "decode" : "both", text + used, size - (size_t)used);
+    add_pool(rng, apart ? "decode" : "both", swap, text + used, size - (size_t)used);
 }
 
 static void make_requests(fs_rng *rng, char *text, size_t size)
@@ -105,15 +105,17 @@ static void requests_and_blocks_are_conserved(void **state)
     uint64_t preemptions = 0, rejected = 0;
     for (uint32_t run = 0; run < RUNS; run++) {
         char engines[2048], requests[512];
+        bool swap = run % 4 == 3;
+        const char *line = swap ? "topologies/gb200-nvl72.xml" : "gpus:32 nvlink:1GB/s,1us"; /* has CPUs; has none */
         fs_rng rng = fs_rng_seed(run);
-        make_engines(&rng, engines, sizeof engines);
+        make_engines(&rng, swap, engines, sizeof engines);
         make_requests(&rng, requests, sizeof requests);
         static const char *const routers[] = {"round_robin", "least_loaded", "prefix"};
         char more[64];
         fs_snprintf(more, sizeof more, ",\"router\":\"%s\"", routers[run % 3]);
         print_message("# run %u: [%s] {%s}%s\n", run, engines, requests, more);
-        served a = serve("gpus:32 nvlink:1GB/s,1us", engines, requests, more);
-        served b = serve("gpus:32 nvlink:1GB/s,1us", engines, requests, more);
+        served a = serve(line, engines, requests, more);
+        served b = serve(line, engines, requests, more);
         check(&a);
         assert_memory_equal(a.v->requests, b.v->requests, a.v->n_requests * sizeof *a.v->requests);
         assert_int_equal(a.result.counters.events, b.result.counters.events);

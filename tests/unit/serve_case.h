@@ -22,7 +22,10 @@ MAYBE_UNUSED static fs_status try_serve(const char *line, const char *engines, c
                 "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"name\":\"t\"," TINY_MODEL
                 ",\"engines\":[%s],\"requests\":{%s}%s}",
                 engines, requests, more);
-    *topo = make_topo(line);
+    if (strstr(line, ".xml"))
+        ASSERT_OK(fs_topo_load(line, NULL, 0, topo, &failure));
+    else
+        *topo = make_topo(line);
     fs_status status = fs_work_parse("t.json", text, strlen(text), NULL, 0, work, &failure);
     return status == FS_OK ? fs_serve_run(*topo, *work, &options, result, &failure) : status;
 }

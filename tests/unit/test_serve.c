@@ -354,6 +354,32 @@ static void caches_wait_for_room(void **state)
     end(&s);
 }
 
+/* Two sequences and blocks for one of them and a half: the second one leaves its 32 tokens with the CPU after 10 ms, and
+ * they come back when the first one is done after 40; its last three tokens then take 30. */
+static void caches_go_to_the_cpu_and_back(void **state)
+{
+    (void)state;
+    static const char requests[] =
+        "\"arrival\":\"bursts\",\"burst\":2,\"rate\":1,\"count\":2,\"input\":31,\"output\":5";
+    static const char engine[] = "{\"kv\":{\"blocks\":4,\"preemption\":\"%s\"}," MEASURED(0, 0.01) "}";
+    char swap[256], recompute[256];
+    fs_snprintf(swap, sizeof swap, engine, "swap");
+    fs_snprintf(recompute, sizeof recompute, engine, "recompute");
+    served a = serve("topologies/dgx-h100.xml", swap, requests, ""),
+           b = serve("topologies/dgx-h100.xml", recompute, requests, "");
+    double begin_s = a.v->requests[0].arrival_s, wait_s = a.v->requests[1].done_s - begin_s;
+    assert_int_equal(a.v->preemptions, 1);
+    ASSERT_CLOSE(a.v->requests[0].done_s - begin_s, 0.04, 1e-9);
+    assert_true(wait_s > 0.07 && wait_s < 0.0701); /* 16 KiB over PCIe */
+    ASSERT_CLOSE(a.result.links[0].bytes, 32 * 512, 1e-9);
+    ASSERT_CLOSE(b.v->requests[1].done_s - begin_s, 0.06,
+                 1e-9); /* computes them again in no time, and with them a token */
+    assert_int_equal(b.result.n_links, 0);
+    end(&a);
+    end(&b);
+    assert_non_null(strstr(refuse(one, swap, requests, "", FS_E_TRACE), "needs a CPU beside its GPUs"));
+}
+
 /* ---- contention ---------------------------------------------------------------------------------------------------- */
 
 /* Two nodes of two GPUs, a NIC beside each GPU. Experts of the decode replica are on GPUs 1, 2 and 3, so that its
@@ -442,6 +468,7 @@ int main(void)
                                        cmocka_unit_test(a_single_token_stays),
                                        cmocka_unit_test(fast_links_make_two_pools),
                                        cmocka_unit_test(caches_wait_for_room),
+                                       cmocka_unit_test(caches_go_to_the_cpu_and_back),
                                        cmocka_unit_test(caches_and_experts_share_a_nic)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
