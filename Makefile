@@ -73,6 +73,12 @@ $(BUILD)/gen/nccl.xml.h: topologies/costs/nccl.xml
 	@mkdir -p $(@D)
 	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 
+# So are the errors on measured cases, by class.
+$(BUILD)/sim/report/similar.o: $(BUILD)/gen/measured.csv.h
+$(BUILD)/gen/measured.csv.h: sim/report/measured.csv
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c tests/validation/valid_*.c))
 

@@ -6,6 +6,7 @@
 #include "run_watch.h"
 
 #include "base/mem.h"
+#include "run_links.h"
 #include "topo/bundle.h"
 
 #include <math.h>
@@ -87,68 +88,6 @@ static fs_status fill_breakdown(fs_watch *w, fs_result *r, fs_err *err)
     r->breakdown = rows;
     r->n_breakdown = n;
     return status;
-}
-
-/* ---- links and tiers --------------------------------------------------------------------------------------------- */
-
-/* Figures that differ by rounding alone count as equal here, so that links of one kind stand together: utilizations to
- * 1e-9, bytes to one. */
-static int by_utilization(const void *left, const void *right)
-{
-    const fs_link_row *a = left, *b = right;
-    double differ = round(b->mean_utilization * 1e9) - round(a->mean_utilization * 1e9);
-    if (differ == 0)
-        differ = round(b->bytes) - round(a->bytes);
-    if (differ != 0)
-        return differ < 0 ? -1 : 1;
-    return a->link < b->link ? -1 : a->link > b->link;
-}
-
-/* A row for each class of links that carried anything, the busiest first; bytes go to its tier as well. A bundled link
- * stands for several, each of which carried its part: the row is about one of these. */
-static void fill_link_rows(const fs_watch *w, const fs_engine *engine, fs_result *r)
-{
-    const fs_job *job = w->job;
-    for (uint32_t l = 0; l < job->n_links; l++) {
-        fs_resource_use use = fs_engine_use(engine, l);
-        if (!(use.amount > 0))
-            continue;
-        uint32_t members = fs_bundle_links(job->topo, job->link_of[l]);
-        double bytes = job->capacity[l] * r->step_time_s;
-        r->links[r->n_links++] = (fs_link_row){.link = fs_bundle_link(job->topo, job->link_of[l], 0),
-                                               .count = job->link_count[l] * members,
-                                               .bytes = use.amount / members,
-                                               .busy_s = use.busy_s,
-                                               .mean_utilization = bytes > 0 ? use.amount / bytes : 0,
-                                               .peak_utilization = use.peak / job->capacity[l]};
-        r->tiers[w->tier_of[l]].bytes += use.amount * job->link_count[l];
-    }
-    qsort(r->links, r->n_links, sizeof *r->links, by_utilization);
-}
-
-static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_result *r, fs_err *err)
-{
-    const fs_topo *topo = r->topo;
-    r->links = fs_arena_alloc(r->arena, w->job->n_links, sizeof *r->links);
-    r->tiers = fs_arena_alloc(r->arena, topo->n_tiers, sizeof *r->tiers);
-    if (!r->links || !r->tiers)
-        return fs_fail_nomem(err);
-    r->n_tiers = topo->n_tiers;
-    for (uint32_t t = 0; t < topo->n_tiers; t++)
-        r->tiers[t] = (fs_tier_row){.name = topo->tiers[t].name,
-                                    .links = w->tier_links[t],
-                                    .capacity_Bps = w->tier_Bps[t],
-                                    .busiest_link = FS_NONE};
-    fill_link_rows(w, engine, r);
-    for (uint32_t i = r->n_links; i-- > 0;) /* the first row of a tier is its busiest link */
-        r->tiers[topo->link_types[fs_topo_link(topo, r->links[i].link).type].tier].busiest_link = r->links[i].link;
-    for (uint32_t t = 0; t < topo->n_tiers; t++) {
-        fs_tier_row *tier = &r->tiers[t];
-        double bytes = tier->capacity_Bps * r->step_time_s;
-        tier->mean_utilization = bytes > 0 ? tier->bytes / bytes : 0;
-        tier->peak_utilization = tier->capacity_Bps > 0 ? fs_metric_tier_peak(w->metric, t) / tier->capacity_Bps : 0;
-    }
-    return FS_OK;
 }
 
 /* ---- communication ----------------------------------------------------------------------------------------------- */
@@ -302,6 +241,23 @@ static fs_status fill_comms(const fs_watch *w, fs_result *r, fs_err *err)
     fs_free(program_of);
     fs_free(plans);
     return status;
+}
+
+/* ---- links ------------------------------------------------------------------------------------------------------- */
+
+static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_result *r, fs_err *err)
+{
+    const fs_job *job = w->job;
+    const fs_run_links links = {.topo = job->topo,
+                                .n = job->n_links,
+                                .link_of = job->link_of,
+                                .link_count = job->link_count,
+                                .capacity = job->capacity,
+                                .tier_of = w->tier_of,
+                                .tier_links = w->tier_links,
+                                .tier_Bps = w->tier_Bps,
+                                .metric = w->metric};
+    return fs_run_fill_links(&links, engine, r, err);
 }
 
 /* ---- rates ------------------------------------------------------------------------------------------------------- */

@@ -21,5 +21,7 @@ class Case:
 
     @property
     def error(self):
-        """Relative: 0.1 is simulated 10 % above measured."""
+        """Relative: 0.1 is simulated 10 % above measured. Of percentages the difference: 0.1 is ten points."""
+        if self.unit == "%":
+            return (self.simulated - self.measured) / 100
         return self.simulated / self.measured - 1

@@ -1,6 +1,7 @@
 /* cmd_run.c - `fabsim TOPOLOGY.xml TRACE.json`: simulate and report. */
 #include "cli/scale.h"
 #include "report/report.h"
+#include "serve_run.h"
 
 #include <string.h>
 
@@ -56,7 +57,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         .usage = "fabsim TOPOLOGY.xml TRACE.json [options]",
         .description =
             "Simulate one step of a training job (or a trace of operations) on a GPU fabric and report step\n"
-            "time, where it went, and which links were loaded.\n\n"
+            "time, where it went, and which links were loaded; or a model that is served (kind \"inference\"),\n"
+            "and report latencies, throughput and the same of links.\n\n"
             "other commands (fabsim COMMAND --help):\n"
             "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
             "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
@@ -178,7 +180,10 @@ static fs_status simulate_one(const job *j, fs_topo *topo, fs_work **work, fs_re
     fs_status status = fs_work_load(j->trace, j->overrides.trace, j->overrides.n_trace, work, err);
     if (status == FS_OK)
         status = fs_cli_apply_faults(topo, &j->faults, *work, err);
-    return status == FS_OK ? fs_run(topo, *work, &options, result, err) : status;
+    if (status != FS_OK)
+        return status;
+    return (*work)->inference ? fs_serve_run(topo, *work, &options, result, err)
+                              : fs_run(topo, *work, &options, result, err);
 }
 
 static fs_status simulate_scaled(const job *j, fs_topo *topo, fs_scaling_row *rows, fs_work **work, fs_result *result,
@@ -221,6 +226,9 @@ static fs_status dump_ops(const job *j, fs_err *err)
     fs_status status = fs_topo_load(j->topology, j->overrides.topo, j->overrides.n_topo, &topo, err);
     if (status == FS_OK)
         status = fs_work_load(j->trace, j->overrides.trace, j->overrides.n_trace, &work, err);
+    if (status == FS_OK && work->inference)
+        status =
+            fs_fail(err, FS_E_USAGE, "--dump-ops: an inference trace has no ops of its own; what runs depends on time");
     if (status == FS_OK)
         status = write_ops(work, j->arguments->dump_ops, err);
     fs_work_free(work);

@@ -6,26 +6,6 @@
 
 const char *const fs_fold_names[FS_FOLDS] = {"auto", "off"};
 
-static const char *file_name(const char *path)
-{
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    return slash ? slash + 1 : path && *path ? path : "no file";
-}
-
-static fs_status check_placement(const fs_work *work, const fs_topo *topo, fs_err *err)
-{
-    if (work->n_ranks > topo->n_gpus)
-        return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
-                          "the trace has %u ranks, the topology %u GPUs (%s); each rank needs a GPU of its own",
-                          work->n_ranks, topo->n_gpus, file_name(topo->path));
-    for (uint32_t rank = 0; rank < work->n_ranks; rank++)
-        if (work->gpu_of[rank] >= topo->n_gpus)
-            return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
-                              "rank %u is placed on GPU %u, but the topology has GPUs 0 to %u (%s)", rank,
-                              work->gpu_of[rank], topo->n_gpus - 1, file_name(topo->path));
-    return FS_OK;
-}
-
 static fs_status number_ranks(fs_folding *f, fs_err *err)
 {
     f->program_ranks = fs_arena_alloc(f->own, f->work->n_programs, sizeof *f->program_ranks);
@@ -58,7 +38,7 @@ static fs_status build(fs_folding *f, fs_fold_mode mode, fs_err *err)
 fs_status fs_fold(const fs_work *work, const fs_topo *topo, fs_lowering *lowering, fs_pattern_table *patterns,
                   fs_cost cost, fs_fold_mode mode, fs_job **job, fs_err *err)
 {
-    fs_status status = check_placement(work, topo, err);
+    fs_status status = fs_work_check_placement(work, topo, err);
     if (status != FS_OK)
         return status;
     fs_arena *arena = fs_arena_new(), *own = fs_arena_new();

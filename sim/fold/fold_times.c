@@ -69,6 +69,12 @@ static fs_status time_kernels(const fs_folding *f, const fs_program *program, co
         else
             status = fail_no_peak(f, op, op->dtype, part, err);
     }
+    double efficiency = f->work->kernel_efficiency;
+    if (efficiency <= 0)
+        efficiency = part->costs.in_step > 0 ? part->costs.in_step : 1;
+    for (uint32_t i = 0; status == FS_OK && f->cost != FS_COST_IDEAL && i < program->n_ops; i++)
+        if (program->ops[i].kind == FS_OP_COMPUTE && program->ops[i].duration_s < 0)
+            time[i] /= efficiency;
     fs_free(list);
     *seconds = time;
     return status;

@@ -1,7 +1,7 @@
 /* report_csv.c - the tables of a result as CSV files (RFC 4180), one header line each, SI units. */
 #include "base/mem.h"
 #include "base/num.h"
-#include "report/report.h"
+#include "report/report_in.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -97,6 +97,45 @@ static void write_scaling(const fs_result *r, fs_out *out)
     }
 }
 
+static void write_pools(const fs_result *r, fs_out *out)
+{
+    fs_out_puts(out, "pool,role,replicas,gpus,iterations,preemptions,kv_blocks,mean_batch,busy,compute,"
+                     "prompt_tokens_per_s,kv_mean,kv_peak,kv_sent_bytes,weight_bytes,kv_bytes,gpu_bytes\n");
+    for (uint32_t i = 0; i < r->serving->n_pools; i++) {
+        const fs_pool_row *p = &r->serving->pools[i];
+        write_quoted(out, p->name);
+        fs_out_printf(out, ",%s,%u,%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64, p->role, p->replicas, p->gpus, p->iterations,
+                      p->preemptions, p->kv_blocks);
+        write_numbers(out,
+                      (double[]){p->mean_batch, p->busy, p->compute, p->prompt_tokens_per_s, p->kv_mean, p->kv_peak,
+                                 p->kv_sent_bytes, p->weight_bytes, p->kv_bytes, p->gpu_bytes},
+                      10);
+    }
+}
+
+/* A request that was rejected has no replica and no times. */
+static void write_requests(const fs_result *r, fs_out *out)
+{
+    fs_out_puts(out,
+                "request,input,output,priority,replica,decode_replica,cached,preemptions,arrival_s,start_s,first_s,"
+                "landed_s,done_s\n");
+    for (uint32_t i = 0; i < r->serving->n_requests; i++) {
+        const fs_request_row *q = &r->serving->requests[i];
+        char replica[16] = "", target[16] = "";
+        if (!q->rejected)
+            snprintf(replica, sizeof replica, "%u", q->replica);
+        if (q->target != FS_NONE)
+            snprintf(target, sizeof target, "%u", q->target);
+        fs_out_printf(out, "%u,%u,%u,%u,%s,%s,%u,%u", i, q->input, q->output, q->priority, replica, target, q->cached,
+                      q->preemptions);
+        char arrival[NUMBER];
+        if (q->rejected)
+            fs_out_printf(out, ",%s,,,,\n", fs_format_exact(q->arrival_s, arrival, sizeof arrival));
+        else
+            write_numbers(out, (double[]){q->arrival_s, q->start_s, q->first_s, q->landed_s, q->done_s}, 5);
+    }
+}
+
 static fs_status write_file(const fs_result *r, const char *directory, const char *name,
                             void (*write)(const fs_result *, fs_out *), fs_err *err)
 {
@@ -120,15 +159,15 @@ fs_status fs_report_csv(const fs_result *result, const char *directory, fs_err *
     static const struct {
         const char *name;
         void (*write)(const fs_result *, fs_out *);
-    } files[] = {{"breakdown.csv", write_breakdown},
-                 {"tiers.csv", write_tiers},
-                 {"links.csv", write_links},
-                 {"comms.csv", write_comms},
-                 {"scaling.csv", write_scaling}};
-    size_t n = sizeof files / sizeof *files - (result->n_scaling == 0); /* the last is for scaling studies */
+    } files[] = {{"breakdown.csv", write_breakdown}, {"tiers.csv", write_tiers},     {"links.csv", write_links},
+                 {"comms.csv", write_comms},         {"scaling.csv", write_scaling}, {"pools.csv", write_pools},
+                 {"requests.csv", write_requests}};
+    enum { SCALING = 4, POOLS, REQUESTS };
     if (mkdir(directory, 0777) != 0 && errno != EEXIST)
         return fs_fail(err, FS_E_IO, "cannot make directory '%s': %s", directory, strerror(errno));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if ((i == SCALING && result->n_scaling == 0) || ((i == POOLS || i == REQUESTS) && !result->serving))
+            continue;
         fs_status status = write_file(result, directory, files[i].name, files[i].write, err);
         if (status != FS_OK)
             return status;

@@ -1,6 +1,6 @@
 /* report_json.c - the result as JSON. The members are documented in docs/FORMATS.md, section Result. */
-#include "base/jsonw.h"
-#include "report/report.h"
+#include "report/report_in.h"
+#include "report/similar.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -81,6 +81,25 @@ static void write_headline(const fs_result *r, fs_jsonw *w)
     fs_jsonw_number(w, "total_bytes", total);
     fs_jsonw_number(w, "gpu_bytes", r->gpu_mem_bytes);
     fs_jsonw_bool(w, "fits", total <= r->gpu_mem_bytes);
+    fs_jsonw_end(w);
+}
+
+/* The class of the run, and how far off measured cases of it were. */
+static void write_similar(const fs_result *r, fs_jsonw *w)
+{
+    char name[FS_SIMILAR_NAME];
+    fs_similar similar = {.cases = 0};
+    fs_similar_name(r, name);
+    if (name[0] == '\0') {
+        fs_jsonw_null(w, "similar");
+        return;
+    }
+    bool known = fs_similar_find(name, &similar);
+    fs_jsonw_object_inline(w, "similar");
+    fs_jsonw_string(w, "class", name);
+    fs_jsonw_string(w, "measured_class", similar.name);
+    fs_jsonw_uint(w, "cases", similar.cases);
+    known_number(w, "mean_error", known ? similar.mean : 0);
     fs_jsonw_end(w);
 }
 
@@ -221,6 +240,11 @@ void fs_report_json(const fs_result *r, const fs_report_meta *meta, fs_out *out)
     fs_jsonw_object(&w, NULL);
     write_inputs(r, meta, &w);
     write_headline(r, &w);
+    write_similar(r, &w);
+    if (r->serving)
+        fs_report_serving_json(r->serving, &w);
+    else
+        fs_jsonw_null(&w, "serving");
     write_breakdown(r, &w);
     write_comms(r, &w);
     write_tiers(r, &w);

@@ -1,5 +1,6 @@
 /* report_text.c - the summary that a person reads first. One function a section, in reading order. */
-#include "report/report.h"
+#include "report/report_in.h"
+#include "report/similar.h"
 
 #include "base/num.h"
 
@@ -25,7 +26,7 @@ static void print_faults(const fs_topo *topo, fs_out *out)
         fs_out_puts(out, "\n");
 }
 
-static void print_head(const fs_result *r, fs_style style, fs_out *out)
+void fs_report_head(const fs_result *r, fs_style style, fs_out *out)
 {
     const fs_topo *topo = r->topo;
     const fs_work *work = r->work;
@@ -48,7 +49,7 @@ static void print_head(const fs_result *r, fs_style style, fs_out *out)
     fs_out_puts(out, "\n");
 }
 
-static void print_line(fs_out *out, const char *what, const char *value, const char *note)
+void fs_report_line(fs_out *out, const char *what, const char *value, const char *note)
 {
     fs_out_printf(out, "  %-18s ", what);
     fs_print_name(out, value);
@@ -68,7 +69,7 @@ static void print_bottleneck(const fs_result *r, fs_out *out)
     snprintf(value, sizeof value, "%s, %.1f %% of the step", top->name, 100 * top->seconds / r->step_time_s);
     if (strncmp(top->name, "exposed", 7) == 0 && r->n_links > 0)
         snprintf(note, sizeof note, "(busiest link %s)", fs_link_name(r->topo, r->links[0].link, name, sizeof name));
-    print_line(out, "Bottleneck", value, note);
+    fs_report_line(out, "Bottleneck", value, note);
 }
 
 /* Tokens per second: "5047", "218400", "21.84 M". */
@@ -90,12 +91,12 @@ static void print_throughput(const fs_result *r, fs_out *out)
         fs_snprintf(value, sizeof value, "%.1f TFLOP/s per GPU", r->tflops_per_gpu);
         if (r->mfu > 0)
             fs_snprintf(note, sizeof note, "(MFU %.1f %%, HFU %.1f %%)", 100 * r->mfu, 100 * r->hfu);
-        print_line(out, "Arithmetic", value, note);
+        fs_report_line(out, "Arithmetic", value, note);
     }
     if (r->tokens_per_s > 0) {
         snprintf(value, sizeof value, "%s tokens/s", tokens(r->tokens_per_s, rate));
         fs_snprintf(note, sizeof note, "(%.4g per GPU)", r->tokens_per_s_per_gpu);
-        print_line(out, "Throughput", value, note);
+        fs_report_line(out, "Throughput", value, note);
     }
 }
 
@@ -108,7 +109,20 @@ static void print_memory(const fs_result *r, fs_out *out)
     fs_snprintf(value, sizeof value, "%.1f of %.1f GB per GPU", total / GB, r->gpu_mem_bytes / GB);
     if (total > r->gpu_mem_bytes)
         fs_snprintf(note, sizeof note, "(DOES NOT FIT: %.1f GB too much)", (total - r->gpu_mem_bytes) / GB);
-    print_line(out, "Memory", value, note);
+    fs_report_line(out, "Memory", value, note);
+}
+
+/* What to expect of all these figures. */
+static void print_similar(const fs_result *r, fs_out *out)
+{
+    char name[FS_SIMILAR_NAME], value[TEXT], note[FS_SIMILAR_NAME + 4];
+    fs_similar similar;
+    fs_similar_name(r, name);
+    if (!fs_similar_find(name, &similar))
+        return;
+    fs_snprintf(value, sizeof value, "mean error %.1f %%, n = %u", 100 * similar.mean, similar.cases);
+    snprintf(note, sizeof note, "(%s)", similar.name);
+    fs_report_line(out, "Similar measured", value, note);
 }
 
 static fs_status print_breakdown(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
@@ -191,7 +205,7 @@ static void tier_cells(const fs_result *r, const fs_tier_row *row, fs_table *tab
                   row->busiest_link == FS_NONE ? "-" : fs_link_name(r->topo, row->busiest_link, name, sizeof name));
 }
 
-static fs_status print_tiers(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
+fs_status fs_report_tiers(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
 {
     fs_table *table = fs_table_new("lrrrrrl");
     if (table == NULL)
@@ -238,7 +252,7 @@ static void link_cells(const fs_result *r, const fs_link_row *row, uint64_t othe
     fs_table_cell(table, "%s", fs_format_seconds(row->busy_s, busy, sizeof busy));
 }
 
-static fs_status print_links(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
+fs_status fs_report_links(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
 {
     if (r->n_links == 0)
         return FS_OK;
@@ -301,19 +315,22 @@ static void print_foot(const fs_result *r, fs_out *out)
 fs_status fs_report_text(const fs_result *r, fs_style style, fs_out *out, fs_err *err)
 {
     char step[TEXT];
-    print_head(r, style, out);
-    print_line(out, "Step time", fs_format_seconds(r->step_time_s, step, sizeof step), "");
+    if (r->serving)
+        return fs_report_serving_text(r, style, out, err);
+    fs_report_head(r, style, out);
+    fs_report_line(out, "Step time", fs_format_seconds(r->step_time_s, step, sizeof step), "");
     print_bottleneck(r, out);
     print_throughput(r, out);
     print_memory(r, out);
+    print_similar(r, out);
     fs_out_puts(out, "\n");
     fs_status status = print_breakdown(r, style, out, err);
     if (status == FS_OK)
         status = print_comms(r, style, out, err);
     if (status == FS_OK)
-        status = print_tiers(r, style, out, err);
+        status = fs_report_tiers(r, style, out, err);
     if (status == FS_OK)
-        status = print_links(r, style, out, err);
+        status = fs_report_links(r, style, out, err);
     if (status == FS_OK) {
         print_classes(r, out);
         print_foot(r, out);
@@ -377,7 +394,7 @@ fs_status fs_report_scaling(const fs_result *r, fs_style style, fs_out *out, fs_
     fs_table *table = fs_table_new("rrrrrrrrrl");
     if (table == NULL)
         return fs_fail_nomem(err);
-    print_head(r, style, out);
+    fs_report_head(r, style, out);
     fs_print_bold(out, style, "Scaling");
     fs_out_printf(out, ", %s\n", r->scaling_mode);
     for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)

@@ -74,9 +74,10 @@ typedef struct fs_result {
     fs_tier_row *tiers;          /* (topo->n_tiers) */
     fs_link_row *links;          /* every class that carried bytes, highest mean utilization first, then id */
     fs_comm_row *comms;
-    uint32_t n_scaling;            /* 0: no scaling study */
-    const fs_scaling_row *scaling; /* (n_scaling) of ascending GPUs, this run the last; not owned */
-    const char *scaling_mode;      /* "weak", "strong" */
+    const struct fs_serving_result *serving; /* of an inference trace (serving.h), else NULL */
+    uint32_t n_scaling;                      /* 0: no scaling study */
+    const fs_scaling_row *scaling;           /* (n_scaling) of ascending GPUs, this run the last; not owned */
+    const char *scaling_mode;                /* "weak", "strong" */
     uint64_t rank_classes, link_classes, transfer_classes; /* what was simulated */
     uint64_t ranks, transfers, ops;                        /* for how many; transfers: moves of all plans */
     fs_engine_counters counters;

@@ -16,6 +16,7 @@ const fs_gpu_figure fs_cost_figures[FS_COST_FIGURES] = {
     COST("kernels", "l2-bandwidth", FS_UNIT_BPS, 1, 1e18, l2_Bps),
     COST("kernels", "operand-efficiency", FS_UNIT_NONE, 1e-6, 1, operand),
     COST("kernels", "sustained", FS_UNIT_NONE, 1e-6, 1, sustained),
+    COST("kernels", "in-step", FS_UNIT_NONE, 0, 1, in_step),
     COST("kernels", "tile-step", FS_UNIT_NONE, 0, 256, step),
     COST("kernels", "tile-max", FS_UNIT_NONE, 4096, 65536, tile_max),
     COST("kernels", "append", FS_UNIT_BPS, 1, 1e18, append_Bps),

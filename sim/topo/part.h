@@ -58,7 +58,7 @@ typedef struct fs_gpu_costs {
     double floor_s; /* a kernel that has next to nothing to do */
     double l2_Bps;  /* from the L2 cache to all SMs together */
     double operand; /* fraction of mem_Bps at which operands of products come, (0, 1] */
-    double
+    double in_step, /* speed of kernels in a step of training against kernels alone, 0 (not said: 1) to 1 */
         sustained; /* fraction of the arithmetic rate that stays when the clock has fallen to what power allows, (0, 1] */
     double step;   /* columns by which tiles of products differ; 0: powers of two only */
     double tile_max;       /* numbers of the largest tile */

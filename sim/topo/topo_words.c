@@ -91,6 +91,7 @@ static const fs_word words[] = {
       {"l2-bandwidth", FS_WORD_QUANTITY, true, FS_UNIT_BPS, NULL},
       {"operand-efficiency", FS_WORD_QUANTITY, true, FS_UNIT_NONE, NULL},
       {"sustained", FS_WORD_QUANTITY, true, FS_UNIT_NONE, NULL},
+      {"in-step", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"tile-step", FS_WORD_QUANTITY, true, FS_UNIT_NONE, NULL},
       {"tile-max", FS_WORD_QUANTITY, true, FS_UNIT_NONE, NULL},
       {"append", FS_WORD_QUANTITY, true, FS_UNIT_BPS, NULL},

@@ -167,6 +167,15 @@ static void latent_qkv(fs_kernel_writer *w)
     product(w, "latent up", dtype, w->tokens, a->kv_rank, up);
 }
 
+void fs_kernels_latent_up(fs_kernel_writer *w)
+{
+    const fs_mla *a = &w->t->model.mla;
+    if (a->kv_rank == 0)
+        return;
+    product(w, "query up", w->t->gemm, w->tokens, a->q_rank ? a->q_rank : w->hidden, w->query);
+    product(w, "latent up", w->t->gemm, w->tokens, a->kv_rank, w->heads * (a->nope + a->v));
+}
+
 void fs_kernels_qkv(fs_kernel_writer *w)
 {
     const fs_transformer *m = &w->t->model;
@@ -379,6 +388,20 @@ void fs_kernels_route_grad(fs_kernel_writer *w)
     product_grad(w, "router dgrad", "router wgrad", w->t->precision, 1, w->local, w->hidden, experts);
 }
 
+/* ---- later tokens ------------------------------------------------------------------------------------------------ */
+
+void fs_kernels_join(fs_kernel_writer *w)
+{
+    fs_kernel_pass(w, "join norms", 4, w->N);
+    product(w, "join", w->t->gemm, w->tokens, 2 * w->hidden, w->hidden / w->t->tp);
+}
+
+void fs_kernels_join_grad(fs_kernel_writer *w)
+{
+    product_grad(w, "join dgrad", "join wgrad", w->t->gemm, 1, w->tokens, 2 * w->hidden, w->hidden / w->t->tp);
+    fs_kernel_pass(w, "join norms grad", 6, w->N);
+}
+
 /* ---- output ------------------------------------------------------------------------------------------------------ */
 
 void fs_kernels_logits(fs_kernel_writer *w)
@@ -386,7 +409,10 @@ void fs_kernels_logits(fs_kernel_writer *w)
     product(w, "logits", w->t->logits, w->tokens, w->hidden, w->L / w->tokens);
 }
 
+/* Never put off to a pass of its own: until then the gradient of all logits would have to be kept. */
 void fs_kernels_logits_grad(fs_kernel_writer *w)
 {
-    product_grad(w, "logits dgrad", "logits wgrad", w->t->logits, 1, w->tokens, w->hidden, w->L / w->tokens);
+    bool later = w->wgrad == FS_WGRAD_LATER;
+    multiply(w, "logits dgrad", w->t->logits, false, 1, w->tokens, w->L / w->tokens, w->hidden);
+    multiply(w, "logits wgrad", w->t->logits, later, 1, w->hidden, w->tokens, w->L / w->tokens);
 }

@@ -46,6 +46,7 @@ void fs_kernels_branch_grad(fs_kernel_writer *w);   /* where a branch began: nor
 
 /* Attention in three parts, since communication falls between them. The core is one of `blocks` equal ones. */
 void fs_kernels_qkv(fs_kernel_writer *w);
+void fs_kernels_latent_up(fs_kernel_writer *w); /* Q, K and V from their latents once more */
 void fs_kernels_core(fs_kernel_writer *w, uint32_t blocks);
 void fs_kernels_projection(fs_kernel_writer *w);
 void fs_kernels_projection_grad(fs_kernel_writer *w);
@@ -63,6 +64,10 @@ void fs_kernels_unroute(fs_kernel_writer *w);
 void fs_kernels_unroute_grad(fs_kernel_writer *w);
 void fs_kernels_experts_grad(fs_kernel_writer *w);
 void fs_kernels_route_grad(fs_kernel_writer *w);
+
+/* The hidden state and the next token's embedding, which a layer for later tokens begins with. */
+void fs_kernels_join(fs_kernel_writer *w);
+void fs_kernels_join_grad(fs_kernel_writer *w);
 
 void fs_kernels_logits(fs_kernel_writer *w);
 void fs_kernels_logits_grad(fs_kernel_writer *w);

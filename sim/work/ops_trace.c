@@ -296,8 +296,9 @@ static fs_status read_totals(const fs_ops_reader *r, const fs_json *json)
 
 fs_status fs_trace_read_ops(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {"fabsim",  "kind",  "name",     "note",   "ranks",  "placement", "groups",
-                                       "kernels", "loads", "programs", "totals", "faults", "nccl"};
+    static const char *const keys[] = {
+        "fabsim",  "kind",  "name",     "note",   "ranks",  "placement",         "groups",
+        "kernels", "loads", "programs", "totals", "faults", "kernel_efficiency", "nccl"};
     const fs_json *root = fs_json_root(doc), *programs = fs_json_get(root, "programs");
     fs_ops_reader r = {.doc = doc, .b = b, .err = err, .at = {.doc = doc}};
     uint64_t n_ranks = 0;

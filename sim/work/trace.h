@@ -12,6 +12,9 @@
 /* Each fills a fresh builder from the document, whose version and kind are known to be right. */
 FS_MUST_CHECK fs_status fs_trace_read_ops(const fs_json_doc *doc, fs_work_builder *b, fs_err *err);
 FS_MUST_CHECK fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_err *err);
+/* `path` is the trace's: a file of requests is named from there. */
+FS_MUST_CHECK fs_status fs_trace_read_inference(const fs_json_doc *doc, const char *path, fs_work_builder *b,
+                                                fs_err *err);
 
 /* "faults", which a trace of any kind may have. `path` goes into their origins. */
 FS_MUST_CHECK fs_status fs_trace_read_faults(const fs_json_doc *doc, const char *path, fs_work_builder *b, fs_err *err);

@@ -1,7 +1,7 @@
 /* training.c - kind "training": a transformer's step under any mix of parallelism (docs/FORMATS.md, Trace).
  *
  * Reads and checks the description, then expands it: training_step.c writes the programs, training_layout.c and
- * transformer.c know the totals. */
+ * transformer.c know the totals. training_model.c and training_options.c read the rest. */
 #include "work/training_reader.h"
 #include "work/training_step.h"
 
@@ -243,118 +243,6 @@ static void read_batch(fs_training_reader *r, fs_training *t)
                                  "interleaving (vpp) is a schedule of its own: leave out 'schedule'");
 }
 
-/* ---- number formats, kernels, overlap ---------------------------------------------------------------------------- */
-
-static void part(fs_training_reader *r, const char *key, fs_dtype *dtype)
-{
-    static const char *const names[] = {"fp16", "bf16", "fp8", "fp4"};
-    static const fs_dtype dtypes[] = {FS_FP16, FS_BF16, FS_FP8, FS_FP4};
-    uint32_t at = FS_NONE;
-    fs_training_choice(r, r->object, key, false, names, COUNT(names), &at);
-    if (r->status == FS_OK && at != FS_NONE)
-        *dtype = dtypes[at];
-}
-
-static double bytes_of(fs_dtype dtype)
-{
-    return dtype == FS_FP4 ? 0.5 : dtype == FS_FP8 ? 1 : FS_ACTIVATION_BYTES;
-}
-
-/* "bf16", "fp8": products of weights in fp8, all else in bf16; or the parts one by one. */
-static void read_precision(fs_training_reader *r, fs_training *t)
-{
-    static const char *const names[] = {"fp16", "bf16", "fp8", "fp4"}, *const bases[] = {"fp16", "bf16"};
-    static const char *const keys[] = {"base",   "gemm",     "experts", "attention",
-                                       "logits", "dispatch", "combine", "weights"};
-    static const fs_dtype dtypes[] = {FS_FP16, FS_BF16, FS_FP8, FS_FP4};
-    const fs_json *root = fs_json_root(r->doc);
-    uint32_t kind = 0;
-    bool parts = fs_json_kind(fs_json_get(root, "precision")) == FS_JSON_OBJECT;
-    if (parts && fs_training_enter(r, root, "precision", true, keys, COUNT(keys))) {
-        kind = 1;
-        fs_training_choice(r, r->object, "base", false, bases, COUNT(bases), &kind);
-    } else if (!parts) {
-        fs_training_choice(r, root, "precision", false, names, COUNT(names), &kind);
-    }
-    t->precision = kind == 0 ? FS_FP16 : FS_BF16;
-    t->gemm = dtypes[kind];
-    t->attention = t->logits = t->precision;
-    if (parts)
-        part(r, "gemm", &t->gemm);
-    t->experts = t->gemm;
-    fs_dtype dispatch = t->precision, combine = t->precision, weights = t->precision;
-    if (parts) {
-        part(r, "experts", &t->experts);
-        part(r, "attention", &t->attention);
-        part(r, "logits", &t->logits);
-        part(r, "dispatch", &dispatch);
-        part(r, "combine", &combine);
-        part(r, "weights", &weights);
-    }
-    t->dispatch_bytes = bytes_of(dispatch);
-    t->combine_bytes = bytes_of(combine);
-    t->param_bytes = bytes_of(weights);
-}
-
-static void read_optimizer(fs_training_reader *r, fs_training *t)
-{
-    static const char *const optimizers[] = {"adam"}, *const keys[] = {"name", "master", "moments"};
-    static const char *const formats[] = {"fp32", "fp16", "bf16", "fp8", "none"};
-    static const double bytes[] = {4, 2, 2, 1, 0};
-    const fs_json *root = fs_json_root(r->doc);
-    uint32_t ignored = 0, master = 0, moments = 0;
-    if (fs_json_kind(fs_json_get(root, "optimizer")) == FS_JSON_OBJECT) {
-        if (!fs_training_enter(r, root, "optimizer", true, keys, COUNT(keys)))
-            return;
-        fs_training_choice(r, r->object, "name", false, optimizers, COUNT(optimizers), &ignored);
-        fs_training_choice(r, r->object, "master", false, formats, COUNT(formats), &master);
-        fs_training_choice(r, r->object, "moments", false, formats, COUNT(formats) - 1, &moments);
-    } else {
-        fs_training_choice(r, root, "optimizer", false, optimizers, COUNT(optimizers), &ignored);
-    }
-    t->master_bytes = bytes[master];
-    t->moment_bytes = bytes[moments];
-}
-
-static void read_overlap(fs_training_reader *r, fs_training *t)
-{
-    static const char *const keys[] = {"grad_reduce", "param_gather", "tp", "moe_shared", "bucket", "sm_share"};
-    double share = 0;
-    t->overlap_grad_reduce = t->overlap_param_gather = t->zero == 3;
-    if (!fs_training_enter(r, fs_json_root(r->doc), "overlap", false, keys, COUNT(keys)))
-        return;
-    fs_training_flag(r, "grad_reduce", &t->overlap_grad_reduce);
-    fs_training_flag(r, "param_gather", &t->overlap_param_gather);
-    fs_training_flag(r, "tp", &t->overlap_tp);
-    fs_training_flag(r, "moe_shared", &t->overlap_shared);
-    if (r->status == FS_OK)
-        r->status = fs_json_number_in(r->doc, r->object, "bucket", false, 0, 1e15, &t->bucket, r->err);
-    if (r->status == FS_OK)
-        r->status = fs_json_number_in(r->doc, r->object, "sm_share", false, 0, 0.9, &share, r->err);
-    t->sm_share = (float)share;
-    t->overlap_tp = t->overlap_tp && t->tp > 1;
-}
-
-static void read_options(fs_training_reader *r, fs_training *t)
-{
-    static const char *const grads[] = {"fp16", "bf16", "fp32"};
-    static const char *const recomputes[] = {"none", "selective", "full"}, *const kernels[] = {"unfused", "fused",
-                                                                                               "flash"};
-    static const fs_dtype dtypes[] = {FS_FP16, FS_BF16, FS_FP32};
-    const fs_json *root = fs_json_root(r->doc);
-    uint32_t recompute = FS_RECOMPUTE_NONE, kernel = FS_FUSED;
-    read_precision(r, t);
-    uint32_t grad = t->precision == FS_FP16 ? 0 : 1;
-    fs_training_choice(r, root, "grad_dtype", false, grads, COUNT(grads), &grad);
-    fs_training_choice(r, root, "recompute", false, recomputes, COUNT(recomputes), &recompute);
-    fs_training_choice(r, root, "kernels", false, kernels, COUNT(kernels), &kernel);
-    t->grad_dtype = dtypes[grad];
-    t->recompute = (fs_recompute)recompute;
-    t->kernels = (fs_kernels)kernel;
-    read_optimizer(r, t);
-    read_overlap(r, t);
-}
-
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
@@ -364,7 +252,8 @@ static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
                         .hardware_flops = fs_training_hardware_flops(t),
                         .tokens = (double)t->global_batch * t->model.seq,
                         .samples = t->global_batch,
-                        .dtype = t->gemm};
+                        .dtype = t->gemm,
+                        .experts = t->model.moe.experts > 0};
     fs_status status = fs_training_memory(t, &totals.memory, err);
     if (status == FS_OK)
         status = fs_work_set_ranks(b, fs_training_ranks(t), err);
@@ -380,17 +269,34 @@ static fs_status expand(fs_work_builder *b, const fs_training *t, fs_err *err)
 
 fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {
-        "fabsim",           "source",    "kind",    "name",      "model",   "parallel", "batch",  "precision",
-        "grad_dtype",       "recompute", "kernels", "optimizer", "overlap", "schedule", "faults", "scale",
-        "kernels_measured", "nccl"};
+    static const char *const keys[] = {"fabsim",
+                                       "source",
+                                       "kind",
+                                       "name",
+                                       "model",
+                                       "parallel",
+                                       "batch",
+                                       "precision",
+                                       "grad_dtype",
+                                       "recompute",
+                                       "kernels",
+                                       "optimizer",
+                                       "overlap",
+                                       "schedule",
+                                       "faults",
+                                       "scale",
+                                       "host",
+                                       "kernel_efficiency",
+                                       "kernels_measured",
+                                       "gradient_fusion",
+                                       "nccl"};
     fs_training t = {0};
     fs_training_reader r = {.doc = doc, .err = err};
     r.status = fs_json_only(doc, fs_json_root(doc), keys, COUNT(keys), err);
     read_parallel(&r, &t);
     fs_training_read_model(&r, &t);
     read_batch(&r, &t);
-    read_options(&r, &t);
+    fs_training_read_options(&r, &t);
     const fs_json *measured = fs_json_get(fs_json_root(doc), "kernels_measured");
     if (r.status == FS_OK && measured)
         r.status = fs_training_read_measured(&r, measured, b);

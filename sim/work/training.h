@@ -13,6 +13,10 @@
 /* Which kernels the framework of the day has (docs/MODEL.md, Training step). */
 typedef enum fs_kernels { FS_UNFUSED, FS_FUSED, FS_FLASH, FS_KERNELS } fs_kernels;
 typedef enum fs_recompute { FS_RECOMPUTE_NONE, FS_RECOMPUTE_SELECTIVE, FS_RECOMPUTE_FULL } fs_recompute;
+/* What selective recomputation forms again: bits. */
+enum { FS_AGAIN_SCORES = 1, FS_AGAIN_NORM = 2, FS_AGAIN_ACTIVATION = 4, FS_AGAIN_LATENT = 8 };
+/* Which tensor-parallel collectives run beside products: of the backward pass, beside gradients of weights. */
+typedef enum fs_tp_overlap { FS_TP_NONE, FS_TP_BACKWARD, FS_TP_ALL } fs_tp_overlap;
 /* With vpp > 1, 1F1B is interleaved. ZB-H1: P. Qi et al., "Zero Bubble Pipeline Parallelism", ICLR 2024. */
 typedef enum fs_schedule { FS_SCHEDULE_1F1B, FS_SCHEDULE_GPIPE, FS_SCHEDULE_ZB_H1 } fs_schedule;
 typedef enum fs_dimension { FS_DIM_TP, FS_DIM_CP, FS_DIM_EP, FS_DIM_DP, FS_DIM_PP, FS_DIMS } fs_dimension;
@@ -34,14 +38,20 @@ typedef struct fs_training {
     fs_dtype grad_dtype;                       /* of gradients, accumulated and reduced */
     double master_bytes, moment_bytes;         /* Adam's, per parameter; two moments */
     fs_kernels kernels;
+    bool gradient_fusion; /* products that make gradients of weights add them to what is there */
     fs_recompute recompute;
+    uint32_t recompute_parts; /* FS_AGAIN_... */
     fs_schedule schedule;
     bool overlap_grad_reduce;  /* a bucket's gradients are reduced as soon as they are there */
     bool overlap_param_gather; /* a bucket's weights are gathered beside the first forward passes */
-    bool overlap_tp;           /* tensor-parallel collectives beside the products next to them */
-    bool overlap_shared;       /* shared experts beside the dispatch of tokens */
-    double bucket;             /* parameters; layers join until they have as many. 0: a layer each */
-    float sm_share;            /* of overlapped collectives */
+    fs_tp_overlap overlap_tp;
+    bool overlap_pp;      /* kernels do not wait for pipeline messages that they do not need */
+    bool overlap_shared;  /* shared experts beside the dispatch of tokens */
+    double bucket;        /* parameters; layers join until they have as many. 0: a layer each */
+    float sm_share;       /* of overlapped collectives */
+    double host_launch_s; /* CPU time to launch a kernel, collective or message; 0: graphs, or never the limit */
+    double host_step_s;   /* CPU time of a step beside that */
+    bool host_sync;       /* the CPU waits for the GPU at the end of each pass */
 } fs_training;
 
 enum { FS_ACTIVATION_BYTES = 2 }; /* fp16, bf16: also the bytes of a weight in use */

@@ -3,8 +3,9 @@
  * Tensor parallelism (Shoeybi et al. 2019, section 3): the hidden states are summed over tp behind attention and behind
  * the MLP, forward and, before them, backward; with sequence parallelism (Korthikanti et al. 2022) an all-gather before
  * and a reduce-scatter behind instead, and the backward pass gathers the saved input again for the gradient of the
- * weights. `overlap.tp` puts the collectives beside the products next to them, backward beside gradients of weights.
- * Between two collectives that the compute stream waits for, all kernels are one op. */
+ * weights. `overlap.tp` puts the collectives beside the products next to them, backward beside gradients of weights;
+ * "backward" only the latter, as Megatron-LM does since 2022. Between two collectives that the compute stream waits for,
+ * all kernels are one op. */
 #include "work/training_writer.h"
 
 /* ---- tensor parallelism ------------------------------------------------------------------------------------------ */
@@ -26,16 +27,34 @@ static double hidden_bytes(const fs_task_writer *w)
     return w->k.H * FS_ACTIVATION_BYTES;
 }
 
-/* Before the first product of a branch: with sequence parallelism its input is gathered. `parts` tensors. */
-static void tp_enter(fs_task_writer *w, const char *name, uint32_t parts)
+/* Before the first product of a branch: with sequence parallelism its input is gathered. */
+static void tp_enter(fs_task_writer *w, const char *name)
 {
     if (w->t->tp == 1 || !w->t->sequence)
         return;
-    uint32_t gather = tp_collective(w, name, FS_ALL_GATHER, parts * hidden_bytes(w), w->t->overlap_tp);
-    if (w->t->overlap_tp)
+    bool beside = w->t->overlap_tp == FS_TP_ALL;
+    uint32_t gather = tp_collective(w, name, FS_ALL_GATHER, hidden_bytes(w), beside);
+    if (beside)
         w->held = gather;
     else
         fs_task_wait(w, gather);
+}
+
+/* Backward, with sequence parallelism: the gradient of the branch's output is gathered, and its saved input, which only
+ * gradients of weights need. Those may run behind, and then the input comes beside the other products. */
+static void tp_enter_grad(fs_task_writer *w, const char *name)
+{
+    if (w->t->tp == 1 || !w->t->sequence)
+        return;
+    if (w->t->overlap_tp == FS_TP_NONE) {
+        fs_task_wait(w, tp_collective(w, name, FS_ALL_GATHER, 2 * hidden_bytes(w), false));
+        return;
+    }
+    bool all = w->t->overlap_tp == FS_TP_ALL;
+    uint32_t grad = tp_collective(w, name, FS_ALL_GATHER, hidden_bytes(w), all);
+    if (!all)
+        fs_task_wait(w, grad);
+    w->held = tp_collective(w, "saved input all-gather", FS_ALL_GATHER, hidden_bytes(w), true);
 }
 
 /* Behind the products that run beside a collective. */
@@ -57,15 +76,17 @@ static uint32_t tp_leave(fs_task_writer *w, const char *name, bool beside)
 
 static bool overlaps_forward(const fs_task_writer *w)
 {
-    return w->t->overlap_tp && w->t->sequence && w->t->tp > 1;
+    return w->t->overlap_tp == FS_TP_ALL && w->t->sequence && w->t->tp > 1;
 }
 
 /* Backward: the gradient goes on to its sum, and gradients of weights run beside it. */
 static void tp_leave_grad(fs_task_writer *w, const char *name)
 {
-    uint32_t sum = tp_leave(w, name, w->t->overlap_tp);
+    uint32_t sum = tp_leave(w, name, w->t->overlap_tp != FS_TP_NONE);
+    fs_task_wait(w, w->held);
+    w->held = FS_NONE;
     fs_kernels_resume(&w->k);
-    if (w->t->overlap_tp)
+    if (w->t->overlap_tp != FS_TP_NONE)
         fs_task_flush(w);
     fs_task_wait(w, sum);
 }
@@ -142,7 +163,7 @@ static void attention_forward(fs_task_writer *w)
 {
     fs_task_label(w, "attention");
     fs_kernels_norm(&w->k);
-    tp_enter(w, "attention all-gather", 1);
+    tp_enter(w, "attention all-gather");
     fs_task_label(w, "attention");
     fs_kernels_qkv(&w->k);
     tp_release(w);
@@ -165,7 +186,7 @@ static void attention_forward(fs_task_writer *w)
 
 static void mlp_forward(fs_task_writer *w, double columns)
 {
-    tp_enter(w, "mlp all-gather", 1);
+    tp_enter(w, "mlp all-gather");
     fs_task_label(w, "mlp");
     fs_kernels_mlp_in(&w->k, columns);
     tp_release(w);
@@ -227,8 +248,40 @@ static void moe_forward(fs_task_writer *w)
     fs_kernels_unroute(&w->k);
 }
 
+/* Attention and MLP read the same norm and their outputs are summed once. */
+static void parallel_forward(fs_task_writer *w)
+{
+    double columns = (double)w->t->model.ffn / w->t->tp;
+    fs_task_label(w, "block");
+    fs_kernels_norm(&w->k);
+    tp_enter(w, "block all-gather");
+    fs_task_label(w, "block");
+    fs_kernels_qkv(&w->k);
+    fs_kernels_mlp_in(&w->k, columns);
+    tp_release(w);
+    fs_task_label(w, "attention");
+    attention_core(w, false);
+    uint32_t sum = FS_NONE;
+    if (overlaps_forward(w))
+        sum = tp_leave(w, "block reduce-scatter", true);
+    fs_task_label(w, "block");
+    fs_kernels_projection(&w->k);
+    fs_kernels_mlp_out(&w->k, columns);
+    if (!overlaps_forward(w))
+        sum = tp_leave(w, w->t->sequence ? "block reduce-scatter" : "block all-reduce", false);
+    else
+        fs_task_flush(w);
+    fs_task_wait(w, sum);
+    fs_task_label(w, "residual");
+    fs_kernels_residual(&w->k);
+}
+
 void fs_layer_forward(fs_task_writer *w, uint32_t layer)
 {
+    if (w->t->model.parallel_block) {
+        parallel_forward(w);
+        return;
+    }
     attention_forward(w);
     fs_task_label(w, "mlp");
     fs_kernels_norm(&w->k);
@@ -244,8 +297,7 @@ void fs_layer_forward(fs_task_writer *w, uint32_t layer)
 
 static void mlp_backward(fs_task_writer *w, double columns)
 {
-    tp_enter(w, "mlp grad all-gather", 2);
-    tp_release(w);
+    tp_enter_grad(w, "mlp grad all-gather");
     fs_task_label(w, "mlp grad");
     fs_kernels_mlp_grad(&w->k, columns);
     tp_leave_grad(w, w->t->sequence ? "mlp grad reduce-scatter" : "mlp grad all-reduce");
@@ -271,7 +323,7 @@ static void moe_backward(fs_task_writer *w)
     etp_tokens(w, "experts grad reduce-scatter", FS_REDUCE_SCATTER);
     uint32_t back = move_tokens(w, "dispatch grad", w->t->combine_bytes, true);
     fs_kernels_resume(&w->k); /* gradients of the experts' weights, beside the way back */
-    if (w->t->overlap_tp)
+    if (w->t->overlap_tp != FS_TP_NONE)
         fs_task_flush(w);
     fs_task_wait(w, back);
     fs_task_label(w, "route grad");
@@ -280,8 +332,7 @@ static void moe_backward(fs_task_writer *w)
 
 static void attention_backward(fs_task_writer *w)
 {
-    tp_enter(w, "attention grad all-gather", 2);
-    tp_release(w);
+    tp_enter_grad(w, "attention grad all-gather");
     fs_task_label(w, "attention grad");
     fs_kernels_projection_grad(&w->k);
     attention_core(w, true);
@@ -290,8 +341,28 @@ static void attention_backward(fs_task_writer *w)
     tp_leave_grad(w, w->t->sequence ? "attention grad reduce-scatter" : "attention grad all-reduce");
 }
 
+static void parallel_backward(fs_task_writer *w)
+{
+    fs_task_label(w, "residual grad");
+    fs_kernels_residual_grad(&w->k);
+    tp_enter_grad(w, "block grad all-gather");
+    fs_task_label(w, "block grad");
+    fs_kernels_mlp_grad(&w->k, (double)w->t->model.ffn / w->t->tp);
+    fs_kernels_projection_grad(&w->k);
+    attention_core(w, true);
+    fs_task_label(w, "block grad");
+    fs_kernels_qkv_grad(&w->k);
+    tp_leave_grad(w, w->t->sequence ? "block grad reduce-scatter" : "block grad all-reduce");
+    fs_task_label(w, "residual grad");
+    fs_kernels_branch_grad(&w->k);
+}
+
 void fs_layer_backward(fs_task_writer *w, uint32_t layer)
 {
+    if (w->t->model.parallel_block) {
+        parallel_backward(w);
+        return;
+    }
     fs_task_label(w, "residual grad");
     fs_kernels_residual_grad(&w->k);
     if (fs_layer_has_experts(&w->t->model, layer))

@@ -61,6 +61,8 @@ void fs_training_layers(const fs_training *t, uint32_t chunk, uint32_t *first, u
     uint32_t short_before = chunk < left ? chunk : left + (chunk > right ? chunk - right : 0);
     *count = chunk < left || chunk >= right ? each - 1 : each;
     *first = chunk * each - short_before;
+    if (chunk + 1 == n) /* those for later tokens are behind the last one */
+        *count += t->model.mtp;
 }
 
 fs_gpu_size fs_training_layer_size(const fs_training *t, uint32_t layer)
@@ -129,7 +131,7 @@ double fs_training_routed(const fs_training *t)
 
 bool fs_training_keeps_scores(const fs_training *t)
 {
-    return t->kernels != FS_FLASH && t->recompute == FS_RECOMPUTE_NONE;
+    return t->kernels != FS_FLASH && t->recompute != FS_RECOMPUTE_FULL && !(t->recompute_parts & FS_AGAIN_SCORES);
 }
 
 /* ---- FLOPs ------------------------------------------------------------------------------------------------------- */
@@ -138,7 +140,7 @@ bool fs_training_keeps_scores(const fs_training *t)
 static double layers_flops(const fs_training *t, bool causal)
 {
     double sum = 0;
-    for (uint32_t i = 0; i < t->model.layers; i++)
+    for (uint32_t i = 0; i < fs_transformer_depth(&t->model); i++)
         sum += fs_layer_weight_flops(&t->model, i) + fs_scores_flops(&t->model, causal);
     return sum;
 }
@@ -152,16 +154,20 @@ double fs_training_hardware_flops(const fs_training *t)
 {
     const fs_transformer *m = &t->model;
     bool flash = t->kernels == FS_FLASH, causal = m->causal && flash; /* separate products form all scores */
-    double layers = layers_flops(t, causal), scores = m->layers * fs_scores_flops(m, causal);
+    uint32_t depth = fs_transformer_depth(m);
+    double layers = layers_flops(t, causal), scores = depth * fs_scores_flops(m, causal);
     double query = fs_transformer_query_width(m), value = fs_transformer_value_width(m);
     if (m->moe.capacity > 0) /* padding is computed */
-        layers += (m->moe.capacity - 1) * fs_layers_with_experts(m, 0, m->layers) * 2.0 * m->seq *
+        layers += (m->moe.capacity - 1) * fs_layers_with_experts(m, 0, depth) * 2.0 * m->seq *
                   fs_transformer_mlp_weights(m, (double)m->moe.top_k * m->moe.ffn);
     if (m->mla.kv_rank) /* down to the latents on every tensor-parallel GPU */
-        layers += (t->tp - 1) * 2.0 * m->seq * m->layers * m->hidden * (m->mla.kv_rank + m->mla.rope + m->mla.q_rank);
-    double again = t->recompute == FS_RECOMPUTE_FULL ? layers : 0;
-    if (t->recompute == FS_RECOMPUTE_SELECTIVE && !flash)
-        again = scores;
+        layers += (t->tp - 1) * 2.0 * m->seq * depth * m->hidden * (m->mla.kv_rank + m->mla.rope + m->mla.q_rank);
+    double ends = 2.0 * m->seq * 2.0 * m->hidden * m->hidden + fs_logits_flops(m); /* of a layer for later tokens */
+    double again = t->recompute == FS_RECOMPUTE_FULL ? layers - m->mtp * ends : 0;
+    if ((t->recompute_parts & FS_AGAIN_LATENT) && m->mla.kv_rank)
+        again += 2.0 * m->seq * depth * fs_latent_up_weights(m);
+    if ((t->recompute_parts & FS_AGAIN_SCORES) && !flash)
+        again += scores;
     /* The backward pass of flash attention forms the scores once more: 5 products for 4 (Dao et al. 2022). */
     if (flash)
         again += scores * query / (query + value);

@@ -6,29 +6,47 @@
  * "ZeRO", SC 2020, section 3. O(passes of the schedules). */
 #include "work/training_schedule.h"
 
-/* Inputs of the expert products, their inner tensors, and the outputs to combine. */
-static double expert_activations(const fs_training *t, double share)
+/* Inputs of products are kept as the products take them: casts to fp8 and fp4 keep one byte (Transformer Engine; the
+ * DeepSeek-V3 report, section 3.3.3). */
+static double saved_bytes(fs_dtype gemm)
+{
+    return gemm == FS_FP8 || gemm == FS_FP4 ? 1 : FS_ACTIVATION_BYTES;
+}
+
+/* Of an MLP's inner width, per token: what its activation function read, and what it wrote, which the next product reads. */
+static double inner_bytes(const fs_training *t, fs_dtype gemm, uint32_t again)
+{
+    return (t->model.gated ? 4 : 2) + (again & FS_AGAIN_ACTIVATION ? 0 : saved_bytes(gemm));
+}
+
+/* Inputs of the expert products, their inner tensors, and the outputs to combine: the gradient of what a router weighs them
+ * by; where inner tensors are formed again it is taken from those, weighed before the second product. */
+static double expert_activations(const fs_training *t, double share, uint32_t again)
 {
     const fs_transformer *m = &t->model;
     double routed = fs_training_routed(t), arrived = routed * t->etp * t->ep * share;
-    double inner = (m->gated ? 6 : 4) * (double)m->moe.ffn / t->etp;
-    return arrived * (2.0 * m->hidden + inner) + routed * 2.0 * m->hidden;
+    double inner = inner_bytes(t, t->experts, again) * (double)m->moe.ffn / t->etp;
+    double outputs = again & FS_AGAIN_ACTIVATION ? 0 : routed * 2.0 * m->hidden;
+    return arrived * (saved_bytes(t->experts) * m->hidden + inner) + outputs;
 }
 
 /* What the backward pass of one layer needs, one microbatch: s b h (10 + 24/t + 5 a s / (h t)) in the paper, and all
- * of it over t with sequence parallelism. */
-static double layer_activations(const fs_training *t, uint32_t layer, double share, bool scores)
+ * of it over t with sequence parallelism. again: what is not kept, FS_AGAIN_... */
+static double layer_activations(const fs_training *t, uint32_t layer, double share, uint32_t again)
 {
     const fs_transformer *m = &t->model;
-    double tokens = (double)t->micro_batch * m->seq / t->cp, h = m->hidden, tp = t->tp;
-    bool experts = fs_layer_has_experts(m, layer);
+    double tokens = (double)t->micro_batch * m->seq / t->cp, h = m->hidden, tp = t->tp, saved = saved_bytes(t->gemm);
+    bool experts = fs_layer_has_experts(m, layer), scores = t->kernels != FS_FLASH && !(again & FS_AGAIN_SCORES);
     double ffn = experts ? m->moe.shared_ffn : m->ffn;
-    double whole = (m->dropout ? 10 : 8) * h; /* inputs of norms, attention and MLP at 2 B, two dropout masks at 1 B */
-    double split = 2 * (fs_transformer_qkv_width(m) + fs_transformer_value_width(m)) + (m->gated ? 6 : 4) * ffn;
+    /* Inputs of two norms at 2 B, their outputs, which products read, two dropout masks at 1 B. */
+    double whole =
+        (m->parallel_block ? 0.5 : 1) * (4 + (again & FS_AGAIN_NORM ? 0 : 2 * saved) + (m->dropout ? 2 : 0)) * h;
+    double heads = again & FS_AGAIN_LATENT && m->mla.kv_rank ? 0 : 2 * fs_transformer_qkv_width(m);
+    double split = heads + saved * fs_transformer_value_width(m) + inner_bytes(t, t->gemm, again) * ffn;
     double kept = scores ? (m->dropout ? 5.0 : 4.0) * m->heads * m->seq : 0; /* softmax in and out, dropout mask */
     double latent = m->mla.kv_rank ? 2.0 * (m->mla.q_rank + m->mla.kv_rank + m->mla.rope) : 0;
     return tokens * ((t->sequence ? whole / tp : whole) + (split + kept) / tp + latent) +
-           (experts ? expert_activations(t, share) : 0);
+           (experts ? expert_activations(t, share, again) : 0);
 }
 
 /* Of a chunk and microbatch, between its passes. With full recomputation only the inputs of layers. */
@@ -40,25 +58,31 @@ static double chunk_activations(const fs_training *t, uint32_t chunk, double sha
     fs_training_layers(t, chunk, &first, &count);
     for (uint32_t i = first; i < first + count; i++)
         sum += t->recompute == FS_RECOMPUTE_FULL ? 2 * tokens * t->model.hidden / split
-                                                 : layer_activations(t, i, share, fs_training_keeps_scores(t));
+                                                 : layer_activations(t, i, share, t->recompute_parts);
     if (chunk == 0) /* dropout mask of the embedding */
         sum += t->model.dropout ? tokens * t->model.hidden / split : 0;
-    if (chunk + 1 == t->pp * t->vpp) /* final norm, output layer, and logits in fp32 */
-        sum += tokens * (4.0 * t->model.hidden / split + 4.0 * t->model.vocab / t->tp);
     return sum;
+}
+
+/* The final norm, the output layer, and logits in fp32: gone when the backward pass has begun, of later tokens too. */
+static double output_activations(const fs_training *t, uint32_t chunk)
+{
+    double tokens = (double)t->micro_batch * t->model.seq / t->cp, split = t->sequence ? t->tp : 1;
+    if (chunk + 1 < t->pp * t->vpp)
+        return 0;
+    return (1 + t->model.mtp) * tokens * (4.0 * t->model.hidden / split + 4.0 * t->model.vocab / t->tp);
 }
 
 /* One layer at work, where layers keep less than their backward pass needs. */
 static double working_set(const fs_training *t, uint32_t stage, double share)
 {
     double most = 0;
-    bool scores = t->kernels != FS_FLASH;
     for (uint32_t c = 0; c < t->vpp && t->recompute != FS_RECOMPUTE_NONE; c++) {
         uint32_t first, count;
         fs_training_layers(t, c * t->pp + stage, &first, &count);
         for (uint32_t i = first; i < first + count; i++) {
-            double all = layer_activations(t, i, share, scores);
-            double less = t->recompute == FS_RECOMPUTE_FULL ? 0 : layer_activations(t, i, share, false);
+            double all = layer_activations(t, i, share, 0);
+            double less = t->recompute == FS_RECOMPUTE_FULL ? 0 : layer_activations(t, i, share, t->recompute_parts);
             most = all - less > most ? all - less : most;
         }
     }
@@ -70,17 +94,22 @@ static fs_status held(const fs_training *t, uint32_t stage, double share, double
 {
     fs_slots slots = {0};
     double *chunk = fs_alloc(t->vpp, sizeof *chunk), now = 0;
+    double output = output_activations(t, (t->vpp - 1) * t->pp + stage);
     fs_status status = chunk ? fs_schedule_make(t, stage, &slots, err) : fs_fail_nomem(err);
     for (uint32_t c = 0; status == FS_OK && c < t->vpp; c++)
         chunk[c] = chunk_activations(t, c * t->pp + stage, share);
     *most = 0;
     for (uint32_t i = 0; status == FS_OK && i < slots.count; i++) {
+        const fs_slot *slot = &slots.data[i];
         fs_pass frees = t->schedule == FS_SCHEDULE_ZB_H1 ? FS_PASS_WEIGHTS : FS_PASS_BACKWARD;
-        if (slots.data[i].pass == FS_PASS_FORWARD)
-            now += chunk[slots.data[i].chunk];
+        double ends = slot->chunk + 1 == t->vpp ? output : 0;
+        if (slot->pass == FS_PASS_FORWARD)
+            now += chunk[slot->chunk] + ends;
         *most = now > *most ? now : *most;
-        if (slots.data[i].pass == frees)
-            now -= chunk[slots.data[i].chunk];
+        if (slot->pass == FS_PASS_BACKWARD)
+            now -= ends;
+        if (slot->pass == frees)
+            now -= chunk[slot->chunk];
     }
     *most += working_set(t, stage, share);
     fs_free(slots.data);

@@ -137,6 +137,7 @@ static void read_kinds(fs_training_reader *r, fs_transformer *m)
     fs_training_flag(r, "bias", &m->bias);
     fs_training_flag(r, "dropout", &m->dropout);
     fs_training_flag(r, "causal", &m->causal);
+    fs_training_flag(r, "parallel_block", &m->parallel_block);
     fs_training_choice(r, r->object, "norm", false, norms, COUNT(norms), &norm);
     fs_training_choice(r, r->object, "positions", false, positions, COUNT(positions), &position);
     m->norm_bias = norm == 0;
@@ -146,15 +147,16 @@ static void read_kinds(fs_training_reader *r, fs_transformer *m)
 
 void fs_training_read_model(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"layers",    "hidden",  "heads",  "kv_heads", "head_dim", "ffn",
-                                       "vocab",     "seq",     "gated",  "tied",     "bias",     "norm",
-                                       "positions", "dropout", "causal", "mla",      "moe"};
+    static const char *const keys[] = {"layers", "hidden", "heads", "kv_heads", "head_dim",      "ffn",       "vocab",
+                                       "seq",    "gated",  "tied",  "bias",     "norm",          "positions", "dropout",
+                                       "causal", "mla",    "moe",   "mtp",      "parallel_block"};
     fs_transformer *m = &t->model;
     if (!fs_training_enter(r, fs_json_root(r->doc), "model", true, keys, COUNT(keys)))
         return;
     const fs_json *model = r->object;
     read_sizes(r, m);
     read_kinds(r, m);
+    fs_training_number(r, "mtp", false, FS_LAYERS_MAX, &m->mtp);
     fs_training_divides(r, "heads", m->heads, "tp", t->tp);
     if (fs_json_get(model, "mla") == NULL)
         fs_training_divides(r, "kv_heads", m->kv_heads, "tp", t->tp);
@@ -168,6 +170,9 @@ void fs_training_read_model(fs_training_reader *r, fs_training *t)
         r->status = fs_json_fail(r->doc, fs_json_get(model, "layers"), false, r->err,
                                  "%u layers for pp x vpp, %llu: each but the first and the last needs one", m->layers,
                                  (unsigned long long)t->pp * t->vpp);
+    if (r->status == FS_OK && m->moe.experts > 0 && m->parallel_block)
+        r->status = fs_json_fail(r->doc, fs_json_get(model, "parallel_block"), false, r->err,
+                                 "'parallel_block' is of attention and an MLP, but layers have experts");
     if (r->status == FS_OK && m->moe.experts == 0 && t->ep * t->etp > 1)
         r->status = fs_json_fail(r->doc, model, false, r->err, "'ep' and 'etp' spread experts, but 'moe' is missing");
     if (r->status == FS_OK && m->moe.experts > 0 && t->tp > 1 && !t->sequence)

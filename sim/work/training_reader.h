@@ -1,5 +1,6 @@
-/* training_reader.h - a training trace being read: training_model.c has the model, training.c the rest. Private to
- * these two. After the first error every function does nothing. */
+/* training_reader.h - a training trace being read: training_model.c has the model, training_options.c formats,
+ * kernels and overlap, training.c the rest. inference*.c read with the same functions. Private to these. After the
+ * first error every function does nothing. */
 #ifndef FS_TRAINING_READER_H
 #define FS_TRAINING_READER_H
 
@@ -27,6 +28,7 @@ void fs_training_divides(fs_training_reader *r, const char *key, uint32_t value,
 
 /* The parallel layout is read already. */
 void fs_training_read_model(fs_training_reader *r, fs_training *t);
+void fs_training_read_options(fs_training_reader *r, fs_training *t);
 
 /* "kernels_measured": durations by the names of kernels; and, once the step is made, whether all of them are in it. */
 FS_MUST_CHECK fs_status fs_training_read_measured(fs_training_reader *r, const fs_json *object, fs_work_builder *b);

@@ -3,7 +3,8 @@
  *
  * A program is its schedule's passes, each a task (training_task.c) between a receive and a send; then gradients are
  * reduced where that was not done on the way, and Adam runs. Receives are posted ahead, each direction has streams of
- * its own. Cost: O(ops written). */
+ * its own. Where the CPU's time is given, a stream of its own has it, and a pass ends when both it and the GPU are through.
+ * Cost: O(ops written). */
 #include "work/training_step.h"
 
 #include "work/training_schedule.h"
@@ -23,8 +24,10 @@ typedef struct step {
     uint32_t *gathered;     /* ops that gather the weights of buckets */
     uint32_t *gather_begin; /* (vpp + 1) of the stage's chunks */
     uint32_t last;          /* kernel, FS_NONE */
+    uint32_t sent;          /* the last message, where kernels wait for it, FS_NONE */
+    uint32_t host;          /* what the CPU did last, FS_NONE */
     uint32_t reduced[2];
-    uint32_t name_act, name_grad, name_gather;
+    uint32_t name_act, name_grad, name_gather, name_host;
 } step;
 
 /* ---- families and streams ---------------------------------------------------------------------------------------- */
@@ -97,6 +100,7 @@ static void make_streams(step *s)
     stream(s, w->ep != FS_NONE || w->etp != FS_NONE, "ep", &w->ep_stream);
     for (uint32_t i = 0; i < 4; i++)
         stream(s, t->pp > 1, pipeline[i], &w->pp_streams[i]);
+    stream(s, t->host_launch_s > 0, "host", &w->host);
 }
 
 /* ---- ops --------------------------------------------------------------------------------------------------------- */
@@ -130,6 +134,35 @@ static uint32_t named_collective(step *s, fs_op op, const char *name, fs_phase p
     return append(s, &op, &s->last, after_last && s->last != FS_NONE);
 }
 
+/* ---- the host ---------------------------------------------------------------------------------------------------- */
+
+/* Time in which no kernel runs: behind the last one, or of the CPU alone. */
+static uint32_t delay(step *s, uint16_t on, double seconds, const uint32_t *deps, uint32_t n_deps)
+{
+    fs_op op = fs_op_default(FS_OP_DELAY);
+    op.stream = on;
+    op.duration_s = seconds;
+    op.name = s->name_host;
+    return append(s, &op, deps, n_deps);
+}
+
+/* The CPU launches what the GPU will do, ahead of it, on a stream of its own; with `host_sync` it waits for the GPU first. */
+static void host_launches(step *s, const fs_task *task, uint32_t messages)
+{
+    const fs_training *t = s->t;
+    if (t->host_launch_s > 0)
+        s->host = delay(s, s->wiring.host, (task->launches + messages) * t->host_launch_s, &s->last,
+                        t->host_sync && s->last != FS_NONE);
+}
+
+/* Nothing goes on before all of it was launched. */
+static void join_host(step *s)
+{
+    uint32_t deps[2] = {s->host, s->last};
+    if (s->t->host_launch_s > 0)
+        s->last = delay(s, s->wiring.compute, 0, deps, s->last == FS_NONE ? 1 : 2);
+}
+
 /* ---- tasks ------------------------------------------------------------------------------------------------------- */
 
 static fs_task *find_task(step *s, fs_pass pass, uint32_t chunk, bool special)
@@ -149,7 +182,7 @@ static void replay(step *s, const fs_task *task, const uint32_t *gathered, uint3
     uint32_t base = FS_NONE;
     for (uint32_t i = 0; i < task->ops.count && s->status == FS_OK; i++) {
         const fs_task_op *one = &task->ops.data[i];
-        uint32_t deps[FS_TASK_DEPS + 1], n = 0;
+        uint32_t deps[FS_TASK_DEPS + 2], n = 0;
         bool computes = one->op.kind == FS_OP_COMPUTE;
         for (uint32_t d = 0; d < one->n_deps; d++) {
             uint32_t dep = one->deps[d];
@@ -158,6 +191,8 @@ static void replay(step *s, const fs_task *task, const uint32_t *gathered, uint3
                     deps[n++] = input;
                 if (s->last != FS_NONE && !computes) /* kernels follow each other anyway */
                     deps[n++] = s->last;
+                if (s->sent != FS_NONE)
+                    deps[n++] = s->sent;
             } else if (dep >= FS_TASK_GATHER(0)) {
                 if (gathered[dep - FS_TASK_GATHER(0)] != FS_NONE)
                     deps[n++] = gathered[dep - FS_TASK_GATHER(0)];
@@ -173,6 +208,7 @@ static void replay(step *s, const fs_task *task, const uint32_t *gathered, uint3
     for (uint32_t i = 0; i < 2; i++)
         s->reduced[i] = task->reduced[i] == FS_NONE ? s->reduced[i] : base + task->reduced[i];
     s->last = task->end == FS_NONE ? s->last : base + task->end;
+    s->sent = FS_NONE;
 }
 
 static double boundary_bytes(const fs_training *t)
@@ -187,7 +223,8 @@ static uint32_t receive(step *s, bool forward)
     const fs_training *t = s->t;
     double bytes = boundary_bytes(t);
     uint32_t at = message(s, FS_OP_RECV, forward ? -1 : 1, forward ? FS_TAG_FORWARD : FS_TAG_BACKWARD,
-                          s->wiring.pp_streams[forward ? 0 : 2], bytes, forward ? s->name_act : s->name_grad, FS_NONE);
+                          s->wiring.pp_streams[forward ? 0 : 2], bytes, forward ? s->name_act : s->name_grad,
+                          t->overlap_pp ? FS_NONE : s->last);
     if (!t->scatter_gather || t->sequence || t->tp == 1)
         return at;
     fs_op op = fs_op_default(FS_OP_COLLECTIVE);
@@ -201,8 +238,11 @@ static uint32_t receive(step *s, bool forward)
 
 static void send(step *s, bool forward)
 {
-    message(s, FS_OP_SEND, forward ? 1 : -1, forward ? FS_TAG_FORWARD : FS_TAG_BACKWARD,
-            s->wiring.pp_streams[forward ? 1 : 3], boundary_bytes(s->t), forward ? s->name_act : s->name_grad, s->last);
+    uint32_t at = message(s, FS_OP_SEND, forward ? 1 : -1, forward ? FS_TAG_FORWARD : FS_TAG_BACKWARD,
+                          s->wiring.pp_streams[forward ? 1 : 3], boundary_bytes(s->t),
+                          forward ? s->name_act : s->name_grad, s->last);
+    /* Interleaved schedules post all four messages of a pair of passes at once: nobody waits for his own. */
+    s->sent = s->t->overlap_pp || s->t->vpp > 1 ? FS_NONE : at;
 }
 
 static void pass(step *s, const fs_slot *slot)
@@ -212,10 +252,14 @@ static void pass(step *s, const fs_slot *slot)
     bool forward = slot->pass == FS_PASS_FORWARD;
     uint32_t marked = forward ? 0 : fs_training_microbatches(t) - 1;
     const fs_task *task = find_task(s, slot->pass, slot->chunk, slot->microbatch == marked);
-    if (slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? 0 : end))
+    bool receives = slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? 0 : end);
+    bool sends = slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? end : 0);
+    if (receives)
         input = receive(s, forward);
+    host_launches(s, task, receives + sends);
     replay(s, task, s->gathered + s->gather_begin[slot->chunk], input);
-    if (slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? end : 0))
+    join_host(s);
+    if (sends)
         send(s, forward);
 }
 
@@ -350,34 +394,33 @@ static void sum_norm(step *s, uint32_t *deps, uint32_t *n_deps)
     }
 }
 
-/* Adam in mixed precision, bytes per parameter; g = bytes of a gradient. Fused: norm of the gradients g; one kernel
- * reads gradient, master weight and moments and writes the latter and the weight in use: g + 26 where all are fp32.
- * Unfused (Apex's FP16_Optimizer, 2019): gradients to fp32 (g + 4), unscale 8, norm 4, clip 8, Adam 16 read + 12
- * written, weights back to fp16 (4 + 2). */
+/* Adam in mixed precision, bytes per parameter, as Megatron-LM and Apex run it; g = bytes of a gradient. Gradients of two
+ * bytes are copied to fp32 first (g + 4), those of fp16 unscaled (8); norm 4, clip 8; Adam reads gradient, master weight
+ * and moments and writes the last two (4 + 2 x state); master weights are copied to the weights in use. */
 static void optimizer(step *s, fs_gpu_size size, uint32_t exchanged)
 {
     const fs_training *t = s->t;
     double edp = t->model.moe.experts ? fs_training_edp(t) : 1, g = fs_training_grad_bytes(t);
     double n = t->zero > 0 ? size.dense / ((double)t->shard * t->cp) + size.experts / edp : size.dense + size.experts;
     double state = t->master_bytes + 2 * t->moment_bytes;
-    bool unfused = t->kernels == FS_UNFUSED;
     uint32_t deps[4], n_deps = 0;
     for (uint32_t i = 0; i < 2; i++)
         if (s->reduced[i] != FS_NONE)
             deps[n_deps++] = s->reduced[i];
     if (exchanged != FS_NONE)
         deps[n_deps++] = exchanged;
-    if (unfused) {
+    if (t->host_step_s > 0)
+        s->last = delay(s, s->wiring.compute, t->host_step_s, &s->last, s->last != FS_NONE);
+    if (g < 4)
         kernel(s, "gradients to fp32", (g + 4) * n, deps, &n_deps);
+    if (t->precision == FS_FP16)
         kernel(s, "unscale", 8 * n, deps, &n_deps);
-    }
-    kernel(s, "gradient norm", (unfused ? 4 : g) * n, deps, &n_deps);
+    kernel(s, "gradient norm", 4 * n, deps, &n_deps);
     sum_norm(s, deps, &n_deps);
-    if (unfused)
-        kernel(s, "clip", 8 * n, deps, &n_deps);
-    kernel(s, "adam", (unfused ? 28 : g + 2 * state + FS_ACTIVATION_BYTES) * n, deps, &n_deps);
-    if (unfused)
-        kernel(s, "weights to fp16", 6 * n, deps, &n_deps);
+    kernel(s, "clip", 8 * n, deps, &n_deps);
+    kernel(s, "adam", (4 + 2 * state) * n, deps, &n_deps);
+    if (t->master_bytes > FS_ACTIVATION_BYTES)
+        kernel(s, "master weights to weights", (t->master_bytes + FS_ACTIVATION_BYTES) * n, deps, &n_deps);
     if ((t->zero == 1 || t->zero == 2) && !t->overlap_param_gather)
         gather(s, size, false, FS_PHASE_OPTIMIZER, true);
 }
@@ -387,7 +430,7 @@ static void optimizer(step *s, fs_gpu_size size, uint32_t exchanged)
 static void emit(step *s, const fs_slots *slots)
 {
     fs_gpu_size size = fs_training_stage_size(s->t, s->stage);
-    s->last = s->reduced[0] = s->reduced[1] = FS_NONE;
+    s->last = s->reduced[0] = s->reduced[1] = s->sent = s->host = FS_NONE;
     gather_weights(s);
     for (uint32_t i = 0; i < slots->count && s->status == FS_OK; i++)
         pass(s, &slots->data[i]);
@@ -404,7 +447,7 @@ static uint64_t count_ops(step *s, const fs_slots *slots)
     for (uint32_t i = 0; i < slots->count && s->status == FS_OK; i++) {
         const fs_slot *slot = &slots->data[i];
         bool special = slot->microbatch == (slot->pass == FS_PASS_FORWARD ? 0 : last);
-        sum += 3 + find_task(s, slot->pass, slot->chunk, special)->ops.count;
+        sum += 5 + find_task(s, slot->pass, slot->chunk, special)->ops.count;
     }
     return sum;
 }
@@ -495,6 +538,8 @@ fs_status fs_training_emit(fs_work_builder *b, const fs_training *t, fs_err *err
         s.status = fs_work_name(b, "activation gradients", &s.name_grad, err);
     if (t->pp > 1 && s.status == FS_OK)
         s.status = fs_work_name(b, "activations all-gather", &s.name_gather, err);
+    if (t->host_launch_s + t->host_step_s > 0 && s.status == FS_OK)
+        s.status = fs_work_name(b, "host", &s.name_host, err);
     if (s.status == FS_OK)
         make_programs(&s, share);
     fs_free(share);

@@ -105,6 +105,16 @@ static void enter_layer(fs_task_writer *w, uint32_t index, uint32_t count, uint3
     fs_task_wait(w, now[1]);
 }
 
+/* Where the products that make gradients do not add them up, each is added to what other microbatches left: it is read,
+ * and the sum read and written. The first release had no buffers of its own, and one microbatch needed no sum. */
+static void accumulate(fs_task_writer *w, fs_gpu_size size)
+{
+    bool adds = w->t->kernels != FS_UNFUSED || fs_training_microbatches(w->t) > 1;
+    if (adds && !w->t->gradient_fusion && w->k.wgrad != FS_WGRAD_SKIP && size.dense + size.experts > 0.5)
+        fs_kernel_bytes(&w->k, "gradient sum",
+                        (FS_ACTIVATION_BYTES + 2 * fs_training_grad_bytes(w->t)) * (size.dense + size.experts));
+}
+
 /* A chunk without layers is an end of the model alone. */
 static void enter_end(fs_task_writer *w, uint32_t count)
 {
@@ -113,6 +123,55 @@ static void enter_end(fs_task_writer *w, uint32_t count)
         return;
     gather(w, fs_training_chunk_size(w->t, w->request->chunk), gathered);
     fs_task_wait(w, gathered[0]);
+}
+
+/* Kernels before and behind share its ops where no collective parts them; such an op counts as what ends it. */
+static void recompute(fs_task_writer *w, uint32_t layer)
+{
+    const fs_transformer *m = &w->t->model;
+    double inputs = fs_moe_inputs(m);
+    bool experts = fs_layer_has_experts(m, layer);
+    w->phase = FS_PHASE_RECOMPUTE;
+    if ((w->t->recompute_parts & FS_AGAIN_SCORES) && w->t->kernels != FS_FLASH)
+        fs_kernels_core(&w->k, 1);
+    for (uint32_t i = 0; i < 2 && (w->t->recompute_parts & FS_AGAIN_NORM); i++)
+        fs_kernels_norm(&w->k);
+    if (w->t->recompute_parts & FS_AGAIN_LATENT)
+        fs_kernels_latent_up(&w->k);
+    if (w->t->recompute_parts & FS_AGAIN_ACTIVATION) {
+        double columns = (double)(experts ? m->moe.shared_ffn : m->ffn) / w->t->tp;
+        fs_kernel_pass(&w->k, "activation again", inputs + 1, w->k.tokens * columns);
+        if (experts)
+            fs_kernel_pass(&w->k, "activation again", inputs + 1, w->k.arrived * m->moe.ffn / w->t->etp);
+    }
+    if (w->t->recompute == FS_RECOMPUTE_FULL)
+        fs_layer_forward(w, layer);
+    w->phase = FS_PHASE_BACKWARD;
+}
+
+/* A layer for later tokens joins the next token's embedding to its input and has a loss of its own, with the same matrix. */
+static void one_forward(fs_task_writer *w, uint32_t layer)
+{
+    bool later = layer >= w->t->model.layers;
+    fs_task_label(w, "join");
+    if (later)
+        fs_kernels_join(&w->k);
+    fs_layer_forward(w, layer);
+    if (later)
+        fs_loss_forward(w);
+}
+
+static void one_backward(fs_task_writer *w, uint32_t layer)
+{
+    bool later = layer >= w->t->model.layers;
+    if (later)
+        fs_loss_backward(w);
+    if (w->request->pass == FS_PASS_BACKWARD)
+        recompute(w, layer);
+    fs_layer_backward(w, layer);
+    fs_task_label(w, "join grad");
+    if (later)
+        fs_kernels_join_grad(&w->k);
 }
 
 static void forward(fs_task_writer *w, uint32_t first, uint32_t count)
@@ -130,7 +189,7 @@ static void forward(fs_task_writer *w, uint32_t first, uint32_t count)
         fs_embedding_forward(w);
     for (uint32_t i = 0; i < count && w->k.status == FS_OK; i++) {
         enter_layer(w, i, count, first + i, 1, ahead);
-        fs_layer_forward(w, first + i);
+        one_forward(w, first + i);
         if (gathers && fs_bucket_add(t, &walk, first + i, &full) && i + 1 < count) {
             fs_task_flush(w);
             fs_task_wait(w, FS_TASK_GATHER(++bucket));
@@ -140,17 +199,6 @@ static void forward(fs_task_writer *w, uint32_t first, uint32_t count)
         fs_loss_forward(w);
 }
 
-/* Kernels before and behind share its ops where no collective parts them; such an op counts as what ends it. */
-static void recompute(fs_task_writer *w, uint32_t layer)
-{
-    w->phase = FS_PHASE_RECOMPUTE;
-    if (w->t->recompute == FS_RECOMPUTE_SELECTIVE && w->t->kernels != FS_FLASH)
-        fs_kernels_core(&w->k, 1);
-    if (w->t->recompute == FS_RECOMPUTE_FULL)
-        fs_layer_forward(w, layer);
-    w->phase = FS_PHASE_BACKWARD;
-}
-
 static void backward(fs_task_writer *w, uint32_t first, uint32_t count)
 {
     const fs_training *t = w->t;
@@ -158,7 +206,7 @@ static void backward(fs_task_writer *w, uint32_t first, uint32_t count)
     bool splits = t->schedule == FS_SCHEDULE_ZB_H1 && w->request->pass == FS_PASS_BACKWARD;
     bool reduces = !splits && (t->zero >= 2 || (w->request->special && t->overlap_grad_reduce));
     fs_bucket_walk walk = {0};
-    fs_gpu_size full, left = fs_training_chunk_size(t, chunk);
+    fs_gpu_size full, left = fs_training_chunk_size(t, chunk), ends = left;
     w->phase = FS_PHASE_BACKWARD;
     enter_end(w, count);
     if (chunk + 1 == t->pp * t->vpp)
@@ -166,9 +214,10 @@ static void backward(fs_task_writer *w, uint32_t first, uint32_t count)
     for (uint32_t i = 0; i < count && w->k.status == FS_OK; i++) {
         uint32_t layer = first + count - 1 - i;
         enter_layer(w, i, count, layer, -1, ahead);
-        if (w->request->pass == FS_PASS_BACKWARD)
-            recompute(w, layer);
-        fs_layer_backward(w, layer);
+        one_backward(w, layer);
+        accumulate(w, fs_training_layer_size(t, layer));
+        ends.dense -= fs_training_layer_size(t, layer).dense;
+        ends.experts -= fs_training_layer_size(t, layer).experts;
         if (reduces && t->overlap_grad_reduce && fs_bucket_add(t, &walk, layer, &full)) {
             reduce(w, full);
             left.dense -= full.dense;
@@ -177,6 +226,7 @@ static void backward(fs_task_writer *w, uint32_t first, uint32_t count)
     }
     if (chunk == 0)
         fs_embedding_backward(w);
+    accumulate(w, ends);
     if (reduces) { /* but for rounding: what is left of a billion parameters */
         left.dense = left.dense < 0.5 ? 0 : left.dense;
         left.experts = left.experts < 0.5 ? 0 : left.experts;
@@ -196,7 +246,7 @@ fs_status fs_task_make(fs_work_builder *b, const fs_training *t, const fs_wiring
         w.k.wgrad = FS_WGRAD_ONLY;
     else if (request->pass == FS_PASS_BACKWARD && t->schedule == FS_SCHEDULE_ZB_H1)
         w.k.wgrad = FS_WGRAD_SKIP;
-    else if (request->pass == FS_PASS_BACKWARD && t->overlap_tp)
+    else if (request->pass == FS_PASS_BACKWARD && t->overlap_tp != FS_TP_NONE)
         w.k.wgrad = FS_WGRAD_LATER;
     fs_training_layers(t, request->chunk, &first, &count);
     if (request->pass == FS_PASS_FORWARD)

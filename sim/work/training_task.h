@@ -13,6 +13,7 @@ typedef struct fs_wiring {
     uint32_t tp, cp, dp, pp, ep, etp, edp; /* families. dp: of gradients, dp x cp */
     uint32_t shard, replica;               /* dp in two: who shards the state, and who has the same shard */
     uint16_t compute, tp_stream, cp_send, cp_recv, dp_stream, edp_stream, gather_stream, ep_stream;
+    uint16_t host;          /* the CPU that launches kernels */
     uint16_t pp_streams[4]; /* receive and send forward, receive and send backward */
 } fs_wiring;
 
@@ -32,6 +33,7 @@ typedef struct fs_task_op {
 typedef struct fs_task {
     FS_VEC(fs_task_op) ops;
     uint32_t end;        /* its last kernel */
+    double launches;     /* kernels, collectives and messages: what the CPU has to launch */
     uint32_t reduced[2]; /* the last reductions of gradients over dp and edp, FS_NONE */
 } fs_task;
 

@@ -16,6 +16,7 @@ uint32_t fs_task_append(fs_task_writer *w, fs_op *op, const char *name, const ui
         one.deps[i] = deps[i];
     if (w->k.status == FS_OK && FS_PUSH(&w->task->ops, one) == NULL)
         w->k.status = fs_fail_nomem(w->k.err);
+    w->task->launches += op->kind == FS_OP_COMPUTE ? 0 : 1;
     return w->task->ops.count - 1;
 }
 
@@ -25,6 +26,8 @@ void fs_task_flush(fs_task_writer *w)
     if (w->k.list.count == 0)
         return;
     op.stream = w->wiring->compute;
+    for (uint32_t i = 0; i < w->k.list.count; i++)
+        w->task->launches += w->k.list.data[i].count;
     if (w->k.status == FS_OK)
         w->k.status = fs_work_kernels(w->k.b, w->k.list.data, w->k.list.count, &op.kernels, w->k.err);
     if (w->last == FS_NONE)

@@ -23,6 +23,11 @@ fs_transformer fs_transformer_default(uint32_t layers, uint32_t hidden, uint32_t
                             .moe = {.every = 1}};
 }
 
+uint32_t fs_transformer_depth(const fs_transformer *m)
+{
+    return m->layers + m->mtp;
+}
+
 bool fs_layer_has_experts(const fs_transformer *m, uint32_t layer)
 {
     return m->moe.experts > 0 && layer >= m->moe.first && layer % m->moe.every == 0;
@@ -63,20 +68,25 @@ double fs_transformer_mlp_weights(const fs_transformer *m, double ffn)
     return m->hidden * ffn * (fs_moe_inputs(m) + 1);
 }
 
+double fs_latent_up_weights(const fs_transformer *m)
+{
+    const fs_mla *a = &m->mla;
+    return (a->q_rank ? a->q_rank : m->hidden) * fs_transformer_query_width(m) +
+           (double)a->kv_rank * m->heads * (a->nope + a->v);
+}
+
 /* ---- parameters ------------------------------------------------------------------------------------------------- */
 
 /* Matrices and the biases of their columns are split; what acts on whole vectors is not. The latent's down-projections
  * feed all heads: each GPU has them whole. */
 static fs_layer_size attention_parameters(const fs_transformer *m)
 {
-    double h = m->hidden, q = fs_transformer_query_width(m), v = fs_transformer_value_width(m);
-    double bias = m->bias ? 1 : 0;
+    double h = m->hidden, v = fs_transformer_value_width(m), bias = m->bias ? 1 : 0;
     const fs_mla *a = &m->mla;
     if (a->kv_rank == 0)
         return (fs_layer_size){.split = (h + bias) * fs_transformer_qkv_width(m) + v * h, .whole = bias * h};
     double down = h * (a->kv_rank + a->rope) + a->kv_rank + (a->q_rank ? h * a->q_rank + a->q_rank : 0);
-    double up = (a->q_rank ? a->q_rank : h) * q + (double)a->kv_rank * m->heads * (a->nope + a->v);
-    return (fs_layer_size){.split = up + v * h, .whole = down + bias * h};
+    return (fs_layer_size){.split = fs_latent_up_weights(m) + v * h, .whole = down + bias * h};
 }
 
 static fs_layer_size mlp_parameters(const fs_transformer *m, double ffn)
@@ -94,7 +104,12 @@ double fs_norm_parameters(const fs_transformer *m)
 fs_layer_size fs_layer_parameters(const fs_transformer *m, uint32_t layer)
 {
     fs_layer_size size = attention_parameters(m);
-    size.whole += 2 * fs_norm_parameters(m);
+    size.whole += (m->parallel_block ? 1 : 2) * fs_norm_parameters(m);
+    if (layer >=
+        m->layers) { /* its input and the next token's embedding, each normed, to one hidden state; a final norm */
+        size.split += 2.0 * m->hidden * m->hidden;
+        size.whole += 3 * fs_norm_parameters(m);
+    }
     bool experts = fs_layer_has_experts(m, layer);
     if (!experts || m->moe.shared_ffn > 0) {
         fs_layer_size mlp = mlp_parameters(m, experts ? m->moe.shared_ffn : m->ffn);
@@ -127,7 +142,7 @@ static double outer_parameters(const fs_transformer *m)
 double fs_transformer_parameters(const fs_transformer *m)
 {
     double sum = 0;
-    for (uint32_t i = 0; i < m->layers; i++) {
+    for (uint32_t i = 0; i < fs_transformer_depth(m); i++) {
         fs_layer_size size = fs_layer_parameters(m, i);
         sum += size.split + size.whole + size.experts;
     }
@@ -137,7 +152,7 @@ double fs_transformer_parameters(const fs_transformer *m)
 double fs_transformer_active_parameters(const fs_transformer *m)
 {
     double sum = 0;
-    for (uint32_t i = 0; i < m->layers; i++) {
+    for (uint32_t i = 0; i < fs_transformer_depth(m); i++) {
         fs_layer_size size = fs_layer_parameters(m, i);
         sum += size.split + size.whole;
         if (size.experts > 0)
@@ -166,6 +181,8 @@ double fs_layer_weight_flops(const fs_transformer *m, uint32_t layer)
                    (double)m->hidden * m->moe.experts;
     else
         weights += fs_transformer_mlp_weights(m, m->ffn);
+    if (layer >= m->layers)
+        weights += 2.0 * m->hidden * m->hidden + (double)m->hidden * m->vocab;
     return 2.0 * m->seq * weights;
 }
 

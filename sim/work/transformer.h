@@ -32,7 +32,9 @@ typedef struct fs_transformer {
     bool learned_positions; /* a vector for each position; false: rotary, or none */
     bool rotary;
     bool dropout;
-    bool causal; /* count only the half of the scores that the mask leaves, where a kernel can */
+    bool parallel_block; /* attention and MLP read one norm, and their sums are one (Wang and Komatsuzaki 2021) */
+    uint32_t mtp; /* layers behind the last, each with a loss of its own, that predict later tokens (DeepSeek-V3) */
+    bool causal;  /* count only the half of the scores that the mask leaves, where a kernel can */
     fs_mla mla;
     fs_moe moe;
 } fs_transformer;
@@ -40,6 +42,8 @@ typedef struct fs_transformer {
 /* Every other field 0, GPT-like: head_dim hidden / heads, kv_heads = heads, ffn 4 hidden, tied, biases, dropout. */
 fs_transformer fs_transformer_default(uint32_t layers, uint32_t hidden, uint32_t heads, uint32_t vocab, uint32_t seq);
 
+uint32_t
+fs_transformer_depth(const fs_transformer *m); /* layers and those for later tokens: numbers from `layers` on */
 bool fs_layer_has_experts(const fs_transformer *m, uint32_t layer);
 uint32_t fs_layers_with_experts(const fs_transformer *m, uint32_t first, uint32_t count);
 
@@ -47,6 +51,7 @@ double fs_transformer_qkv_width(const fs_transformer *m);   /* columns of Q, K a
 double fs_transformer_query_width(const fs_transformer *m); /* of Q, all heads */
 double fs_transformer_value_width(const fs_transformer *m); /* of V and of the attention's output, all query heads */
 double fs_transformer_mlp_weights(const fs_transformer *m, double ffn); /* matrices only */
+double fs_latent_up_weights(const fs_transformer *m);                   /* matrices from latents to Q, K and V */
 uint32_t fs_moe_inputs(const fs_transformer *m);                        /* 2 where gated, else 1 */
 
 /* Parameters of one layer: `split` is shared out by tensor parallelism, `whole` is on each of its GPUs; experts are
@@ -62,7 +67,8 @@ double fs_norm_parameters(const fs_transformer *m);
 double fs_transformer_parameters(const fs_transformer *m);
 double fs_transformer_active_parameters(const fs_transformer *m); /* that one token uses */
 
-/* FLOPs of a forward pass of one sequence. `scores` is attention's part that is not weights. */
+/* FLOPs of a forward pass of one sequence. `scores` is attention's part that is not weights. A layer for later tokens has
+ * its logits in it. */
 double fs_layer_weight_flops(const fs_transformer *m, uint32_t layer);
 double fs_scores_flops(const fs_transformer *m, bool causal);
 double fs_logits_flops(const fs_transformer *m);

@@ -9,7 +9,7 @@
 
 const char *const fs_phase_names[FS_PHASES] = {"none", "forward", "backward", "recompute", "optimizer"};
 
-static const char *const kinds[] = {"ops", "training"};
+static const char *const kinds[] = {"ops", "training", "inference"};
 
 void fs_work_free(fs_work *work)
 {
@@ -26,6 +26,26 @@ uint32_t fs_work_peer(const fs_work *work, uint32_t family, int32_t peer, uint32
     int64_t size = fs_family_size(f, group);
     int64_t position = ((int64_t)fs_family_position(f, rank) + peer) % size;
     return fs_family_member(f, group, (uint32_t)(position < 0 ? position + size : position));
+}
+
+static const char *file_name(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : path && *path ? path : "no file";
+}
+
+fs_status fs_work_check_placement(const fs_work *work, const fs_topo *topo, fs_err *err)
+{
+    if (work->n_ranks > topo->n_gpus)
+        return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
+                          "the trace has %u ranks, the topology %u GPUs (%s); each rank needs a GPU of its own",
+                          work->n_ranks, topo->n_gpus, file_name(topo->path));
+    for (uint32_t rank = 0; rank < work->n_ranks; rank++)
+        if (work->gpu_of[rank] >= topo->n_gpus)
+            return fs_fail_at(err, FS_E_TRACE, work->path, 0, 0,
+                              "rank %u is placed on GPU %u, but the topology has GPUs 0 to %u (%s)", rank,
+                              work->gpu_of[rank], topo->n_gpus - 1, file_name(topo->path));
+    return FS_OK;
 }
 
 /* What happens to a trace between reading and building. */
@@ -83,6 +103,18 @@ static fs_status read_nccl(const fs_json_doc *doc, fs_work_builder *b, fs_err *e
     return status;
 }
 
+/* A number; or "step", which training traces need not say: what each GPU part has for kernels in a step. */
+static fs_status read_efficiency(const fs_json_doc *doc, bool training, double *efficiency, fs_err *err)
+{
+    static const char *const words[] = {"step"};
+    const fs_json *root = fs_json_root(doc), *value = fs_json_get(root, "kernel_efficiency");
+    uint32_t word = 0;
+    *efficiency = training || fs_json_kind(value) == FS_JSON_STRING ? 0 : 1;
+    if (value && fs_json_kind(value) == FS_JSON_STRING)
+        return fs_json_enum_in(doc, root, "kernel_efficiency", true, words, 1, &word, err);
+    return fs_json_number_in(doc, root, "kernel_efficiency", false, 0.01, 1, efficiency, err);
+}
+
 static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, fs_work **work, fs_err *err)
 {
     uint32_t kind = 0;
@@ -90,13 +122,19 @@ static fs_status build(const char *path, const fs_json_doc *doc, uint64_t hash, 
     fs_status status = check_head(doc, &kind, err);
     if (status == FS_OK)
         status = fs_json_string_in(doc, fs_json_root(doc), "name", false, &name, err);
+    double efficiency = 1; /* of the software, against kernels as they are modelled */
+    if (status == FS_OK)
+        status = read_efficiency(doc, kind == 1, &efficiency, err);
     if (status != FS_OK)
         return status;
     fs_work_builder *b = fs_work_builder_new(name, kinds[kind], path);
     if (b == NULL)
         return fs_fail_nomem(err);
     fs_work_set_hash(b, hash);
-    status = kind == 0 ? fs_trace_read_ops(doc, b, err) : fs_trace_read_training(doc, b, err);
+    fs_work_set_kernel_efficiency(b, efficiency);
+    status = kind == 0   ? fs_trace_read_ops(doc, b, err)
+             : kind == 1 ? fs_trace_read_training(doc, b, err)
+                         : fs_trace_read_inference(doc, path, b, err);
     if (status == FS_OK)
         status = fs_trace_read_faults(doc, path, b, err);
     if (status == FS_OK)

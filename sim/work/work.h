@@ -119,11 +119,12 @@ typedef struct fs_totals {
     double tokens;
     double samples;
     fs_dtype dtype; /* whose peak MFU is measured against */
+    bool experts;   /* a training trace of a mixture of experts */
     fs_memory memory;
 } fs_totals;
 
 typedef struct fs_work {
-    const char *name, *kind, *path; /* kind: "ops", "training" */
+    const char *name, *kind, *path; /* kind: "ops", "training", "inference" */
     const char *note;               /* one line for the report's head: "8.3B parameters, TP 8, ..." or "" */
     uint64_t hash;                  /* of the trace as read, overrides included */
     uint32_t n_ranks, n_programs, n_families, n_streams, n_names, n_kernel_lists, n_loads;
@@ -137,9 +138,12 @@ typedef struct fs_work {
     const fs_load *loads;               /* (n_loads) */
     fs_totals totals;
     fs_nccl_use nccl;
+    double kernel_efficiency; /* 0.01 to 1: kernels without a duration take 1 / this as long as they are modelled; 0: in
+                                 a step, what the GPU part says of that */
     uint32_t n_faults;
-    const fs_fault *faults; /* (n_faults) a scenario: for fs_topo_apply_faults */
-    struct fs_arena *arena; /* owns everything above */
+    const fs_fault *faults;               /* (n_faults) a scenario: for fs_topo_apply_faults */
+    const struct fs_inference *inference; /* what is served, by programs that are empty; NULL for the other kinds */
+    struct fs_arena *arena;               /* owns everything above */
 } fs_work;
 
 /* One `--set path=value` on the trace (fs_json_set). */
@@ -220,6 +224,9 @@ static inline double fs_load_bytes(const fs_load *load, bool transpose, uint32_t
 /* The rank that a send or recv of `rank` means: `peer` itself, or (family != FS_NONE) so many positions on in its
  * group. */
 uint32_t fs_work_peer(const fs_work *work, uint32_t family, int32_t peer, uint32_t rank);
+
+/* Every rank has a GPU of the topology; else FS_E_TRACE. */
+FS_MUST_CHECK fs_status fs_work_check_placement(const fs_work *work, const fs_topo *topo, fs_err *err);
 
 /* The same work as an explicit ops trace; reads back as equal work (streams and labels numbered by first use). */
 void fs_work_write_ops(const fs_work *work, fs_out *out);

@@ -26,6 +26,7 @@ fs_work_builder *fs_work_builder_new(const char *name, const char *kind, const c
         b->kind = fs_arena_strdup(b->arena, kind);
         b->path = fs_arena_strdup(b->arena, path);
         b->note = "";
+        b->kernel_efficiency = 1;
     }
     if (b->arena && b->name && b->kind && b->path)
         return b;
@@ -296,6 +297,11 @@ fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
 
+void fs_work_set_kernel_efficiency(fs_work_builder *b, double efficiency)
+{
+    b->kernel_efficiency = efficiency;
+}
+
 void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals)
 {
     b->totals = *totals;
@@ -322,9 +328,24 @@ fs_status fs_work_set_note(fs_work_builder *b, const char *note, fs_err *err)
     return FS_OK;
 }
 
+void fs_work_set_inference(fs_work_builder *b, const struct fs_inference *inference)
+{
+    b->inference = inference;
+}
+
+fs_arena *fs_work_arena(fs_work_builder *b)
+{
+    return b->arena;
+}
+
 void fs_work_set_hash(fs_work_builder *b, uint64_t hash)
 {
     b->hash = hash;
+}
+
+void fs_work_mix_hash(fs_work_builder *b, uint64_t hash)
+{
+    b->hash = fs_hash_bytes(b->hash, &hash, sizeof hash);
 }
 
 /* Ranks that nobody gave a program do nothing; giving them an empty one spares later stages the special case. */
@@ -389,8 +410,10 @@ fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err)
                    .program_of = b->program_of,
                    .totals = b->totals,
                    .nccl = b->nccl,
+                   .kernel_efficiency = b->kernel_efficiency,
                    .n_faults = b->n_faults,
                    .faults = b->faults,
+                   .inference = b->inference,
                    .arena = b->arena};
     w->programs = freeze_programs(b);
     w->families = copy_array(b->arena, b->families.data, w->n_families, sizeof *w->families);

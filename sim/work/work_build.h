@@ -65,11 +65,15 @@ FS_MUST_CHECK fs_status fs_work_reserve(fs_work_builder *b, uint32_t program, ui
 FS_MUST_CHECK fs_status fs_work_op(fs_work_builder *b, uint32_t program, const fs_op *op, const uint32_t *deps,
                                    uint32_t n_deps, uint32_t *index, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_assign(fs_work_builder *b, uint32_t rank, uint32_t program, fs_err *err);
+void fs_work_set_kernel_efficiency(fs_work_builder *b, double efficiency); /* 1 unless this is called */
 void fs_work_set_totals(fs_work_builder *b, const fs_totals *totals);
 void fs_work_set_nccl(fs_work_builder *b, fs_nccl_use nccl);
 FS_MUST_CHECK fs_status fs_work_set_faults(fs_work_builder *b, const fs_fault *faults, uint32_t n, fs_err *err);
 FS_MUST_CHECK fs_status fs_work_set_note(fs_work_builder *b, const char *note, fs_err *err);
+void fs_work_set_inference(fs_work_builder *b, const struct fs_inference *inference); /* in the arena, see below */
+struct fs_arena *fs_work_arena(fs_work_builder *b); /* the work's: what lies there lives as long */
 void fs_work_set_hash(fs_work_builder *b, uint64_t hash);
+void fs_work_mix_hash(fs_work_builder *b, uint64_t hash); /* of another input */
 
 /* Ranks without a program get an empty one, "(idle)". After success the builder can only be freed. */
 FS_MUST_CHECK fs_status fs_work_freeze(fs_work_builder *b, fs_work **work, fs_err *err);

@@ -33,8 +33,10 @@ struct fs_work_builder {
     uint64_t hash;
     fs_totals totals;
     fs_nccl_use nccl;
+    double kernel_efficiency;
     const fs_fault *faults;
     uint32_t n_faults;
+    const struct fs_inference *inference;
     uint32_t n_ranks;
     uint32_t explicit_ranks;       /* n_ranks for each explicit family */
     uint32_t *gpu_of, *program_of; /* (n_ranks) */

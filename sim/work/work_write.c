@@ -279,6 +279,10 @@ void fs_work_write_ops(const fs_work *work, fs_out *out)
     fs_jsonw_string(&w, "kind", "ops");
     fs_jsonw_string(&w, "name", work->name);
     fs_jsonw_string(&w, "note", work->note);
+    if (work->kernel_efficiency <= 0)
+        fs_jsonw_string(&w, "kernel_efficiency", "step");
+    else if (work->kernel_efficiency < 1)
+        fs_jsonw_number(&w, "kernel_efficiency", work->kernel_efficiency);
     fs_jsonw_uint(&w, "ranks", work->n_ranks);
     write_placement(&w, work);
     fs_jsonw_object(&w, "groups");

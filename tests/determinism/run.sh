@@ -12,6 +12,7 @@ declare -A cases=(
     [ring]="topologies/dgx1-v100.xml workloads/ring-allreduce.json"
     [megatron]="topologies/dgx2h.xml workloads/megatron-8.3b-tp8.json"
     [overlap]="topologies/dgx-h100.xml workloads/overlap.json"
+    [serving]="topologies/dgx-h100.xml workloads/llama3-70b-serve.json --set requests.duration_s=20"
     [pipeline]="topologies/dgx-h100-x2.xml workloads/pipeline.json"
 )
 
@@ -26,10 +27,12 @@ report() { # report OK? NAME
 
 # One file with all that a run says: result, tables and timeline.
 run() { # run FABSIM CASE FILE
-    local out="$scratch/run"
+    local out="$scratch/run" timeline=(--timeline "$scratch/timeline.json")
+    [ "$2" != serving ] || timeline=() # has none
+    echo >"$scratch/timeline.json"
     rm -rf "$out"
     # shellcheck disable=SC2086
-    $1 ${cases[$2]} --stable --json - --csv "$out" --timeline "$scratch/timeline.json" >"$3"
+    $1 ${cases[$2]} --stable --json - --csv "$out" "${timeline[@]}" >"$3"
     cat "$out"/*.csv "$scratch/timeline.json" >>"$3"
 }
 
@@ -63,7 +66,7 @@ done
 answer() { sed -E '/"command"|"file"/d' "$1"; }
 for seed in 1 2 3; do
     for name in "${!cases[@]}"; do
-        read -r topology trace <<<"${cases[$name]}"
+        read -r topology trace options <<<"${cases[$name]}"
         mkdir -p "$scratch/t"
         cp -R topologies/parts topologies/boards "$scratch/t/" 2>/dev/null || true
         tests/determinism/shuffle.py "$seed" topology "$topology" >"$scratch/t/topology.xml"
@@ -72,8 +75,10 @@ for seed in 1 2 3; do
             [ -f "$board" ] || continue
             tests/determinism/shuffle.py "$seed" topology "$board" >"$scratch/board" && mv "$scratch/board" "$board"
         done
-        build/fabsim "$topology" "$trace" --stable --json - --top 1000000 | answer /dev/stdin >"$scratch/a"
-        build/fabsim "$scratch/t/topology.xml" "$scratch/t/trace.json" --stable --json - --top 1000000 | answer /dev/stdin >"$scratch/b"
+        # shellcheck disable=SC2086
+        build/fabsim "$topology" "$trace" $options --stable --json - --top 1000000 | answer /dev/stdin >"$scratch/a"
+        # shellcheck disable=SC2086
+        build/fabsim "$scratch/t/topology.xml" "$scratch/t/trace.json" $options --stable --json - --top 1000000 | answer /dev/stdin >"$scratch/b"
         cmp "$scratch/a" "$scratch/b" && report 0 "$name: shuffled with seed $seed" || report 1 "$name: shuffled with seed $seed"
     done
 done

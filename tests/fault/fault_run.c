@@ -4,7 +4,7 @@
  * allocated by a first, undisturbed run. */
 #include "base/mem.h"
 #include "report/report.h"
-#include "run.h"
+#include "serve_run.h"
 #include "topo/faults.h"
 #include "topo/import_hwloc.h"
 
@@ -69,6 +69,18 @@ static const char folding_trace[] =
     "{\"op\":\"all_reduce\",\"group\":\"rail\",\"size_bytes\":\"64MiB\",\"stream\":\"c\",\"sm_share\":0.1},"
     "{\"op\":\"reduce_scatter\",\"group\":\"node\",\"size_bytes\":\"1MiB\"}]}]}";
 
+/* Prefill and decode apart, experts, prompts that share a prefix, pipelines, speculation, and so few blocks that sequences
+ * lose theirs. */
+static const char serving_trace[] =
+    "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"name\":\"s\",\"model\":{\"layers\":2,\"hidden\":64,\"heads\":4,"
+    "\"ffn\":128,\"vocab\":64,\"seq\":512,\"moe\":{\"experts\":4,\"top_k\":2,\"ffn\":64,\"skew\":{\"zipf\":1}}},"
+    "\"precision\":\"fp16\",\"engines\":[{\"role\":\"prefill\",\"parallel\":{\"tp\":2,\"dp\":2,\"ep\":4},"
+    "\"limits\":{\"max_tokens\":40},\"kv\":{\"blocks\":12,\"prefix_cache\":true}},"
+    "{\"role\":\"decode\",\"parallel\":{\"tp\":2,\"pp\":2},\"kv\":{\"blocks\":8},"
+    "\"speculative\":{\"tokens\":1,\"acceptance\":0.5}}],"
+    "\"requests\":{\"arrival\":\"bursts\",\"burst\":6,\"rate\":1000,\"count\":18,\"input\":{\"uniform\":[20,60]},"
+    "\"output\":{\"uniform\":[1,60]},\"prefix\":{\"groups\":2,\"tokens\":16}},\"slo\":{\"ttft_s\":1}}";
+
 /* One byte wrong: the errors' paths allocate too. */
 static const char bad_trace[] = "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":2,"
                                 "\"programs\":[{\"ranks\":\"all\",\"ops\":[{\"op\":\"comput\"}]}]}";
@@ -103,8 +115,9 @@ static fs_status whole_run(const char *xml, const char *json, fs_err *err)
         status = fs_topo_apply_faults(topo, work->faults, work->n_faults, err);
     if (status == FS_OK) {
         fs_run_options options = fs_run_default();
-        options.timeline = "/dev/null";
-        status = fs_run(topo, work, &options, &result, err);
+        options.timeline = work->inference ? NULL : "/dev/null";
+        status = work->inference ? fs_serve_run(topo, work, &options, &result, err)
+                                 : fs_run(topo, work, &options, &result, err);
     }
     if (status == FS_OK) {
         status = write_reports(&result, err);
@@ -151,6 +164,12 @@ static void a_run_that_folds_and_reroutes(void **state)
     assert_int_equal(simulated, 4); /* of 8: the rails are alike */
 }
 
+static void a_run_that_serves(void **state)
+{
+    (void)state;
+    fail_each(network, serving_trace, FS_OK);
+}
+
 static void a_run_that_fails(void **state)
 {
     (void)state;
@@ -185,8 +204,8 @@ static void an_import(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_run_that_works),
-                                       cmocka_unit_test(a_run_that_folds_and_reroutes),
-                                       cmocka_unit_test(a_run_that_fails), cmocka_unit_test(an_import)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_that_works), cmocka_unit_test(a_run_that_folds_and_reroutes),
+        cmocka_unit_test(a_run_that_serves), cmocka_unit_test(a_run_that_fails), cmocka_unit_test(an_import)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,10 @@ SPARE = 8  # a system has at most so many GPUs for each rank: eight ranks on a m
 SKIP = {("ib-nvl72-100k", "moe-1.8t-100k")}
 
 
+# A system that cannot run a trace says so.
+REFUSALS = ("each rank needs a GPU", "no peak rate", "the model does not fit")
+
+
 def size(*command):
     with tempfile.NamedTemporaryFile("w", suffix=".json") as trace:
         # One rank too many for any machine: the refusal tells how many GPUs there are.
@@ -43,7 +47,7 @@ def size(*command):
 def run(topology, trace):
     command = [FABSIM, str(topology), str(trace), "--stable", "--json", "-"]
     process = subprocess.run(command, capture_output=True, text=True)
-    if process.returncode == 4 and ("each rank needs a GPU" in process.stderr or "no peak rate" in process.stderr):
+    if process.returncode == 4 and any(text in process.stderr for text in REFUSALS):
         return None  # this system cannot run this trace, and says so
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)}: {process.stderr}")

@@ -1,10 +1,9 @@
 /* prop_coll.c - on random topologies and groups: coupled, flows and messages put the same bytes on every link; what
  * leaves each GPU follows the algorithm's formula; time is never below what the links allow. */
 #include "../unit/fabric_case.h"
+#include "seeds.h"
 
 #include "base/rng.h"
-
-#include <stdlib.h>
 
 enum { CASES = 400 };
 
@@ -167,13 +166,7 @@ static void one_case(uint64_t seed)
 static void lowerings_agree_on_random_systems(void **state)
 {
     (void)state;
-    const char *text = getenv("FABSIM_SEED"); /* one case again */
-    if (text != NULL) {
-        one_case(strtoull(text, NULL, 10));
-        return;
-    }
-    for (uint64_t seed = 1; seed <= CASES; seed++)
-        one_case(seed);
+    run_seeds(one_case, CASES);
 }
 
 int main(void)

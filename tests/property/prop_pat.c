@@ -1,11 +1,10 @@
 /* prop_pat.c - PAT over nodes of one rank each, on random networks of planes and tiers: lane by lane, as the coupled lowering
  * walks it, it has the bytes on every link and the estimate that it has edge by edge, as flows. */
 #include "../unit/fabric_case.h"
+#include "seeds.h"
 
 #include "base/rng.h"
 #include "topo/faults.h"
-
-#include <stdlib.h>
 
 enum { CASES = 300, NODES_MAX = 40 };
 
@@ -128,13 +127,7 @@ static void one_case(uint64_t seed)
 static void lanes_equal_edges(void **state)
 {
     (void)state;
-    const char *text = getenv("FABSIM_SEED"); /* one case again */
-    if (text != NULL) {
-        one_case(strtoull(text, NULL, 10));
-        return;
-    }
-    for (uint64_t seed = 1; seed <= CASES; seed++)
-        one_case(seed);
+    run_seeds(one_case, CASES);
 }
 
 int main(void)

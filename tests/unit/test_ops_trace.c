@@ -437,7 +437,7 @@ static void what_nccl_may_do_is_read(void **state)
     const char *json = "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1,\"nccl\":{\"sharp\":true},"
                        "\"programs\":[{\"ops\":[{\"op\":\"delay\",\"duration_us\":1}]}]}";
     fs_work *w = good(json), *bad = NULL;
-    assert_true(w->nccl_sharp && !w->nccl_registered);
+    assert_true(w->nccl.sharp && !w->nccl.registered);
     fs_work_free(w);
     const char *wrong = "{\"fabsim\":\"trace/1\",\"kind\":\"ops\",\"ranks\":1,\"nccl\":[],\"programs\":[]}";
     assert_int_not_equal(fs_work_parse("t.json", wrong, strlen(wrong), NULL, 0, &bad, &err), FS_OK);

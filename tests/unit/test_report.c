@@ -1,6 +1,7 @@
 /* test_report.c - what the summary and the scaling table say about classes, memory, faults and growth. */
 #include "../fixture.h"
 #include "report/report.h"
+#include "report/similar.h"
 #include "topo/faults.h"
 
 #include <stdlib.h>
@@ -186,16 +187,35 @@ static void efficiency_takes_what_is_known(void **state)
     ASSERT_CLOSE(none[1].efficiency, 0, 0);
 }
 
+/* A class without its own line takes that of a wider one; what has none at all says nothing. */
+static void similar_cases_are_found(void **state)
+{
+    (void)state;
+    fs_similar similar;
+    assert_false(fs_similar_find("", &similar));
+    assert_false(fs_similar_find("dense", &similar));
+    assert_false(fs_similar_find("sparse training, hopper, up to 64 GPUs", &similar));
+    if (fs_similar_find("dense training, ampere, 65 to 1,024 GPUs", &similar)) {
+        assert_true(similar.cases > 0 && similar.mean > 0 && similar.mean < 1);
+        fs_similar wider;
+        assert_true(fs_similar_find("dense training, ampere, 2 GPUs on the moon", &wider));
+        assert_string_equal(wider.name, "dense training, ampere");
+        assert_true(wider.cases >= similar.cases);
+    }
+    sample s = make_sample(0);
+    char name[FS_SIMILAR_NAME];
+    fs_similar_name(&s.result, name);
+    assert_string_equal(name, ""); /* a trace of ops */
+    drop_sample(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_gets_a_verdict),
-        cmocka_unit_test(links_say_how_many_are_alike),
-        cmocka_unit_test(classes_show_where_there_are_fewer),
-        cmocka_unit_test(faults_are_in_the_head),
-        cmocka_unit_test(a_study_is_a_table),
-        cmocka_unit_test(a_row_is_what_the_result_says),
-        cmocka_unit_test(efficiency_takes_what_is_known),
+        cmocka_unit_test(memory_gets_a_verdict),         cmocka_unit_test(similar_cases_are_found),
+        cmocka_unit_test(links_say_how_many_are_alike),  cmocka_unit_test(classes_show_where_there_are_fewer),
+        cmocka_unit_test(faults_are_in_the_head),        cmocka_unit_test(a_study_is_a_table),
+        cmocka_unit_test(a_row_is_what_the_result_says), cmocka_unit_test(efficiency_takes_what_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,14 +249,18 @@ static void adam_moves_its_states(void **state)
 {
     (void)state;
     static const struct {
-        const char *kernels;
-        double bytes; /* per parameter, gradients in fp16 */
-    } cases[] = {{"unfused", 6 + 8 + 4 + 8 + 28 + 6}, {"fused", 2 + 28}};
+        const char *format;
+        double bytes; /* per parameter: to fp32, unscale, norm, clip, Adam, back */
+    } cases[] = {
+        {"\"fp16\"", 6 + 8 + 4 + 8 + 28 + 6},
+        {"\"fp16\",\"grad_dtype\":\"fp32\"", 8 + 4 + 8 + 28 + 6},
+        {"\"bf16\"", 6 + 4 + 8 + 28 + 6},
+        {"\"bf16\",\"grad_dtype\":\"fp32\",\"optimizer\":{\"moments\":\"bf16\",\"master\":\"none\"}", 4 + 8 + 12}};
     fs_training t = gpt(4, 64, 4, 32, 1);
     t.model.vocab = 512;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[512];
-        snprintf(json, sizeof json, HEAD MODEL ",\"batch\":{\"global\":2},\"kernels\":\"%s\"}", cases[i].kernels);
+        snprintf(json, sizeof json, HEAD MODEL ",\"batch\":{\"global\":2},\"precision\":%s}", cases[i].format);
         fs_work *w = load(json);
         close_to(count(w).optimizer_bytes, cases[i].bytes * gpu_parameters(&t), 1e-14);
         fs_work_free(w);

@@ -231,9 +231,31 @@ static void sequence_parallel_memory(void **state)
     t.kernels = FS_FUSED;
     close_to(memory_of(&t).activations, 16 * sbh / 4 * (34 + 5 * 4 * 32.0 / 64) + ends, 1e-14);
     t.recompute = FS_RECOMPUTE_SELECTIVE; /* one layer's scores while it is at work */
+    t.recompute_parts = FS_AGAIN_SCORES;
     close_to(memory_of(&t).activations, 16 * sbh / 4 * 34 + sbh / 4 * (5 * 4 * 32.0 / 64) + ends, 1e-14);
     t.recompute = FS_RECOMPUTE_FULL;
+    t.recompute_parts = 0;
     close_to(memory_of(&t).activations, 16 * 2 * sbh / 4 + sbh / 4 * (34 + 5 * 4 * 32.0 / 64) + ends, 1e-14);
+}
+
+/* What is formed again is kept for one layer alone: outputs of norms, of 2 x 2 h a token, and of GELU, 2 x 4 h. Products
+ * in fp8 read, and so keep, one byte of each input: norms' outputs, attention's, GELU's. */
+static void parts_formed_again(void **state)
+{
+    (void)state;
+    fs_training t = job(4, 1, 1, 1, 1);
+    double sbh = 32.0 * 64, ends = (sbh + 4 * sbh + 4 * 32.0 * 512) / 4, layer = sbh / 4;
+    t.sequence = true;
+    t.kernels = FS_FLASH;
+    t.recompute = FS_RECOMPUTE_SELECTIVE;
+    t.recompute_parts = FS_AGAIN_NORM;
+    close_to(memory_of(&t).activations, layer * (16 * 30 + 4) + ends, 1e-14);
+    t.recompute_parts = FS_AGAIN_NORM | FS_AGAIN_ACTIVATION;
+    close_to(memory_of(&t).activations, layer * (16 * 22 + 12) + ends, 1e-14);
+    t.recompute = FS_RECOMPUTE_NONE;
+    t.recompute_parts = 0;
+    t.gemm = FS_FP8;
+    close_to(memory_of(&t).activations, layer * 16 * (34 - 2 - 1 - 4) + ends, 1e-14);
 }
 
 static void states_are_sharded(void **state)
@@ -330,7 +352,8 @@ static void overlapped_tensor_parallelism(void **state)
                 *b = load("", parallel, 2, ",\"overlap\":{\"tp\":true,\"sm_share\":0.1}");
         tally x = count(a, 0, "tp"), y = count(b, 0, "tp");
         for (uint32_t k = 0; k < FS_COLL_KINDS; k++) {
-            assert_int_equal(x.count[k], y.count[k]);
+            /* The saved input is gathered apart from the gradient: 4 layers, 2 branches, 2 microbatches. */
+            assert_int_equal(x.count[k] + (sequence && k == FS_ALL_GATHER ? 16 : 0), y.count[k]);
             close_to(y.bytes[k], x.bytes[k], 1e-14);
         }
         assert_true(b->programs[0].n_ops > a->programs[0].n_ops);
@@ -341,6 +364,74 @@ static void overlapped_tensor_parallelism(void **state)
         fs_work_free(a);
         fs_work_free(b);
     }
+}
+
+/* "backward": forward as without overlap; backward only the saved inputs and the sums run beside kernels. */
+static void backward_overlap(void **state)
+{
+    (void)state;
+    fs_work *w = load("", "\"tp\":4,\"sequence\":true", 1, ",\"overlap\":{\"tp\":\"backward\",\"sm_share\":0.1}");
+    uint32_t beside[FS_COLL_KINDS] = {0};
+    for (uint32_t i = 0; i < w->programs[0].n_ops; i++) {
+        const fs_op *op = &w->programs[0].ops[i];
+        assert_false(op->sm_share > 0 && op->phase != FS_PHASE_BACKWARD);
+        beside[op->coll] += op->kind == FS_OP_COLLECTIVE && op->sm_share > 0;
+    }
+    assert_int_equal(beside[FS_ALL_GATHER], 4 * 2);
+    assert_int_equal(beside[FS_REDUCE_SCATTER], 4 * 2 + 1); /* and that of the logits */
+    fs_work_free(w);
+}
+
+/* A delay on the host's stream for each pass, of all that the pass launches, and an empty one where it meets the GPU. */
+static void the_host_launches(void **state)
+{
+    (void)state;
+    fs_work *plain = load("", "", 2, ""),
+            *w = load("", "", 2, ",\"host\":{\"launch_us\":5,\"step_us\":70,\"sync\":true}");
+    double launches = 0, seconds = 0, step = 0;
+    const fs_program *p = &w->programs[0], *bare = &plain->programs[0];
+    for (uint32_t i = 0; i < bare->n_ops; i++)
+        for (uint32_t k = 0; bare->ops[i].kernels != FS_NONE && k < plain->kernel_lists[bare->ops[i].kernels].n; k++)
+            launches += plain->kernel_lists[bare->ops[i].kernels].kernels[k].count;
+    for (uint32_t i = 0; i < p->n_ops; i++) {
+        bool host = p->ops[i].kind == FS_OP_DELAY && strcmp(w->streams[p->ops[i].stream], "host") == 0;
+        seconds += host ? p->ops[i].duration_s : 0;
+        step += p->ops[i].kind == FS_OP_DELAY && !host ? p->ops[i].duration_s : 0;
+    }
+    close_to(seconds, launches * 5e-6, 1e-12);
+    close_to(step, 70e-6, 1e-12);
+    assert_int_equal(p->n_ops, bare->n_ops + 4 * 2 + 1); /* 2 microbatches, forward and backward; the step's */
+    fs_work_free(plain);
+    fs_work_free(w);
+}
+
+static void kernels_may_be_slower(void **state)
+{
+    (void)state;
+    fs_work *w = load("", "", 2, ",\"kernel_efficiency\":0.8");
+    close_to(w->kernel_efficiency, 0.8, 0);
+    fs_work_free(w);
+    w = load("", "", 2, "");
+    close_to(w->kernel_efficiency, 0, 0); /* the GPU part's */
+    fs_work_free(w);
+}
+
+/* "pp": false: a receive is not posted before the pass that needs it, and kernels wait for what they sent. */
+static void pipelines_that_wait(void **state)
+{
+    (void)state;
+    fs_work *w = load("", "\"pp\":2", 4, ",\"overlap\":{\"pp\":false}");
+    const fs_program *first = &w->programs[0];
+    uint32_t waits = 0, posted = 0;
+    for (uint32_t i = 0; i < first->n_ops; i++)
+        for (uint32_t d = first->dep_begin[i]; d < first->dep_begin[i + 1]; d++) {
+            uint8_t on = first->ops[first->deps[d]].kind, kind = first->ops[i].kind;
+            waits += kind == FS_OP_COMPUTE && on == FS_OP_SEND;
+            posted += kind == FS_OP_RECV && on == FS_OP_COMPUTE;
+        }
+    assert_int_equal(waits, 4);
+    assert_int_equal(posted, 4 + 1); /* and the tied embedding's gradient */
+    fs_work_free(w);
 }
 
 static void pipelines_send_activations(void **state)
@@ -518,6 +609,45 @@ static void hybrid_shards(void **state)
     fs_work_free(w);
 }
 
+/* What the kernels of a program compute; `count` is how often each of a list's kernels runs. */
+static double flops_of(const fs_work *w, uint32_t program)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < w->programs[program].n_ops; i++) {
+        uint32_t list = w->programs[program].ops[i].kernels;
+        for (uint32_t k = 0; list != FS_NONE && k < w->kernel_lists[list].n; k++)
+            sum += w->kernel_lists[list].kernels[k].flops * w->kernel_lists[list].kernels[k].count;
+    }
+    return sum;
+}
+
+/* A layer for later tokens, latents and activations formed again, and a parallel block: what they compute is what the
+ * totals say; the layer adds its parameters, two hidden by hidden matrices and three norms, and its logits' FLOPs. */
+static void later_tokens_and_parts(void **state)
+{
+    (void)state;
+    static const char *const models[] = {",\"mla\":{\"q_rank\":16,\"kv_rank\":8,\"nope_dim\":8,\"rope_dim\":4,\"v_"
+                                         "dim\":8},\"moe\":{\"experts\":8},\"mtp\":1",
+                                         ",\"mtp\":2,\"causal\":true", ",\"parallel_block\":true"};
+    static const char *const rest[] = {",\"kernels\":\"flash\",\"recompute\":[\"norm\",\"activation\",\"latent\"]",
+                                       ",\"kernels\":\"flash\",\"recompute\":\"full\"",
+                                       ",\"recompute\":[\"scores\",\"norm\"]"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        for (size_t k = 0; k < sizeof rest / sizeof *rest; k++) {
+            fs_work *w = load(models[i], "\"tp\":2,\"sequence\":true", 2, rest[k]);
+            close_to(2 * flops_of(w, 0), w->totals.hardware_flops, 1e-12);
+            fs_work_free(w);
+        }
+    fs_training t = job(1, 1, 1, 1, 1), more = t;
+    more.model.mtp = 1;
+    double h = t.model.hidden;
+    fs_layer_size layer = fs_layer_parameters(&t.model, 0);
+    close_to(fs_transformer_parameters(&more.model) - fs_transformer_parameters(&t.model),
+             layer.split + layer.whole + 2 * h * h + 3 * 2 * h, 1e-12);
+    close_to(fs_layer_weight_flops(&more.model, t.model.layers) - fs_layer_weight_flops(&t.model, 0),
+             2 * t.model.seq * 2 * h * h + fs_logits_flops(&t.model), 1e-12);
+}
+
 /* Gradients of weights are all there, if later. */
 static void zero_bubbles_compute_the_same(void **state)
 {
@@ -620,6 +750,14 @@ static void bad_layouts(void **state)
 static void bad_experts(void **state)
 {
     (void)state;
+    bad(",\"moe\":{\"experts\":8},\"parallel_block\":true", "", 2, "",
+        "'parallel_block' is of attention and an MLP, but layers have experts");
+    bad("", "", 2, ",\"recompute\":[\"norms\"]",
+        "expected what to form again: \"scores\", \"norm\", \"activation\", \"latent\"");
+    bad("", "\"tp\":2", 2, ",\"overlap\":{\"tp\":\"forward\"}",
+        "'tp' is 'forward', expected one of 'none', 'backward', 'all'");
+    bad("", "", 2, ",\"kernel_efficiency\":2", "'kernel_efficiency' is 2, expected a number from 0.01 to 1");
+    bad("", "", 2, ",\"host\":{\"launch_us\":-1}", "'launch_us' is -1, expected a number from 0 to 1000000");
     bad("", "\"dp\":2,\"ep\":2", 2, "", "'ep' and 'etp' spread experts, but 'moe' is missing");
     bad(EXPERTS "}", "\"tp\":2", 2, "", "experts under tensor parallelism need \"sequence\": true in 'parallel'");
     bad(EXPERTS "}", "\"dp\":3,\"ep\":3", 3, "", "'experts' is 8, which is no multiple of ep, 3");
@@ -677,10 +815,15 @@ int main(void)
         cmocka_unit_test(stages_sum_to_the_model),
         cmocka_unit_test(schedules),
         cmocka_unit_test(sequence_parallel_memory),
+        cmocka_unit_test(parts_formed_again),
         cmocka_unit_test(states_are_sharded),
         cmocka_unit_test(microbatches_in_flight),
         cmocka_unit_test(sequence_parallelism),
         cmocka_unit_test(overlapped_tensor_parallelism),
+        cmocka_unit_test(backward_overlap),
+        cmocka_unit_test(the_host_launches),
+        cmocka_unit_test(kernels_may_be_slower),
+        cmocka_unit_test(pipelines_that_wait),
         cmocka_unit_test(pipelines_send_activations),
         cmocka_unit_test(context_parallelism),
         cmocka_unit_test(expert_parallelism),
@@ -688,6 +831,7 @@ int main(void)
         cmocka_unit_test(shared_experts),
         cmocka_unit_test(sharded_states),
         cmocka_unit_test(hybrid_shards),
+        cmocka_unit_test(later_tokens_and_parts),
         cmocka_unit_test(zero_bubbles_compute_the_same),
         cmocka_unit_test(number_formats_by_part),
         cmocka_unit_test(gpus_give_the_replicas),

@@ -1,0 +1,94 @@
+"""Steps of training that were measured: tests/validation/training.csv, a row each, on traces of tests/validation/training/ (or
+workloads/) with the row's sizes set. Where a publication has rates instead of times, the CSV's note says by which formula the time
+follows. What belongs to a generation of software, not to a row, is in tests/validation/training_stacks.csv."""
+import concurrent.futures
+import csv
+import json
+import os
+import subprocess
+
+from validation.case import FABSIM, ROOT, Case
+
+DATA = ROOT / "tests/validation"
+SIZES = {"global": "batch.global", "micro": "batch.micro", "tp": "parallel.tp", "cp": "parallel.cp", "pp": "parallel.pp",
+         "vpp": "parallel.vpp", "dp": "parallel.dp", "ep": "parallel.ep"}
+SCALING = "scaling efficiency"
+SIMILAR = ROOT / "sim/report/measured.csv"
+
+
+def table(name):
+    with open(DATA / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def command(row, stacks):
+    """What simulates a row: its sizes, what its software has in common, what it alone has."""
+    trace = ROOT / f"{row['trace']}.json" if "/" in row["trace"] else DATA / f"training/{row['trace']}.json"
+    words = [FABSIM, str(ROOT / f"topologies/{row['topology']}.xml"), str(trace), "--quiet", "--json", "-"]
+    sets = [f"{path}={row[column]}" for column, path in SIZES.items() if row[column]]
+    for text in sets + stacks.get(row["stack"], "").split() + row["set"].split():
+        words += ["--set", text]
+    return words
+
+
+def simulate(row, stacks):
+    run = subprocess.run(command(row, stacks), capture_output=True, text=True)
+    if run.returncode:
+        raise RuntimeError(f"{row['series']}, {row['name']}: {' '.join(command(row, stacks))}\n{run.stderr}")
+    return json.loads(run.stdout)
+
+
+def rate(row, step_s):
+    """Work per GPU and second, in any unit: sequences, or TFLOP/s where models differ within a series."""
+    return int(row["global"]) / step_s / int(row["gpus"])
+
+
+def scaling(rows, results):
+    """Throughput per GPU against the first row of the same series of sizes, in percent."""
+    first = {}
+    for row, result in zip(rows, results):
+        if not row["scaling"]:
+            continue
+        pair = (float(row["tflops"]), result["tflops_per_gpu"]) if row["tflops"] else (
+            rate(row, float(row["step_s"])), rate(row, result["step_time_s"]))
+        if row["scaling"] not in first:
+            first[row["scaling"]] = pair
+            continue
+        base = first[row["scaling"]]
+        yield Case(SCALING, row["scaling"], row["name"], "%", 100 * pair[0] / base[0], 100 * pair[1] / base[1],
+                   row["fitted"] == "yes", row["source"])
+
+
+similar = {}  # class of the run, as fabsim names it: absolute errors of the cases that nothing was fitted on
+
+
+def remember(row, result, case):
+    """The class of a run, and the wider ones that it is in, get its error."""
+    if row["fitted"] == "yes":
+        return
+    parts = result["similar"]["class"].split(", ")
+    for name in {result["similar"]["class"], ", ".join(parts[:2])}:
+        similar.setdefault(name, []).append(abs(case.error))
+
+
+def write_more(_):
+    """What the program says of similar runs."""
+    lines = ["class;cases;mean error in percent"]
+    lines += [f"{name};{len(errors)};{100 * sum(errors) / len(errors):.1f}" for name, errors in sorted(similar.items())]
+    SIMILAR.write_text("\n".join(lines) + "\n")
+
+
+def cases(subset=False):
+    """All measured steps, or the few that take no time; then the efficiency of those that scale one job."""
+    stacks = {row["stack"]: row["set"] for row in table("training_stacks.csv")}
+    rows = [row for row in table("training.csv") if row["fast"] or not subset]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda row: simulate(row, stacks), rows))
+    for row, result in zip(rows, results):
+        if row["step_s"]:
+            case = Case(row["class"], row["series"], row["name"], "s", float(row["step_s"]), result["step_time_s"],
+                        row["fitted"] == "yes", row["source"])
+            if not subset:
+                remember(row, result, case)
+            yield case
+    yield from scaling(rows, results)

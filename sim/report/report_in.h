@@ -1,0 +1,18 @@
+/* report_in.h - parts of reports that training and inference share. Private to sim/report. */
+#ifndef FS_REPORT_IN_H
+#define FS_REPORT_IN_H
+
+#include "base/jsonw.h"
+#include "report/report.h"
+#include "report/serving.h"
+
+void fs_report_head(const fs_result *r, fs_style style, fs_out *out);
+void fs_report_line(fs_out *out, const char *what, const char *value, const char *note);
+FS_MUST_CHECK fs_status fs_report_tiers(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
+FS_MUST_CHECK fs_status fs_report_links(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
+
+/* Of a result that has `serving`. */
+FS_MUST_CHECK fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
+void fs_report_serving_json(const fs_serving_result *v, fs_jsonw *w);
+
+#endif

@@ -1,0 +1,49 @@
+/* serving.h - what an inference run adds to a result. Filled by serve_run.c, read by report/; arrays belong to the result. */
+#ifndef FS_REPORT_SERVING_H
+#define FS_REPORT_SERVING_H
+
+#include "base/summary.h"
+#include "work/inference.h"
+
+typedef struct fs_pool_row {
+    const char *name, *role;
+    uint32_t replicas, gpus; /* gpus: of a replica */
+    uint64_t iterations, preemptions;
+    double mean_batch;          /* sequences that decode, over iterations where any do */
+    double busy, compute;       /* parts of the time, mean over replicas and stages: an iteration; its kernels */
+    double prompt_tokens_per_s; /* computed, all replicas */
+    uint64_t kv_blocks;         /* of a replica */
+    uint32_t kv_block_tokens;
+    double kv_mean, kv_peak; /* parts of the blocks in use: over time and replicas; of the fullest one */
+    double kv_hits;          /* part of the shared prompt blocks that were found; < 0: none were sought */
+    double kv_sent_bytes;    /* to other replicas */
+    double weight_bytes, kv_bytes, gpu_bytes; /* on a GPU */
+} fs_pool_row;
+
+typedef struct fs_request_row {
+    double arrival_s, start_s, first_s, landed_s, done_s; /* landed: in the decode pool, 0 without one */
+    uint32_t input, output, priority, replica, target, preemptions, cached;
+    bool rejected;
+} fs_request_row;
+
+typedef struct fs_serving_result {
+    uint32_t n_requests, n_rejected;
+    double offered_per_s;                   /* requests; 0 in a closed loop */
+    uint32_t concurrency;                   /* of a closed loop, else 0 */
+    double mean_input, mean_output;         /* tokens */
+    fs_summary ttft, tpot, itl, e2e, queue; /* s; tpot of requests with two tokens and more */
+    double requests_per_s, input_tokens_per_s, output_tokens_per_s;
+    double output_tokens_per_s_per_gpu, output_tokens_per_s_per_user; /* per user: 1 / mean tpot */
+    double slo_ttft_s, slo_tpot_s;                                    /* 0: none */
+    double slo_met;                                                   /* part of the requests that were done */
+    double goodput_per_s, goodput_tokens_per_s;                       /* of those */
+    double alone_ttft_s, alone_tpot_s; /* the shortest prompt, and a token after it, with nobody else there */
+    bool unstable;                     /* the queue grew all the time */
+    double queued[4];                  /* requests that waited, mean over each quarter of the arrivals' time */
+    uint64_t preemptions;
+    uint32_t n_pools;
+    fs_pool_row *pools;       /* (n_pools) */
+    fs_request_row *requests; /* (n_requests) */
+} fs_serving_result;
+
+#endif

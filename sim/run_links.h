@@ -1,0 +1,25 @@
+/* run_links.h - links and tiers of a result: what the engine has counted, for people. Private to run*.c and serve_run.c. */
+#ifndef FS_RUN_LINKS_H
+#define FS_RUN_LINKS_H
+
+#include "metric/metric.h"
+#include "report/result.h"
+
+/* Resources [0, n) of the engine are links, each of which stands for a class. */
+typedef struct fs_run_links {
+    const fs_topo *topo; /* that was simulated: r->topo, or a bundle of it */
+    uint32_t n;
+    const uint32_t *link_of;    /* (n) link of the topology; NULL: the same number */
+    const uint32_t *link_count; /* (n) links in the class; NULL: 1 */
+    const double *capacity;     /* (n) B/s */
+    const uint32_t *tier_of;    /* (n) */
+    const uint32_t *tier_links; /* (n_tiers) */
+    const double *tier_Bps;     /* (n_tiers) capacity of all links */
+    const fs_metric *metric;    /* has the peaks of tiers */
+} fs_run_links;
+
+/* Fills links and tiers of a result that has its topology, arena and step_time_s. */
+FS_MUST_CHECK fs_status fs_run_fill_links(const fs_run_links *links, const fs_engine *engine, fs_result *r,
+                                          fs_err *err);
+
+#endif

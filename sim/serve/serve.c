@@ -1,0 +1,420 @@
+/* serve.c - see serve.h, serve_state.h. Everything happens at an event: an arrival, the end of kernels, of communication or
+ * of a cache's transfer; each ends what it was about and starts what can start now. */
+#include "serve/serve_state.h"
+
+#include <math.h>
+
+static const fs_pool *pool_of(const fs_serving *s, uint32_t replica)
+{
+    return &s->c->in->pools[s->c->replicas[replica].pool];
+}
+
+static fs_pool_work *work_of(const fs_serving *s, uint32_t replica)
+{
+    return &s->run->pools[s->c->replicas[replica].pool];
+}
+
+void fs_serving_note_blocks(fs_serving *s, uint32_t replica)
+{
+    fs_post *post = &s->posts[replica];
+    fs_pool_work *work = work_of(s, replica);
+    const fs_kv *kv = s->c->replicas[replica].kv;
+    work->block_s += (double)post->used * (s->now_s - post->used_since_s);
+    post->used_since_s = s->now_s;
+    post->used = fs_kv_count(kv).blocks - fs_kv_available(kv);
+    if (post->used > work->peak_blocks)
+        work->peak_blocks = post->used;
+}
+
+/* ---- iterations -------------------------------------------------------------------------------------------------- */
+
+static fs_status stage_done(fs_serving *s, uint32_t lane, fs_err *err);
+
+static fs_status begin_exchange(fs_serving *s, uint32_t lane, fs_err *err)
+{
+    fs_lane *l = &s->lanes[lane];
+    fs_exchange_step steps[FS_EXCHANGE_STEPS_MAX];
+    uint32_t n = fs_cluster_steps(s->c, &s->c->replicas[l->replica], l->stage, &l->batch, steps);
+    bool done = true;
+    fs_status status = fs_exchange_begin(s->exchange, lane, steps, n, &done, err);
+    if (status == FS_OK && done)
+        status = stage_done(s, lane, err);
+    return status;
+}
+
+static fs_status begin_stage(fs_serving *s, uint32_t lane, fs_err *err)
+{
+    fs_lane *l = &s->lanes[lane];
+    const fs_replica *r = &s->c->replicas[l->replica];
+    double compute_s = fs_step_compute_s(s->c->pools[r->pool].model, l->stage, &l->batch) * r->slowness[l->stage];
+    s->posts[l->replica].stations[l->stage].busy = true;
+    work_of(s, l->replica)->compute_s += compute_s;
+    l->phase = FS_LANE_STAGE;
+    l->stage_begin_s = s->now_s;
+    l->parts = 2;
+    fs_status status = FS_OK;
+    if (l->stage == 0 && pool_of(s, l->replica)->role == FS_ROLE_PREFILL) {
+        uint32_t n = 0;
+        const fs_chunk *chunks = fs_batcher_chunks(r->batcher, l->index, &n);
+        for (uint32_t i = 0; i < n && status == FS_OK; i++)
+            status = fs_serving_chunk_begins(s, chunks[i].id, chunks[i].tokens, compute_s, err);
+    }
+    if (status == FS_OK)
+        status = fs_engine_timer(s->engine, compute_s, FS_TAG_COMPUTE | lane, err);
+    return status == FS_OK && pool_of(s, l->replica)->two_batch ? begin_exchange(s, lane, err) : status;
+}
+
+/* Into the stage, or into the queue for it. */
+static fs_status enter_stage(fs_serving *s, uint32_t lane, fs_err *err)
+{
+    fs_lane *l = &s->lanes[lane];
+    fs_station *station = &s->posts[l->replica].stations[l->stage];
+    if (!station->busy)
+        return begin_stage(s, lane, err);
+    l->phase = FS_LANE_QUEUED;
+    station->queue[(station->head + station->count++) % pool_of(s, l->replica)->pp] = lane;
+    return FS_OK;
+}
+
+/* Composition has taken these from the queue, and those out of work. */
+static void note_composition(fs_serving *s, uint32_t lane)
+{
+    const fs_lane *l = &s->lanes[lane];
+    const fs_batcher_news *news = fs_batcher_news_of(s->c->replicas[l->replica].batcher);
+    bool entry = pool_of(s, l->replica)->role != FS_ROLE_DECODE;
+    const fs_seq *seqs = s->c->seqs[!entry];
+    for (uint32_t i = 0; i < news->started.count && entry; i++) {
+        s->run->requests[news->started.data[i]].start_s = s->now_s;
+        fs_serving_aim(s, news->started.data[i]);
+    }
+    for (uint32_t i = 0; i < news->preempted.count; i++)
+        if (seqs[news->preempted.data[i]].broken)
+            s->passages[news->preempted.data[i]].last_token_s = l->last_step_s;
+    work_of(s, l->replica)->preemptions += news->preempted.count;
+}
+
+/* The first stage is free: the next lane that finds something to do. */
+static fs_status compose(fs_serving *s, uint32_t replica, fs_err *err)
+{
+    const fs_replica *r = &s->c->replicas[replica];
+    fs_post *post = &s->posts[replica];
+    uint32_t pp = pool_of(s, replica)->pp;
+    fs_status status = FS_OK;
+    for (uint32_t i = 0; i < pp && status == FS_OK && !post->stations[0].busy; i++) {
+        uint32_t lane = (post->next_lane + i) % pp;
+        fs_lane *l = &s->lanes[r->first_lane + lane];
+        bool any = false;
+        if (l->phase != FS_LANE_IDLE || !fs_batcher_may_run(r->batcher, lane))
+            continue;
+        fs_serving_note_blocks(s, replica);
+        status = fs_batcher_compose(r->batcher, lane, &l->batch, &any, err);
+        fs_serving_note_blocks(s, replica);
+        if (status == FS_OK)
+            note_composition(s, r->first_lane + lane);
+        if (status == FS_OK)
+            status = fs_serving_swap(s, replica, err);
+        if (status == FS_OK && fs_batcher_news_of(r->batcher)->preempted.count > 0)
+            status = fs_serving_land(s, replica, err); /* into the blocks that they lost */
+        if (status != FS_OK || !any)
+            continue;
+        post->next_lane = (lane + 1) % pp;
+        l->stage = 0;
+        status = begin_stage(s, r->first_lane + lane, err);
+    }
+    return status;
+}
+
+fs_status fs_serving_kick(fs_serving *s, uint32_t replica, fs_err *err)
+{
+    if (s->posts[replica].kicked)
+        return FS_OK;
+    s->posts[replica].kicked = true;
+    return FS_PUSH(&s->kicked, replica) ? FS_OK : fs_fail_nomem(err);
+}
+
+static fs_status compose_all(fs_serving *s, fs_err *err)
+{
+    fs_status status = FS_OK;
+    for (uint32_t i = 0; i < s->kicked.count && status == FS_OK; i++) {
+        s->posts[s->kicked.data[i]].kicked = false;
+        status = compose(s, s->kicked.data[i], err);
+    }
+    s->kicked.count = 0;
+    return status;
+}
+
+/* Gaps between tokens: one for all that were in the lane's last step too, and their own for those that were not. */
+static void note_tokens(fs_serving *s, uint32_t lane, const fs_batcher_news *news)
+{
+    fs_lane *l = &s->lanes[lane];
+    const fs_ids *single[] = {&news->fresh, &news->again};
+    for (uint32_t k = 0; k < 2; k++)
+        for (uint32_t i = 0; i < single[k]->count; i++) {
+            double *last_s = &s->passages[single[k]->data[i]].last_token_s;
+            fs_samples_add(s->run->itl, s->now_s - *last_s, 1);
+            *last_s = s->now_s;
+        }
+    if (l->batch.decodes > news->fresh.count)
+        fs_samples_add(s->run->itl, s->now_s - l->last_step_s, l->batch.decodes - news->fresh.count);
+    if (l->batch.decodes > 0)
+        l->last_step_s = s->now_s;
+    fs_pool_work *work = work_of(s, l->replica);
+    work->iterations++;
+    work->prompt_tokens += l->batch.prefill_tokens;
+    work->batch += l->batch.decodes;
+    work->decodings += l->batch.decodes > 0;
+}
+
+/* First tokens and last ones. */
+static fs_status note_ends(fs_serving *s, uint32_t replica, const fs_batcher_news *news, fs_err *err)
+{
+    bool prefill = pool_of(s, replica)->role == FS_ROLE_PREFILL;
+    fs_status status = FS_OK;
+    for (uint32_t i = 0; i < news->first.count; i++) {
+        s->run->requests[news->first.data[i]].first_s = s->now_s;
+        s->passages[news->first.data[i]].last_token_s = s->now_s;
+    }
+    for (uint32_t i = 0; i < news->finished.count && status == FS_OK; i++) {
+        uint32_t request = news->finished.data[i];
+        if (prefill && s->requests->all[request].output > 1) {
+            status = fs_serving_prompt_done(s, request, err);
+            continue;
+        }
+        if (prefill)
+            fs_batcher_release(s->c->replicas[replica].batcher, request);
+        s->run->requests[request].done_s = s->now_s;
+        work_of(s, replica)->output_tokens += s->requests->all[request].output;
+        s->posts[replica].under_way--;
+        status = fs_serving_end_request(s, err);
+    }
+    return status;
+}
+
+static fs_status end_iteration(fs_serving *s, uint32_t lane, fs_err *err)
+{
+    fs_lane *l = &s->lanes[lane];
+    uint32_t replica = l->replica, n = 0;
+    fs_batcher *batcher = s->c->replicas[replica].batcher;
+    fs_status status = FS_OK;
+    const fs_chunk *chunks = fs_batcher_chunks(batcher, l->index, &n);
+    for (uint32_t i = 0; i < n && status == FS_OK && pool_of(s, replica)->role == FS_ROLE_PREFILL; i++)
+        status = fs_serving_chunk_ends(s, chunks[i].id, chunks[i].tokens, err);
+    fs_serving_note_blocks(s, replica);
+    if (status == FS_OK)
+        status = fs_batcher_finish(batcher, l->index, err);
+    if (status != FS_OK)
+        return status;
+    const fs_batcher_news *news = fs_batcher_news_of(batcher);
+    note_tokens(s, lane, news);
+    status = note_ends(s, replica, news, err);
+    l->phase = FS_LANE_IDLE;
+    fs_serving_note_blocks(s, replica);
+    if (status == FS_OK)
+        status = fs_serving_land(s, replica, err);
+    return status == FS_OK ? fs_serving_kick(s, replica, err) : status;
+}
+
+/* The stage is free for the next. */
+static fs_status leave_stage(fs_serving *s, uint32_t replica, uint32_t stage, fs_err *err)
+{
+    fs_station *station = &s->posts[replica].stations[stage];
+    station->busy = false;
+    if (station->count > 0) {
+        uint32_t lane = station->queue[station->head];
+        station->head = (station->head + 1) % pool_of(s, replica)->pp;
+        station->count--;
+        return begin_stage(s, lane, err);
+    }
+    return FS_OK;
+}
+
+/* Kernels, or communication, of the stage have ended. */
+static fs_status stage_done(fs_serving *s, uint32_t lane, fs_err *err)
+{
+    fs_lane *l = &s->lanes[lane];
+    const fs_replica *r = &s->c->replicas[l->replica];
+    uint32_t stage = l->stage;
+    if (--l->parts > 0)
+        return FS_OK;
+    work_of(s, l->replica)->busy_s += s->now_s - l->stage_begin_s;
+    if (stage + 1 == pool_of(s, l->replica)->pp) {
+        fs_status status = end_iteration(s, lane, err);
+        return status == FS_OK ? leave_stage(s, l->replica, stage, err) : status;
+    }
+    fs_exchange_step step;
+    bool sent = true;
+    l->phase = FS_LANE_SEND;
+    uint32_t n = fs_cluster_send(s->c, r, stage, &l->batch, &step);
+    fs_status status = fs_exchange_begin(s->exchange, lane, &step, n, &sent, err);
+    l->stage++;
+    if (status == FS_OK && sent)
+        status = enter_stage(s, lane, err);
+    if (status == FS_OK)
+        status = leave_stage(s, l->replica, stage, err);
+    return status == FS_OK && stage == 0 ? fs_serving_kick(s, l->replica, err) : status;
+}
+
+static fs_status on_compute(fs_serving *s, uint32_t lane, fs_err *err)
+{
+    const fs_lane *l = &s->lanes[lane];
+    bool beside = pool_of(s, l->replica)->two_batch;
+    if (beside)
+        return stage_done(s, lane, err);
+    s->lanes[lane].parts--;
+    return begin_exchange(s, lane, err);
+}
+
+static fs_status on_exchange(fs_serving *s, uint64_t tag, fs_err *err)
+{
+    uint32_t lane = FS_NONE;
+    fs_status status = fs_exchange_event(s->exchange, tag, &lane, err);
+    if (status != FS_OK || lane == FS_NONE)
+        return status;
+    return s->lanes[lane].phase == FS_LANE_SEND ? enter_stage(s, lane, err) : stage_done(s, lane, err);
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
+
+static fs_status on_event(fs_serving *s, uint64_t tag, fs_err *err)
+{
+    switch (tag & FS_TAG_KV) {
+    case FS_TAG_ARRIVAL: return fs_serving_arrival(s, err);
+    case FS_TAG_COMPUTE: return on_compute(s, (uint32_t)tag, err);
+    case FS_TAG_EXCHANGE: return on_exchange(s, tag, err);
+    default: return fs_serving_kv_event(s, tag, err);
+    }
+}
+
+static fs_status on_done(void *context, uint64_t tag, double now_s, fs_err *err)
+{
+    fs_serving *s = context;
+    s->now_s = now_s;
+    fs_status status = on_event(s, tag, err);
+    return status == FS_OK ? compose_all(s, err) : status;
+}
+
+static void on_load(void *context, uint32_t resource, double load, double now_s)
+{
+    const fs_serving *s = context;
+    s->calls->load(s->calls->context, resource, load, now_s);
+}
+
+static fs_status prepare(fs_serving *s, fs_err *err)
+{
+    const fs_cluster *c = s->c;
+    s->lanes = fs_arena_alloc(s->arena, c->n_lanes, sizeof *s->lanes);
+    s->posts = fs_arena_alloc(s->arena, c->n_replicas, sizeof *s->posts);
+    s->passages = fs_arena_alloc(s->arena, s->requests->n, sizeof *s->passages);
+    if (!s->lanes || !s->posts || !s->passages)
+        return fs_fail_nomem(err);
+    for (uint32_t r = 0; r < c->n_replicas; r++) {
+        uint32_t pp = pool_of(s, r)->pp;
+        bool target = pool_of(s, r)->role == FS_ROLE_DECODE;
+        s->posts[r].stations = fs_arena_alloc(s->arena, pp, sizeof *s->posts[r].stations);
+        if (!s->posts[r].stations || !FS_PUSH(target ? &s->targets : &s->entries, r))
+            return fs_fail_nomem(err);
+        for (uint32_t i = 0; i < pp; i++) {
+            s->lanes[c->replicas[r].first_lane + i] = (fs_lane){.replica = r, .index = i};
+            s->posts[r].stations[i].queue = fs_arena_alloc(s->arena, pp, sizeof(uint32_t));
+            if (!s->posts[r].stations[i].queue)
+                return fs_fail_nomem(err);
+        }
+    }
+    return fs_exchange_new(s->engine, c->lowering, FS_TAG_EXCHANGE, &s->exchange, err);
+}
+
+/* The least that a prompt and a token take, with nobody else there: what no SLO may undercut. */
+static fs_status alone(fs_serving *s, uint32_t replica, const fs_batch *batch, double *seconds, fs_err *err)
+{
+    const fs_replica *r = &s->c->replicas[replica];
+    const fs_pool *pool = pool_of(s, replica);
+    fs_status status = FS_OK;
+    *seconds = 0;
+    for (uint32_t stage = 0; stage < pool->pp && status == FS_OK; stage++) {
+        fs_exchange_step steps[FS_EXCHANGE_STEPS_MAX], send;
+        uint32_t n = fs_cluster_steps(s->c, r, stage, batch, steps), sends = 0;
+        double compute_s = fs_step_compute_s(s->c->pools[r->pool].model, stage, batch), moving_s = 0, send_s = 0;
+        status = fs_exchange_estimate(s->exchange, steps, n, &moving_s, err);
+        if (status == FS_OK)
+            sends = fs_cluster_send(s->c, r, stage, batch, &send);
+        if (status == FS_OK)
+            status = fs_exchange_estimate(s->exchange, &send, sends, &send_s, err);
+        *seconds += send_s + (pool->two_batch ? fmax(compute_s, moving_s) : compute_s + moving_s);
+    }
+    return status;
+}
+
+static fs_status estimate_alone(fs_serving *s, fs_err *err)
+{
+    uint32_t shortest = FS_NONE;
+    for (uint32_t i = 0; i < s->requests->n; i++)
+        if (s->requests->all[i].input < shortest)
+            shortest = s->requests->all[i].input;
+    uint32_t replica = s->targets.count > 0 ? s->targets.data[0] : s->entries.data[0];
+    const fs_pool *pool = pool_of(s, replica);
+    const fs_batch prompt = {.chunks = 1,
+                             .prefill_tokens = shortest,
+                             .prefill_pairs = shortest * (shortest + 1.0) / 2,
+                             .prefill_context = shortest,
+                             .outputs = 1};
+    const fs_batch token = {.decodes = 1,
+                            .step = 1,
+                            .verified = 1 + pool->draft_tokens,
+                            .decode_context = shortest + 1u,
+                            .outputs = 1 + pool->draft_tokens};
+    fs_status status = alone(s, s->entries.data[0], &prompt, &s->run->fresh_ttft_s, err);
+    if (status == FS_OK)
+        status = alone(s, replica, &token, &s->run->fresh_tpot_s, err);
+    double right = 1, tokens = 1;
+    for (uint32_t i = 0; i < pool->draft_tokens; i++)
+        tokens += right *= pool->acceptance;
+    s->run->fresh_tpot_s /= tokens;
+    return status;
+}
+
+static void finish(fs_serving *s)
+{
+    for (uint32_t r = 0; r < s->c->n_replicas; r++) {
+        fs_serving_note_blocks(s, r);
+        const fs_kv_use use = fs_kv_count(s->c->replicas[r].kv);
+        work_of(s, r)->kv_hits += use.hits;
+        work_of(s, r)->kv_lookups += use.lookups;
+    }
+    s->run->end_s = s->now_s;
+}
+
+static void clear(fs_serving *s)
+{
+    for (uint32_t r = 0; s->posts && r < s->c->n_replicas; r++)
+        fs_free(s->posts[r].landing.data);
+    fs_free(s->entries.data);
+    fs_free(s->targets.data);
+    fs_free(s->kicked.data);
+    fs_exchange_free(s->exchange);
+    fs_arena_free(s->arena);
+}
+
+fs_status fs_serve(fs_cluster *cluster, const fs_requests *requests, fs_engine *engine, const fs_serve_calls *calls,
+                   fs_serve_out *run, fs_err *err)
+{
+    fs_serving s = {.c = cluster, .requests = requests, .engine = engine, .run = run, .calls = calls};
+    const fs_engine_calls engine_calls = {
+        .context = &s, .done = on_done, .load = calls && calls->load ? on_load : NULL};
+    s.arena = fs_arena_new();
+    fs_status status = s.arena ? prepare(&s, err) : fs_fail_nomem(err);
+    if (status == FS_OK)
+        status = estimate_alone(&s, err);
+    if (status == FS_OK)
+        status = fs_serving_begin(&s, err);
+    if (status == FS_OK)
+        status = compose_all(&s, err);
+    if (status == FS_OK)
+        status = fs_engine_run(engine, &engine_calls, err);
+    if (status == FS_OK && s.ended < requests->n)
+        status = fs_fail(err, FS_E_SIM, "%u of %u requests never end: nothing is left to happen", requests->n - s.ended,
+                         requests->n);
+    if (status == FS_OK)
+        finish(&s);
+    clear(&s);
+    return status;
+}

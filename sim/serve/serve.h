@@ -1,0 +1,54 @@
+/* serve.h - an inference job as it goes: requests arrive, replicas iterate, KV caches travel.
+ *
+ * A replica's iteration is a timer for its kernels, then its collectives on the fabric (with two_batch both at once),
+ * stage after stage; its lanes follow each other through the stages. A prefill pool's KV cache leaves layer by layer: a
+ * chunk's bytes but those of the last layer may move from when the first layer is done, the last layer's from the end of
+ * the iteration. Where the decode replica has no blocks when the prompt starts, the whole cache waits, and moves once it
+ * has. Everything that moves shares links with everything else. */
+#ifndef FS_SERVE_H
+#define FS_SERVE_H
+
+#include "base/summary.h"
+#include "serve/cluster.h"
+
+/* One request's life; times in s. */
+typedef struct fs_served {
+    double arrival_s, start_s, first_s, done_s; /* start: its prompt's first iteration */
+    double landed_s;                            /* its cache is where it is decoded; 0: computed there */
+    uint32_t replica, target;                   /* that computed the prompt, that decoded; FS_NONE before */
+    bool rejected;                              /* no replica will ever have room for it */
+} fs_served;
+
+/* What a pool did, all replicas together. */
+typedef struct fs_pool_work {
+    uint64_t iterations, preemptions;
+    double prompt_tokens, output_tokens; /* computed; those of recomputed prompts count again */
+    double batch; /* decoding sequences, summed over iterations with any; / decodings: the mean */
+    uint64_t decodings;
+    double busy_s;        /* of a stage, summed over stages and replicas */
+    double compute_s;     /* of that, kernels */
+    double block_s;       /* blocks in use x time */
+    uint64_t peak_blocks; /* of one replica */
+    uint64_t kv_hits, kv_lookups;
+    double kv_bytes; /* that left for other replicas */
+} fs_pool_work;
+
+typedef struct fs_serve_out {
+    double end_s;
+    fs_served *requests; /* (n) the caller's */
+    fs_pool_work *pools; /* (n_pools) the caller's */
+    fs_samples *itl;     /* the caller's: times between two steps of a sequence */
+    double fresh_ttft_s; /* the shortest prompt alone; 0: not computed */
+    double fresh_tpot_s; /* a sequence alone, with the shortest context */
+} fs_serve_out;
+
+typedef struct fs_serve_calls {
+    void *context;
+    void (*load)(void *context, uint32_t resource, double load, double now_s); /* engine.h; NULL: none */
+} fs_serve_calls;
+
+/* Fills *run. Every request is done or rejected when it returns FS_OK. */
+FS_MUST_CHECK fs_status fs_serve(fs_cluster *cluster, const fs_requests *requests, fs_engine *engine,
+                                 const fs_serve_calls *calls, fs_serve_out *run, fs_err *err);
+
+#endif

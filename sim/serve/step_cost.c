@@ -1,0 +1,426 @@
+/* step_cost.c - see step_cost.h. Kernels of a forward pass, layer by layer; O(1) an iteration, as layers come in two kinds
+ * at most. Products, which are the same in most iterations, are remembered: a table by what they are, where the last one
+ * of a place stays. */
+#include "serve/step_cost.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    ACTIVATION = 2, /* bytes of a number between kernels */
+    REMEMBERED = 1 << 14
+};
+
+/* Plain words, none left to the compiler: hashed and compared as bytes. */
+typedef struct product_key {
+    double m, n, k, batch;
+    uint32_t kind, stored, multiplied, used;
+} product_key;
+
+typedef struct product_time {
+    product_key key;
+    double seconds;
+} product_time;
+
+struct fs_step_model {
+    const fs_inference *in;
+    const fs_pool *pool;
+    fs_part gpu; /* with the pool's launch time */
+    bool ideal;
+    double weight_bytes, kv_bytes, kv_all_bytes;
+    double busiest;      /* part of the routed tokens that the busiest GPU works on */
+    double *load;        /* (ep), or NULL */
+    product_time *known; /* (REMEMBERED) */
+};
+
+/* What the busiest dp rank has of a batch. */
+typedef struct share {
+    double decoding, chunks;  /* sequences */
+    double decodes, context;  /* tokens that decode, keys that they attend to */
+    double prefill, prefixed; /* tokens of chunks, keys up to their ends */
+    double keys;              /* as if each sequence saw all but those after its own tokens: gives the true pairs */
+    double tokens, all, rows; /* of this rank, of all ranks; rows of logits */
+} share;
+
+static double divide_up(uint32_t n, uint32_t by)
+{
+    return n == 0 ? 0 : (double)((n + by - 1) / by) / n; /* the part that the busiest of `by` gets */
+}
+
+static share share_of(const fs_step_model *m, const fs_batch *b)
+{
+    uint32_t dp = m->pool->dp;
+    double decode = divide_up(b->decodes, dp), prefill = divide_up(b->chunks, dp);
+    share s = {.decoding = decode * b->decodes,
+               .chunks = prefill * b->chunks,
+               .decodes = decode * b->decodes * b->verified,
+               .context = decode * (double)b->decode_context,
+               .prefill = ceil(prefill * b->prefill_tokens), /* whole: sizes of plans are remembered */
+               .prefixed = prefill * (double)b->prefill_context,
+               .rows = divide_up(b->outputs, dp) * b->outputs};
+    if (b->chunks > 0)
+        s.keys = s.chunks * (b->prefill_pairs / b->prefill_tokens + ((double)b->prefill_tokens / b->chunks - 1) / 2);
+    s.tokens = s.decodes + s.prefill;
+    s.all = (double)b->decodes * b->verified + b->prefill_tokens;
+    return s;
+}
+
+/* ---- kernels ----------------------------------------------------------------------------------------------------- */
+
+static double kernel(const fs_step_model *m, const fs_kernel_shape *shape, double flops, double bytes, fs_dtype dtype)
+{
+    fs_kernel_time time = {0};
+    bool known = fs_gpu_kernel(&m->gpu, shape, flops, bytes, dtype, m->ideal, &time);
+    return known ? time.seconds : 0; /* formats were checked (check_formats) */
+}
+
+static double price_product(const fs_step_model *m, const product_key *key)
+{
+    fs_kernel_shape shape = {.kind = (uint8_t)key->kind, .m = key->m, .n = key->n, .k = key->k, .batch = key->batch};
+    fs_dtype multiplied = (fs_dtype)key->multiplied;
+    double flops, bytes, stored = fs_dtype_bytes((fs_dtype)key->stored);
+    fs_kernel_needs(&shape, multiplied, &flops, &bytes);
+    bytes +=
+        key->batch * key->n * key->k * (stored - fs_dtype_bytes(multiplied)); /* weights are read as they are kept */
+    return kernel(m, &shape, flops, bytes, multiplied);
+}
+
+static double product(const fs_step_model *m, const product_key *key)
+{
+    if (!(key->m > 0 && key->batch > 0))
+        return 0;
+    product_time *place = &m->known[fs_hash_bytes(FS_HASH_START, key, sizeof *key) % REMEMBERED];
+    if (memcmp(&place->key, key, sizeof *key) != 0) {
+        place->seconds = price_product(m, key);
+        place->key = *key;
+    }
+    return place->seconds;
+}
+
+/* (rows x k) (k x n) with weights. */
+static double linear(const fs_step_model *m, double rows, double n, double k)
+{
+    return product(m, &(product_key){rows, n, k, 1, FS_KERNEL_GEMM, m->in->weights, m->in->gemm, 1});
+}
+
+/* The same for each of so many heads. */
+static double per_head(const fs_step_model *m, double rows, double n, double k, double heads)
+{
+    return product(m, &(product_key){rows, n, k, heads, FS_KERNEL_GEMM, m->in->weights, m->in->gemm, 1});
+}
+
+/* Rows that are dealt out to so many experts, each of which has some. */
+static double grouped(const fs_step_model *m, double rows, double n, double k, double experts)
+{
+    return product(m, &(product_key){rows, n, k, experts, FS_KERNEL_GROUPED, m->in->experts, m->in->gemm, 1});
+}
+
+/* Bound by memory: so many numbers read or written. */
+static double passes(const fs_step_model *m, double numbers)
+{
+    static const fs_kernel_shape plain;
+    return numbers > 0 ? kernel(m, &plain, 0, numbers * ACTIVATION, m->in->attention) : 0;
+}
+
+/* Numbers to the products' format, where nothing before could do it on the way. */
+static double quantise(const fs_step_model *m, double rows, double width)
+{
+    const fs_kernel_shape shape = {.kind = FS_KERNEL_QUANTISE, .m = rows, .k = width};
+    double flops, bytes;
+    if (!(rows > 0) || fs_dtype_bytes(m->in->gemm) >= ACTIVATION)
+        return 0;
+    fs_kernel_needs(&shape, m->in->gemm, &flops, &bytes);
+    return kernel(m, &shape, flops, bytes, m->in->gemm);
+}
+
+/* ---- attention --------------------------------------------------------------------------------------------------- */
+
+static double heads_here(const fs_step_model *m)
+{
+    return (double)m->in->model.heads / m->pool->tp;
+}
+
+/* Fewer key heads than GPUs: each has one, copies of it. */
+static double kv_heads_here(const fs_step_model *m)
+{
+    uint32_t heads = m->in->model.kv_heads, tp = m->pool->tp;
+    return (double)((heads + tp - 1) / tp);
+}
+
+/* Numbers that the cache keeps of a token in a layer, here. */
+static double kv_width(const fs_step_model *m)
+{
+    const fs_transformer *t = &m->in->model;
+    return t->mla.kv_rank ? (double)t->mla.kv_rank + t->mla.rope : 2 * kv_heads_here(m) * t->head_dim;
+}
+
+/* Attention of one kind over sequences that are alike: as many queries and keys as they have on average; and the kernel
+ * before it, which rotates queries and keys and writes to the cache. */
+static double attend(const fs_step_model *m, double sequences, double queries, double keys, fs_kernel_shape shape)
+{
+    double flops, bytes, time_s = 0;
+    if (!(queries > 0))
+        return 0;
+    shape.batch = sequences;
+    shape.queries = queries / sequences;
+    shape.keys = fmax(keys / sequences, shape.queries);
+    shape.causal = shape.queries > 1;
+    shape.kv_dtype = (uint8_t)m->in->kv;
+    shape.kind = FS_KERNEL_APPEND;
+    fs_kernel_needs(&shape, m->in->attention, &flops, &bytes);
+    time_s += kernel(m, &shape, flops, bytes, m->in->attention);
+    shape.kind = FS_KERNEL_ATTENTION;
+    fs_kernel_needs(&shape, m->in->attention, &flops, &bytes);
+    return time_s + kernel(m, &shape, flops, bytes, m->in->attention);
+}
+
+static double plain_attention_s(const fs_step_model *m, const share *s)
+{
+    const fs_transformer *t = &m->in->model;
+    double q = heads_here(m) * t->head_dim, h = t->hidden;
+    const fs_kernel_shape shape = {
+        .heads = heads_here(m), .kv_heads = kv_heads_here(m), .dim = t->head_dim, .value_dim = t->head_dim};
+    return linear(m, s->tokens, q + kv_width(m), h) + attend(m, s->decoding, s->decodes, s->context, shape) +
+           attend(m, s->chunks, s->prefill, s->keys, shape) + quantise(m, s->tokens, q) + linear(m, s->tokens, h, q);
+}
+
+/* DeepSeek-V2, arXiv 2405.04434, section 2.1: decoding works on the latents, with the up-projections absorbed into query
+ * and output; prompts form keys and values, which is less work where there are many queries. A latent is a key and, but for
+ * its rotated part, a value: as heads that have both it counts for so much of one that its bytes are right. */
+static double latent_attention_s(const fs_step_model *m, const share *s)
+{
+    const fs_transformer *t = &m->in->model;
+    double n = heads_here(m), h = t->hidden, rank = t->mla.kv_rank, rope = t->mla.rope, nope = t->mla.nope,
+           v = t->mla.v;
+    double q_in = t->mla.q_rank ? t->mla.q_rank : h, down = rank + rope + (t->mla.q_rank ? q_in : 0);
+    double time_s =
+        linear(m, s->tokens, down, h) + passes(m, 2 * s->tokens * down) + linear(m, s->tokens, n * (nope + rope), q_in);
+    const fs_kernel_shape latent = {
+        .heads = n, .kv_heads = (rank + rope) / (2 * rank + rope), .dim = rank + rope, .value_dim = rank};
+    const fs_kernel_shape formed = {.heads = n, .kv_heads = n, .dim = nope + rope, .value_dim = v};
+    if (s->decodes > 0)
+        time_s += per_head(m, s->decodes, rank, nope, n) + attend(m, s->decoding, s->decodes, s->context, latent) +
+                  per_head(m, s->decodes, v, rank, n);
+    if (s->prefill > 0)
+        time_s += linear(m, s->prefixed, n * (nope + v), rank) + attend(m, s->chunks, s->prefill, s->keys, formed);
+    return time_s + quantise(m, s->tokens, n * v) + linear(m, s->tokens, h, n * v);
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------------ */
+
+static double mlp_s(const fs_step_model *m, double tokens, double ffn)
+{
+    double inputs = fs_moe_inputs(&m->in->model), h = m->in->model.hidden;
+    return linear(m, tokens, inputs * ffn, h) + passes(m, tokens * ffn * (inputs + 1)) + linear(m, tokens, h, ffn);
+}
+
+/* GPUs that share an expert. */
+static double expert_split(const fs_step_model *m)
+{
+    return m->pool->ep > 1 ? 1 : m->pool->tp;
+}
+
+/* Experts of this GPU that at least one of its tokens visits, where each is as likely as any other. */
+static double visited(double experts, double rows)
+{
+    return experts * -expm1(rows * log1p(-1 / fmax(experts, 1 + 1e-9)));
+}
+
+static double experts_s(const fs_step_model *m, const share *s)
+{
+    const fs_transformer *t = &m->in->model;
+    double inputs = fs_moe_inputs(t), h = t->hidden, ffn = t->moe.ffn / expert_split(m);
+    double routed = (m->pool->ep > 1 ? s->all : s->tokens) * t->moe.top_k * m->busiest;
+    double here = visited((double)t->moe.experts / m->pool->ep, routed);
+    double time_s = linear(m, s->tokens, t->moe.experts, h) + passes(m, 2 * s->tokens * t->moe.experts);
+    time_s += passes(m, 2 * routed * h); /* into the order of the experts */
+    time_s += grouped(m, routed, inputs * ffn, h, here) + passes(m, routed * ffn * (inputs + 1));
+    time_s += grouped(m, routed, h, ffn, here);
+    time_s += passes(m, routed * h + s->tokens * h); /* and back, weighted and added */
+    if (t->moe.shared_ffn > 0)
+        time_s += mlp_s(m, s->tokens, (double)t->moe.shared_ffn / m->pool->tp);
+    return time_s;
+}
+
+static void stage_layers(const fs_step_model *m, uint32_t stage, uint32_t *first, uint32_t *count)
+{
+    uint64_t layers = m->in->model.layers, pp = m->pool->pp;
+    *first = (uint32_t)(layers * stage / pp);
+    *count = (uint32_t)(layers * (stage + 1) / pp) - *first;
+}
+
+static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
+{
+    double time_s = b->prefill_tokens * p->prefill_s_per_token;
+    if (b->decodes > 0)
+        time_s += p->decode_s + b->decodes * p->decode_s_per_seq;
+    return time_s / p->pp + (stage == 0 ? p->iteration_s : 0);
+}
+
+double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
+{
+    if (m->pool->measured)
+        return measured_s(m->pool, stage, b);
+    const fs_transformer *t = &m->in->model;
+    share s = share_of(m, b);
+    uint32_t first, layers;
+    stage_layers(m, stage, &first, &layers);
+    uint32_t moe = fs_layers_with_experts(t, first, layers);
+    double norms = 2 * passes(m, 4 * s.tokens * t->hidden); /* the residual and what is added to it in, both sums out */
+    double layer_s = norms + (t->mla.kv_rank ? latent_attention_s(m, &s) : plain_attention_s(m, &s));
+    double time_s = layers * layer_s;
+    if (layers > moe)
+        time_s += (layers - moe) * mlp_s(m, s.tokens, (double)t->ffn / m->pool->tp);
+    if (moe > 0)
+        time_s += moe * experts_s(m, &s);
+    if (stage == 0)
+        time_s += m->pool->iteration_s + passes(m, 2 * s.tokens * t->hidden);
+    if (stage + 1 == m->pool->pp && s.rows > 0) {
+        double v = (double)t->vocab / m->pool->tp;
+        fs_dtype format = m->in->attention;
+        time_s += passes(m, 2 * s.rows * t->hidden) +
+                  product(m, &(product_key){s.rows, v, t->hidden, 1, FS_KERNEL_GEMM, format, format, 1});
+        time_s += passes(m, 3 * s.rows * t->vocab); /* the sample: the greatest, the sum, the choice */
+    }
+    return time_s;
+}
+
+fs_step_comm fs_step_communication(const fs_step_model *m, uint32_t stage, const fs_batch *b)
+{
+    const fs_pool *p = m->pool;
+    const fs_transformer *t = &m->in->model;
+    fs_step_comm c = {0};
+    if (p->measured)
+        return c;
+    share s = share_of(m, b);
+    uint32_t first, layers;
+    stage_layers(m, stage, &first, &layers);
+    uint32_t moe = p->ep > 1 ? fs_layers_with_experts(t, first, layers) : 0;
+    double hidden = s.tokens * t->hidden;
+    bool last = stage + 1 == p->pp;
+    if (p->tp > 1) {
+        c.tp_bytes = hidden * ACTIVATION;
+        c.tp_count = 2.0 * layers - moe + (stage == 0); /* a dispatch to experts stands for one of the two */
+        c.logits_bytes = last ? s.rows * t->vocab * ACTIVATION : 0;
+    }
+    if (moe > 0) {
+        double sent = s.all / p->ep * t->moe.top_k * t->hidden;
+        c.dispatch_bytes = sent * m->in->dispatch_bytes;
+        c.combine_bytes = sent * m->in->combine_bytes;
+        c.ep_count = moe;
+    }
+    c.send_bytes = last ? 0 : hidden * ACTIVATION / p->tp;
+    return c;
+}
+
+/* ---- bytes that stay ----------------------------------------------------------------------------------------------- */
+
+static void measure(fs_step_model *m)
+{
+    const fs_transformer *t = &m->in->model;
+    const fs_pool *p = m->pool;
+    double token = kv_width(m) * fs_dtype_bytes(m->in->kv);
+    double each = fs_dtype_bytes(m->in->weights), expert = fs_dtype_bytes(m->in->experts);
+    for (uint32_t stage = 0; stage < p->pp; stage++) {
+        uint32_t first, layers;
+        stage_layers(m, stage, &first, &layers);
+        double bytes = 0, outer = fs_embedding_parameters(t) / p->tp * ACTIVATION;
+        for (uint32_t l = first; l < first + layers; l++) {
+            fs_layer_size size = fs_layer_parameters(t, l);
+            bytes += (size.split / p->tp + size.whole) * each + size.experts / p->ep / expert_split(m) * expert;
+        }
+        if (stage == 0)
+            bytes += outer + fs_position_parameters(t) * ACTIVATION;
+        if (stage + 1 == p->pp && !(t->tied && stage == 0))
+            bytes += outer;
+        m->weight_bytes = fmax(m->weight_bytes, bytes);
+        m->kv_bytes = fmax(m->kv_bytes, layers * token);
+    }
+    double once = t->mla.kv_rank ? (double)t->mla.kv_rank + t->mla.rope : 2.0 * t->kv_heads * t->head_dim;
+    m->kv_all_bytes = t->layers * once * fs_dtype_bytes(m->in->kv);
+}
+
+/* Experts are dealt out in turn over the positions, the most popular ones first. */
+static fs_status spread_experts(fs_step_model *m, fs_err *err)
+{
+    const fs_moe *moe = &m->in->model.moe;
+    m->busiest = 1.0 / m->pool->ep;
+    if (!moe->popularity || m->pool->ep == 1)
+        return FS_OK;
+    m->load = fs_zalloc(m->pool->ep, sizeof *m->load);
+    if (!m->load)
+        return fs_fail_nomem(err);
+    for (uint32_t e = 0; e < moe->experts; e++)
+        m->load[e % m->pool->ep] += moe->popularity[e];
+    for (uint32_t i = 0; i < m->pool->ep; i++)
+        m->busiest = fmax(m->busiest, m->load[i]);
+    return FS_OK;
+}
+
+static fs_status check_formats(const fs_step_model *m, const char *trace_path, fs_err *err)
+{
+    const fs_dtype used[] = {m->in->gemm, m->in->attention};
+    for (uint32_t i = 0; i < 2 && !m->pool->measured; i++)
+        if (!(m->gpu.peak_flops[used[i]] > 0))
+            return fs_fail_at(err, FS_E_TRACE, trace_path, m->pool->line, m->pool->column,
+                              "GPU '%s' has no peak rate for %s; \"precision\": {\"gemm\": \"bf16\"} keeps weights in "
+                              "one format and multiplies in another",
+                              m->gpu.name, fs_dtype_names[used[i]]);
+    return FS_OK;
+}
+
+fs_status fs_step_model_new(const fs_inference *inference, const fs_pool *pool, const fs_part *gpu, bool ideal,
+                            const char *trace_path, fs_step_model **model, fs_err *err)
+{
+    fs_step_model *m = fs_zalloc(1, sizeof *m);
+    if (!m)
+        return fs_fail_nomem(err);
+    *m = (fs_step_model){.in = inference, .pool = pool, .gpu = *gpu, .ideal = ideal};
+    if (pool->launch_s >= 0)
+        m->gpu.launch_s = pool->launch_s;
+    else if (gpu->costs.sms > 0) /* kernels of a CUDA graph, whose fixed times have what lies between two of them */
+        m->gpu.launch_s = 0;
+    m->known = fs_zalloc(REMEMBERED, sizeof *m->known);
+    fs_status status = m->known ? check_formats(m, trace_path, err) : fs_fail_nomem(err);
+    if (status == FS_OK)
+        status = spread_experts(m, err);
+    if (status != FS_OK) {
+        fs_step_model_free(m);
+        return status;
+    }
+    measure(m);
+    *model = m;
+    return FS_OK;
+}
+
+void fs_step_model_free(fs_step_model *m)
+{
+    if (!m)
+        return;
+    fs_free(m->load);
+    fs_free(m->known);
+    fs_free(m);
+}
+
+double fs_step_weight_bytes(const fs_step_model *m)
+{
+    return m->weight_bytes;
+}
+
+double fs_step_kv_bytes(const fs_step_model *m)
+{
+    return m->kv_bytes;
+}
+
+double fs_step_kv_all_bytes(const fs_step_model *m)
+{
+    return m->kv_all_bytes;
+}
+
+const double *fs_step_expert_load(const fs_step_model *m)
+{
+    return m->load;
+}

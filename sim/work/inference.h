@@ -1,0 +1,102 @@
+/* inference.h - an inference job as its trace describes it: a model, pools of engines that serve it, and requests.
+ *
+ * A pool is a number of replicas alike. A replica is tp x dp x pp GPUs, nested in this order: tensor parallelism, data
+ * parallelism of attention (each of the dp ranks has sequences and a KV cache of its own; experts are shared), pipeline.
+ * Read by inference.c (the whole, the model), inference_pools.c and inference_requests.c; constant afterwards, and owned
+ * by the work. What follows from it and a topology is sim/serve's business. */
+#ifndef FS_INFERENCE_H
+#define FS_INFERENCE_H
+
+#include "work/transformer.h"
+
+typedef enum fs_role { FS_ROLE_BOTH, FS_ROLE_PREFILL, FS_ROLE_DECODE, FS_ROLES } fs_role;
+typedef enum fs_policy { FS_ROUND_ROBIN, FS_LEAST_LOADED, FS_PREFIX, FS_POLICIES } fs_policy;
+typedef enum fs_arrival { FS_POISSON, FS_GAMMA, FS_BURSTS, FS_CONSTANT, FS_CLOSED, FS_ARRIVALS } fs_arrival;
+
+typedef struct fs_pool {
+    const char *name;
+    fs_role role;
+    uint32_t replicas;
+    uint32_t tp, dp, pp, ep; /* ep: 1, experts split over tp as everything else; or tp x dp, dealt out over all */
+    uint32_t first_gpu;      /* replicas stand on the GPUs from here on */
+    uint32_t max_tokens;     /* of one iteration, prefill and decode together */
+    uint32_t max_seqs;       /* that run at a time on a replica */
+    bool chunked_prefill;    /* prompts are cut so that decoding never waits; else prompts go first and whole */
+    bool two_batch;          /* communication beside the kernels of the other half of the batch */
+    uint32_t block_tokens;   /* of a block of the KV cache */
+    uint32_t blocks;         /* for each of the dp ranks; 0: what fits into memory */
+    bool swap;         /* a sequence that loses its blocks leaves their content with the CPU; else computes it again */
+    bool prefix_cache; /* blocks of prompts are kept for those that begin alike */
+    double memory_fraction; /* of the GPU's memory that weights and KV cache may take */
+    uint32_t draft_tokens;  /* speculative decoding: guessed in each step; 0: none */
+    double acceptance;      /* probability that a guess is right, given that those before it were */
+    double launch_s;        /* least time from one kernel to the next; < 0: as in a CUDA graph */
+    double iteration_s;     /* of the host, once an iteration */
+    bool measured;          /* iterations take what follows, communication in a replica included */
+    double prefill_s_per_token, decode_s, decode_s_per_seq;
+    uint32_t line, column; /* where the pool stands in the trace */
+} fs_pool;
+
+static inline uint32_t fs_pool_replica_gpus(const fs_pool *pool)
+{
+    return pool->tp * pool->dp * pool->pp;
+}
+
+typedef enum fs_length_kind { FS_FIXED, FS_UNIFORM, FS_LOGNORMAL, FS_EXPONENTIAL, FS_LENGTH_KINDS } fs_length_kind;
+
+/* How long prompts or answers are, in tokens; never outside [low, high]. */
+typedef struct fs_length {
+    fs_length_kind kind;
+    double mean, cv; /* cv: standard deviation / mean, of lognormal */
+    uint32_t low, high;
+} fs_length;
+
+typedef struct fs_request {
+    double arrival_s;              /* closed loop: FS_NONE's time is when it is its turn, and this is 0 */
+    uint32_t input, output;        /* tokens, >= 1 */
+    uint32_t priority;             /* higher ones go first */
+    uint32_t first_hash, n_hashes; /* in hashes[]: one for each hash_tokens of the prompt, of all up to there */
+} fs_request;
+
+enum {
+    FS_REQUESTS_MAX = 1 << 22,
+    FS_TOKENS_MAX = 1 << 24, /* of a prompt or an answer */
+    FS_PRIORITIES_MAX = 16,
+    FS_POOLS_MAX = 64
+};
+
+typedef struct fs_request_source {
+    fs_arrival arrival;
+    double rate;          /* requests/s; 0 in a closed loop */
+    double cv;            /* gamma: of the times between arrivals */
+    uint32_t burst;       /* bursts: requests that come together */
+    uint32_t concurrency; /* closed: under way at any time */
+    uint32_t count;
+    fs_length input, output;
+    uint32_t n_priorities;
+    double priority_share[FS_PRIORITIES_MAX]; /* of requests with priority i; sums to 1 */
+    uint32_t prefix_groups, prefix_tokens;    /* prompts of a group begin with the same tokens; 0: none do */
+    /* From a file: count requests in the order of their arrivals; `rate` is their mean. */
+    const fs_request *requests; /* NULL: drawn as above */
+    const uint64_t *hashes;
+    uint64_t file_hash;
+    uint32_t n_hashes, hash_tokens; /* hash_tokens: what one hash stands for, 0 without any */
+} fs_request_source;
+
+typedef struct fs_inference {
+    fs_transformer model;
+    fs_dtype weights, gemm, experts, attention, kv; /* as stored; what products run in; experts as stored */
+    double dispatch_bytes, combine_bytes;           /* of a number on its way to the experts and back */
+    uint32_t n_pools;
+    const fs_pool *pools; /* (n_pools) */
+    fs_request_source source;
+    double slo_ttft_s, slo_tpot_s; /* 0: none */
+    fs_policy router;
+    uint64_t seed;
+} fs_inference;
+
+extern const char *const fs_role_names[FS_ROLES];
+extern const char *const fs_policy_names[FS_POLICIES];
+extern const char *const fs_arrival_names[FS_ARRIVALS];
+
+#endif

@@ -1,0 +1,201 @@
+/* inference_pools.c - "engines" of an inference trace: the pools of replicas, and that the model can be split so. */
+#include "work/inference_reader.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20 };
+
+static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_inference *in, fs_pool *p)
+{
+    static const char *const keys[] = {"tp", "dp", "pp", "ep"};
+    const fs_transformer *m = &in->model;
+    if (!fs_training_enter(r, pool, "parallel", false, keys, COUNT(keys)))
+        return;
+    fs_training_number(r, "tp", false, FS_RANKS_MAX, &p->tp);
+    fs_training_number(r, "dp", false, FS_RANKS_MAX, &p->dp);
+    fs_training_number(r, "pp", false, FS_LAYERS_MAX, &p->pp);
+    fs_training_number(r, "ep", false, FS_RANKS_MAX, &p->ep);
+    if (r->status != FS_OK)
+        return;
+    const fs_json *tp = fs_json_get(r->object, "tp"), *pp = fs_json_get(r->object, "pp"),
+                  *ep = fs_json_get(r->object, "ep");
+    if (m->heads % p->tp != 0 || m->vocab % p->tp != 0)
+        r->status =
+            fs_json_fail(r->doc, tp, false, r->err, "tp is %u, which divides not both %u heads and a vocabulary of %u",
+                         p->tp, m->heads, m->vocab);
+    else if (p->pp > m->layers)
+        r->status = fs_json_fail(r->doc, pp, false, r->err, "pp is %u, but there are %u layers", p->pp, m->layers);
+    else if (p->ep > 1 && m->moe.experts == 0)
+        r->status = fs_json_fail(r->doc, ep, false, r->err, "'ep' spreads experts, but the model has no 'moe'");
+    else if (p->ep > 1 && (p->ep != (uint64_t)p->tp * p->dp || m->moe.experts % p->ep != 0))
+        r->status = fs_json_fail(r->doc, ep, false, r->err,
+                                 "'ep' is %u; expected 1, or tp x dp, %llu, where that divides the %u experts", p->ep,
+                                 (unsigned long long)p->tp * p->dp, m->moe.experts);
+}
+
+static void read_limits(fs_training_reader *r, const fs_json *pool, fs_pool *p)
+{
+    static const char *const keys[] = {"max_tokens", "max_seqs", "chunked_prefill"};
+    if (!fs_training_enter(r, pool, "limits", false, keys, COUNT(keys)))
+        return;
+    fs_training_number(r, "max_tokens", false, FS_TOKENS_MAX, &p->max_tokens);
+    fs_training_number(r, "max_seqs", false, SEQS_MAX, &p->max_seqs);
+    fs_training_flag(r, "chunked_prefill", &p->chunked_prefill);
+}
+
+static void read_kv(fs_training_reader *r, const fs_json *pool, fs_pool *p)
+{
+    static const char *const keys[] = {"block_tokens", "blocks", "memory_fraction", "prefix_cache", "preemption"};
+    static const char *const preemptions[] = {"recompute", "swap"};
+    uint32_t preemption = 0;
+    if (!fs_training_enter(r, pool, "kv", false, keys, COUNT(keys)))
+        return;
+    fs_training_number(r, "block_tokens", false, 1 << 16, &p->block_tokens);
+    fs_training_number(r, "blocks", false, BLOCKS_MAX, &p->blocks);
+    fs_inference_number(r, "memory_fraction", false, 0.01, 1, &p->memory_fraction);
+    fs_training_flag(r, "prefix_cache", &p->prefix_cache);
+    fs_training_choice(r, r->object, "preemption", false, preemptions, COUNT(preemptions), &preemption);
+    p->swap = preemption == 1;
+}
+
+static void read_times(fs_training_reader *r, const fs_json *pool, fs_pool *p)
+{
+    static const char *const overhead[] = {"launch_us", "iteration_us"};
+    static const char *const measured[] = {"prefill_s_per_token", "decode_s", "decode_s_per_seq"};
+    static const char *const speculative[] = {"tokens", "acceptance"};
+    double launch_us = -1, iteration_us = 0;
+    if (fs_training_enter(r, pool, "overhead", false, overhead, COUNT(overhead))) {
+        fs_inference_number(r, "launch_us", false, 0, 1e6, &launch_us);
+        fs_inference_number(r, "iteration_us", false, 0, 1e9, &iteration_us);
+    }
+    p->launch_s = launch_us < 0 ? -1 : launch_us * 1e-6;
+    p->iteration_s = iteration_us * 1e-6;
+    if (fs_training_enter(r, pool, "measured", false, measured, COUNT(measured))) {
+        p->measured = true;
+        fs_inference_number(r, "prefill_s_per_token", true, 0, 1e6, &p->prefill_s_per_token);
+        fs_inference_number(r, "decode_s", true, 0, 1e6, &p->decode_s);
+        fs_inference_number(r, "decode_s_per_seq", false, 0, 1e6, &p->decode_s_per_seq);
+    }
+    if (fs_training_enter(r, pool, "speculative", false, speculative, COUNT(speculative))) {
+        fs_training_number(r, "tokens", true, 64, &p->draft_tokens);
+        fs_inference_number(r, "acceptance", true, 0, 1, &p->acceptance);
+    }
+}
+
+static fs_pool default_pool(void)
+{
+    return (fs_pool){.role = FS_ROLE_BOTH,
+                     .replicas = 1,
+                     .tp = 1,
+                     .dp = 1,
+                     .pp = 1,
+                     .ep = 1,
+                     .max_tokens = 8192,
+                     .max_seqs = 256,
+                     .chunked_prefill = true,
+                     .block_tokens = 16,
+                     .memory_fraction = 0.9,
+                     .launch_s = -1};
+}
+
+/* `next` is the GPU behind the pools before. */
+static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *json, uint32_t next, fs_arena *arena,
+                      const fs_inference *in, fs_pool *p)
+{
+    static const char *const keys[] = {"name",        "role",     "replicas", "parallel", "limits",   "kv",
+                                       "speculative", "overhead", "measured", "overlap",  "first_gpu"};
+    static const char *const overlaps[] = {"none", "two_batch"};
+    uint32_t role = FS_ROLE_BOTH, overlap = 0;
+    uint64_t first = next;
+    const char *name = "engine";
+    *p = default_pool();
+    if (fs_json_kind(json) != FS_JSON_OBJECT)
+        r->status = fs_json_fail(r->doc, json, false, r->err, "expected a pool of engines: {\"role\": \"both\", ...}");
+    if (r->status == FS_OK)
+        r->status = fs_json_only(r->doc, json, keys, COUNT(keys), r->err);
+    if (r->status != FS_OK)
+        return;
+    fs_json_place(at, json, &p->line, &p->column);
+    r->object = json;
+    r->status = fs_json_string_in(r->doc, json, "name", false, &name, r->err);
+    fs_training_choice(r, json, "role", false, fs_role_names, FS_ROLES, &role);
+    fs_training_choice(r, json, "overlap", false, overlaps, COUNT(overlaps), &overlap);
+    fs_training_number(r, "replicas", false, FS_RANKS_MAX, &p->replicas);
+    if (r->status == FS_OK)
+        r->status = fs_json_uint_in(r->doc, json, "first_gpu", false, 0, FS_RANKS_MAX - 1, &first, r->err);
+    p->role = (fs_role)role;
+    p->two_batch = overlap == 1;
+    p->first_gpu = (uint32_t)first;
+    p->name = fs_arena_strdup(arena, name);
+    if (r->status == FS_OK && !p->name)
+        r->status = fs_fail_nomem(r->err);
+    read_parallel(r, json, in, p);
+    read_limits(r, json, p);
+    read_kv(r, json, p);
+    read_times(r, json, p);
+    double gpus = (double)p->replicas * p->tp * p->dp * p->pp;
+    if (r->status == FS_OK && gpus + p->first_gpu > FS_RANKS_MAX)
+        r->status = fs_json_fail(r->doc, json, false, r->err, "%.0f GPUs from number %u on, at most %d can be", gpus,
+                                 p->first_gpu, FS_RANKS_MAX);
+}
+
+/* Pools do not share GPUs, and what one starts another can end. */
+static void check_pools(fs_training_reader *r, const fs_json *list, const fs_pool *pools, uint32_t n)
+{
+    const fs_json *json = fs_json_first(list);
+    uint32_t of_role[FS_ROLES] = {0};
+    for (uint32_t i = 0; i < n && r->status == FS_OK; i++, json = fs_json_next(json)) {
+        uint32_t end = pools[i].first_gpu + pools[i].replicas * fs_pool_replica_gpus(&pools[i]);
+        of_role[pools[i].role]++;
+        for (uint32_t k = 0; k < i && r->status == FS_OK; k++)
+            if (pools[i].first_gpu < pools[k].first_gpu + pools[k].replicas * fs_pool_replica_gpus(&pools[k]) &&
+                pools[k].first_gpu < end)
+                r->status = fs_json_fail(
+                    r->doc, json, false, r->err, "pools '%.100s' and '%.100s' both use GPU %u", pools[k].name,
+                    pools[i].name, pools[i].first_gpu > pools[k].first_gpu ? pools[i].first_gpu : pools[k].first_gpu);
+    }
+    if (r->status == FS_OK && (of_role[FS_ROLE_PREFILL] > 0) != (of_role[FS_ROLE_DECODE] > 0))
+        r->status = fs_json_fail(r->doc, list, false, r->err, "a pool of role '%s' needs one of role '%s'",
+                                 fs_role_names[of_role[FS_ROLE_PREFILL] ? FS_ROLE_PREFILL : FS_ROLE_DECODE],
+                                 fs_role_names[of_role[FS_ROLE_PREFILL] ? FS_ROLE_DECODE : FS_ROLE_PREFILL]);
+    if (r->status == FS_OK && of_role[FS_ROLE_BOTH] > 0 && of_role[FS_ROLE_PREFILL] > 0)
+        r->status = fs_json_fail(r->doc, list, false, r->err,
+                                 "pools are either all of role 'both', or of 'prefill' and 'decode'");
+}
+
+void fs_inference_read_pools(fs_training_reader *r, fs_arena *arena, fs_inference *in)
+{
+    const fs_json *root = fs_json_root(r->doc), *list = fs_json_get(root, "engines");
+    uint32_t n = fs_json_count(list), next = 0, i = 0;
+    uint64_t gpus = 0;
+    if (r->status != FS_OK)
+        return;
+    if (fs_json_kind(list) != FS_JSON_ARRAY || n < 1 || n > FS_POOLS_MAX) {
+        r->status = fs_json_fail(r->doc, list ? list : root, false, r->err,
+                                 "'engines': expected a list of 1 to %d pools", FS_POOLS_MAX);
+        return;
+    }
+    fs_pool *pools = fs_arena_alloc(arena, n, sizeof *pools);
+    if (!pools) {
+        r->status = fs_fail_nomem(r->err);
+        return;
+    }
+    fs_json_cursor at = {.doc = r->doc};
+    for (const fs_json *json = fs_json_first(list); json && r->status == FS_OK; json = fs_json_next(json), i++) {
+        read_pool(r, &at, json, next, arena, in, &pools[i]);
+        if (r->status == FS_OK) {
+            next = pools[i].first_gpu + pools[i].replicas * fs_pool_replica_gpus(&pools[i]);
+            gpus += (uint64_t)pools[i].replicas * fs_pool_replica_gpus(&pools[i]);
+        }
+    }
+    if (r->status == FS_OK)
+        check_pools(r, list, pools, n);
+    if (r->status == FS_OK && gpus > FS_RANKS_MAX)
+        r->status = fs_json_fail(r->doc, list, false, r->err, "more than %d GPUs", FS_RANKS_MAX);
+    in->n_pools = n;
+    in->pools = pools;
+}

@@ -1,0 +1,51 @@
+load helper
+
+serve() { fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/llama3-70b-serve.json" --set requests.duration_s=20 "$@"; }
+
+@test "an inference trace: summary, JSON, CSV" {
+    run serve --json r.json --csv tables
+    [ "$status" -eq 0 ]
+    for text in "first token (TTFT)" "token after token (TPOT)" "Goodput" "Pools" "Links by tier" "tokens/s out"; do
+        [[ "$output" == *"$text"* ]]
+    done
+    holds 'd["serving"]["requests"] == 200 and d["serving"]["rejected"] == 0 and not d["serving"]["unstable"]' r.json
+    holds 'd["serving"]["ttft_s"]["count"] == 200 and d["serving"]["slo"]["possible"]' r.json
+    holds 'd["breakdown"] == [] and d["tiers"][0]["bytes"] > 0' r.json
+    holds 'abs(d["serving"]["output_tokens_per_s"] - d["tokens_per_s"]) == 0' r.json
+    [ "$(wc -l <tables/requests.csv)" -eq 201 ]
+    [ "$(wc -l <tables/pools.csv)" -eq 2 ]
+}
+
+@test "the seed draws other requests, and the same one the same" {
+    serve --quiet --stable --json - >a.json
+    serve --quiet --stable --json - >b.json
+    serve --quiet --stable --json - --seed 7 >c.json
+    cmp a.json b.json
+    ! cmp -s a.json c.json
+}
+
+@test "an objective that nobody can keep, and too many requests, are said" {
+    run serve --set slo.ttft_s=0.001
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"the SLO cannot be met: the first token within 1.00 ms"* ]]
+    run fabsim "$root/topologies/dgx-h100.xml" "$root/workloads/llama3-70b-serve.json" --set requests.duration_s=30 --set requests.rate=200
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"UNSTABLE: the queue grows"* ]]
+}
+
+@test "prefill and decode apart: caches travel" {
+    fabsim "$root/topologies/gb200-nvl72.xml" "$root/workloads/deepseek-r1-disagg.json" --set requests.count=50 --set requests.rate=160 --quiet --json r.json --csv tables
+    holds 'd["serving"]["pools"][0]["kv_sent_bytes"] > 1e9 and d["serving"]["pools"][1]["kv_sent_bytes"] == 0' r.json
+    python3 - <<'PY'
+import csv
+rows = list(csv.DictReader(open("tables/requests.csv")))
+assert len(rows) == 50
+assert all(float(r["arrival_s"]) <= float(r["start_s"]) <= float(r["first_s"]) <= float(r["landed_s"]) <= float(r["done_s"]) for r in rows)
+PY
+}
+
+@test "a GPU that is slow for good slows its replica" {
+    serve --quiet --json whole.json
+    serve --quiet --json slow.json --fault gpu:0=0.5
+    [ "$(python3 -c 'import json; print(json.load(open("slow.json"))["serving"]["tpot_s"]["mean"] > 1.2 * json.load(open("whole.json"))["serving"]["tpot_s"]["mean"])')" = True ]
+}
