@@ -309,8 +309,7 @@ static void latent_grad(fs_kernel_writer *w)
     cast(w, "latent down grad cast", dtype, w->tokens, a->kv_rank + a->rope);
     product_grad(w, "latent down dgrad", "latent down wgrad", dtype, w->tokens, w->hidden, a->kv_rank + a->rope);
     cast(w, "query up grad cast", dtype, w->tokens, w->query);
-    product_grad(w, "query up dgrad", "query up wgrad", dtype, w->tokens, a->q_rank ? a->q_rank : w->hidden,
-                 w->query);
+    product_grad(w, "query up dgrad", "query up wgrad", dtype, w->tokens, a->q_rank ? a->q_rank : w->hidden, w->query);
     if (a->q_rank) {
         fs_kernel_pass(w, "latent norm grad", 3, w->tokens * a->q_rank);
         cast(w, "query down grad cast", dtype, w->tokens, a->q_rank);

@@ -681,7 +681,8 @@ static void number_formats_by_part(void **state)
             if (strcmp(name, "qkv") == 0 || strcmp(name, "flash attention") == 0 || strcmp(name, "mlp in wgrad") == 0) {
                 assert_int_equal(kernel->dtype, FS_FP8);
                 seen++;
-            } else if (strcmp(name, "mlp out cast") == 0) { /* read in 2 bytes, written twice in one; behind an activation */
+            } else if (strcmp(name, "mlp out cast") ==
+                       0) { /* read in 2 bytes, written twice in one; behind an activation */
                 close_to(kernel->bytes, 32 * 256 * 4.0, 1e-14);
                 casts++;
             } else if (strcmp(name, "qkv weights cast") == 0) {
