@@ -15,7 +15,7 @@ enum { CANDIDATES = 8 };
 
 /* What can do what. `picked`: the first so many are considered by auto; the rest only by name: NCCL has no one-shot
  * all_gather or reduce_scatter, no NVLS broadcast and nothing hierarchical or
- * in shots, and its ring broadcast is the chain. */
+ * in shots, its ring broadcast is the chain, and it knows nothing of tokens. */
 typedef struct ability {
     uint32_t n, picked;
     fs_algo algos[CANDIDATES];
@@ -34,7 +34,7 @@ typedef struct ability {
 static const ability abilities[FS_COLL_KINDS] = {[FS_ALL_REDUCE] = {8, 5, REDUCES},
                                                  [FS_ALL_GATHER] = {5, 3, GATHERS},
                                                  [FS_REDUCE_SCATTER] = {5, 3, GATHERS},
-                                                 [FS_ALL_TO_ALL] = {1, 1, {FS_ALGO_DIRECT}},
+                                                 [FS_ALL_TO_ALL] = {3, 1, {FS_ALGO_DIRECT, FS_ALGO_FORWARDED, FS_ALGO_LOWLATENCY}},
                                                  [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
                                                  [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
                                                  [FS_BARRIER] = {8, 5, REDUCES},

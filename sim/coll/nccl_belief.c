@@ -53,6 +53,8 @@ static double latency(const fs_nccl_table *t, const fs_nccl_run *run)
     case FS_ALGO_HIERARCHICAL:
     case FS_ALGO_ONESHOT:
     case FS_ALGO_TWOSHOT:
+    case FS_ALGO_FORWARDED:
+    case FS_ALGO_LOWLATENCY:
     case FS_ALGOS: break;
     }
     return ring_latency(t, run, near, far);
@@ -110,6 +112,8 @@ double fs_nccl_belief(const fs_nccl_table *t, const fs_nccl_run *run)
     case FS_ALGO_HIERARCHICAL:
     case FS_ALGO_ONESHOT:
     case FS_ALGO_TWOSHOT:
+    case FS_ALGO_FORWARDED:
+    case FS_ALGO_LOWLATENCY:
     case FS_ALGOS: break;
     }
     return latency(t, run) + ring_seconds(t, run);

@@ -23,7 +23,8 @@ double fs_nccl_wire(fs_proto proto)
 static bool only_simple(fs_algo algo)
 {
     return algo == FS_ALGO_NVLS || algo == FS_ALGO_NVLSTREE || algo == FS_ALGO_SHARP || algo == FS_ALGO_PAT ||
-           algo == FS_ALGO_HIERARCHICAL || algo == FS_ALGO_ONESHOT || algo == FS_ALGO_TWOSHOT;
+           algo == FS_ALGO_HIERARCHICAL || algo == FS_ALGO_ONESHOT || algo == FS_ALGO_TWOSHOT ||
+           algo == FS_ALGO_FORWARDED || algo == FS_ALGO_LOWLATENCY;
 }
 
 bool fs_nccl_has(const fs_nccl_run *run)
@@ -82,6 +83,8 @@ static double steps_s(const fs_nccl_takes *t, const fs_nccl_run *run)
     case FS_ALGO_PAT: return levels * far + run->n * near;
     case FS_ALGO_ONESHOT:
     case FS_ALGO_TWOSHOT: return (run->n - 1) * near;
+    case FS_ALGO_FORWARDED:
+    case FS_ALGO_LOWLATENCY:
     case FS_ALGO_DIRECT: return (run->n - 1) * near + (run->n_nodes > 1 ? far : 0.0);
     case FS_ALGO_AUTO:
     case FS_ALGO_RING:

@@ -14,8 +14,8 @@ static const unsigned char shipped[] = {
 #include "nccl.xml.h" /* made from topologies/costs/nccl.xml by the Makefile */
 };
 
-static const char *const row_names[FS_NCCL_ROWS] = {"tree", "ring",   "nvls",    "nvlstree",
-                                                    "pat",  "direct", "oneshot", "twoshot"};
+static const char *const row_names[FS_NCCL_ROWS] = {"tree",   "ring",    "nvls",    "nvlstree",  "pat",
+                                                    "direct", "oneshot", "twoshot", "forwarded", "lowlatency"};
 
 typedef struct reader {
     fs_doc *doc;
@@ -38,6 +38,8 @@ fs_nccl_row fs_nccl_row_of(fs_algo algo)
     case FS_ALGO_DIRECT: return FS_NCCL_DIRECT;
     case FS_ALGO_ONESHOT: return FS_NCCL_ONESHOT;
     case FS_ALGO_TWOSHOT: return FS_NCCL_TWOSHOT;
+    case FS_ALGO_FORWARDED: return FS_NCCL_FORWARDED;
+    case FS_ALGO_LOWLATENCY: return FS_NCCL_LOWLATENCY;
     case FS_ALGO_AUTO:
     case FS_ALGO_RING:
     case FS_ALGO_CHAIN:

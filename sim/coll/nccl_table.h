@@ -19,6 +19,8 @@ typedef enum fs_nccl_row {
     FS_NCCL_DIRECT,
     FS_NCCL_ONESHOT, /* not NCCL's: nothing believed of it */
     FS_NCCL_TWOSHOT,
+    FS_NCCL_FORWARDED,
+    FS_NCCL_LOWLATENCY,
     FS_NCCL_ROWS
 } fs_nccl_row;
 

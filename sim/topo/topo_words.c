@@ -225,7 +225,7 @@ static const fs_word words[] = {
      "",
      {NAME,
       {"arch", FS_WORD_CHOICE, true, 0, "none pascal volta turing ampere hopper blackwell rubin"},
-      {"algo", FS_WORD_CHOICE, true, 0, "tree ring nvls nvlstree pat direct oneshot twoshot"},
+      {"algo", FS_WORD_CHOICE, true, 0, "tree ring nvls nvlstree pat direct oneshot twoshot forwarded lowlatency"},
       {"protocol", FS_WORD_CHOICE, true, 0, "LL LL128 Simple"},
       {"launch", FS_WORD_QUANTITY, true, FS_UNIT_SECONDS, NULL},
       {"hop", FS_WORD_QUANTITY, true, FS_UNIT_SECONDS, NULL},

@@ -66,6 +66,7 @@ typedef struct fs_op {
     uint32_t load;         /* all_to_all: id in work->loads, or FS_NONE: even */
     float sm_share;        /* collectives, send/recv: part of the GPU's SMs in use while it moves, [0, 1) */
     bool transpose;        /* all_to_all with a load, see fs_load_bytes */
+    uint16_t top_k, top_domains; /* all_to_all by forwarded, see fs_coll_request */
     double duration_s;     /* compute, delay; negative: take the roofline of flops and bytes, or of the kernels */
     double flops, bytes;   /* compute by roofline */
     double size_bytes;     /* communication; meaning as in coll.h */
