@@ -34,6 +34,8 @@ typedef struct fs_training {
     fs_dtype precision;                        /* of weights and activations as they are kept: 2 bytes */
     fs_dtype gemm, experts, attention, logits; /* what products run in */
     double dispatch_bytes, combine_bytes;      /* of one number on its way to the experts and back */
+    uint8_t dispatch_algo;                     /* fs_algo that moves tokens: forwarded, direct, lowlatency */
+    uint32_t top_domains;                      /* forwarded: NVLink domains of a token's experts at most; 0: all */
     double param_bytes;                        /* of a weight that is gathered */
     fs_dtype grad_dtype;                       /* of gradients, accumulated and reduced */
     double master_bytes, moment_bytes;         /* Adam's, per parameter; two moments */

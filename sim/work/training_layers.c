@@ -211,8 +211,14 @@ static uint32_t move_tokens(fs_task_writer *w, const char *name, double bytes_ea
     uint32_t at =
         fs_task_collective(w, name, FS_ALL_TO_ALL, w->wiring->ep, w->wiring->ep_stream, bytes, w->t->overlap_shared);
     if (at != FS_NONE && w->k.status == FS_OK) {
-        w->task->ops.data[at].op.load = w->request->load;
-        w->task->ops.data[at].op.transpose = back && w->request->load != FS_NONE;
+        fs_op *op = &w->task->ops.data[at].op;
+        op->load = w->request->load;
+        op->transpose = back && w->request->load != FS_NONE;
+        op->algo = w->t->dispatch_algo;
+        if (op->algo == FS_ALGO_FORWARDED) {
+            op->top_k = (uint16_t)w->t->model.moe.top_k;
+            op->top_domains = (uint16_t)w->t->top_domains;
+        }
     }
     return at;
 }

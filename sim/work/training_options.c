@@ -111,6 +111,22 @@ static void read_overlap(fs_training_reader *r, fs_training *t)
     t->sm_share = (float)share;
 }
 
+/* How tokens get to their experts and back. */
+static void read_dispatch(fs_training_reader *r, fs_training *t)
+{
+    static const char *const keys[] = {"algo", "top_domains"}, *const names[] = {"forwarded", "direct", "lowlatency"};
+    static const fs_algo algos[] = {FS_ALGO_FORWARDED, FS_ALGO_DIRECT, FS_ALGO_LOWLATENCY};
+    uint32_t at = 0;
+    const fs_json *limit = fs_json_get(fs_json_get(fs_json_root(r->doc), "dispatch"), "top_domains");
+    if (fs_training_enter(r, fs_json_root(r->doc), "dispatch", false, keys, COUNT(keys))) {
+        fs_training_choice(r, r->object, "algo", false, names, COUNT(names), &at);
+        fs_training_number(r, "top_domains", false, UINT16_MAX, &t->top_domains);
+        if (r->status == FS_OK && limit && at != 0)
+            r->status = fs_json_fail(r->doc, limit, true, r->err, "'top_domains' goes with \"algo\": \"forwarded\"");
+    }
+    t->dispatch_algo = (uint8_t)algos[at];
+}
+
 /* "none", "full", "selective" (attention's scores); or a list of what is formed again in the backward pass. */
 static void read_recompute(fs_training_reader *r, fs_training *t)
 {
@@ -173,5 +189,6 @@ void fs_training_read_options(fs_training_reader *r, fs_training *t)
     t->kernels = (fs_kernels)kernel;
     read_optimizer(r, t);
     read_overlap(r, t);
+    read_dispatch(r, t);
     read_host(r, t);
 }
