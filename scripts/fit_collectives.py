@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fit what collectives take (topologies/costs/nccl.xml) to the series that tests/validation/collectives.csv marks as fitted.
+"""Fit what collectives take (topologies/costs/nccl.xml) to the series that tests/validation/collectives.csv and expert_parallel.csv mark as
+fitted.
 
     scripts/fit_collectives.py [--data DIR] [--only WORD ...] [--write]
 
@@ -19,7 +20,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from concurrent.futures import ThreadPoolExecutor
 
-from validation import collectives
+from validation import collectives, expert_parallel
 from validation.case import ROOT
 
 # Its links' rate was set by its largest size, and nothing else: GPUDirect-TCPX behaves like no other network here.
@@ -45,6 +46,10 @@ STAGES += [("ampere-ring-LL128", {"launch": LAUNCH, "hop": HOP, "efficiency": EF
            ("blackwell-nvls-Simple", {"launch": LAUNCH, "cap": CAP, "fill": FILL, "window": WINDOW}),
            ("hopper-tree-LL", {"net-hop": HOP}),
            ("hopper-tree-LL128", {"net-hop": HOP}),
+           ("hopper-forwarded-Simple", {"launch": LAUNCH, "hop": HOP, "net-hop": HOP, "cap": CAP}),
+           ("blackwell-forwarded-Simple", {"launch": LAUNCH, "cap": CAP}),
+           ("hopper-lowlatency-Simple", {"launch": LAUNCH, "hop": (US, 0.01, 10), "net-hop": HOP, "efficiency": EFFICIENCY}),
+           ("blackwell-lowlatency-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY}),
            ("hopper-nvlstree-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW})]
 
 
@@ -168,6 +173,7 @@ def main():
     rows = [row for row in collectives.rows() if row["fitted"] == "yes" and row["series"] not in LEFT_OUT]
     if options.data:
         rows = list(all_sizes(options.data, rows))
+    rows += [expert_parallel.as_collective(row) for row in expert_parallel.rows() if row["fitted"] == "yes"]
     fit = Fit(rows, TABLE.read_text())
     for row, figures in STAGES:
         if any(word in row for word in options.only):

@@ -6,15 +6,14 @@
 A row is a dispatch or a combine: so many tokens a rank of so many numbers, each to top_k experts. What nobody measured as a time but
 as a bandwidth of bytes counted in some way was made a time when the row was written; its note says how. fp8 brings a scale of four
 bytes for each 128 numbers."""
-import collections
 import concurrent.futures
 import csv
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from validation import collectives
 from validation.case import ROOT, Case
-from validation.collectives import simulate, summary
 
 CLASSES = {"forwarded": "experts' tokens, once to a domain", "lowlatency": "experts' tokens, low latency"}
 BYTES = {"fp8": 1 + 4 / 128, "bf16": 2}
@@ -25,35 +24,22 @@ def rows():
         yield from csv.DictReader(file)
 
 
-def size_of(row):
-    """Bytes that a rank would send with a copy for each expert."""
-    return round(int(row["tokens"]) * int(row["hidden"]) * int(row["top_k"]) * BYTES[row["dtype"]])
-
-
-def batches():
-    """Rows by what one process can run."""
-    found = collections.defaultdict(list)
-    for row in rows():
-        found[row["series"], row["topology"], row["algo"], row["gpus"], row["top_k"], row["options"]].append(row)
-    return found
-
-
-def run(batch, more=()):
-    """Microseconds by size."""
-    (_, system, algo, gpus, top_k, options), members = batch
-    words = f"--algo {algo} {options}" + (f" --top-k {top_k}" if algo == "forwarded" else "")
-    return simulate(system, "all_to_all", gpus, words, {size_of(row) for row in members}, more)
+def as_collective(row):
+    """The row as one of collectives.csv: the size is what a rank would send with a copy for each expert."""
+    size = round(int(row["tokens"]) * int(row["hidden"]) * int(row["top_k"]) * BYTES[row["dtype"]])
+    options = f"--algo {row['algo']} {row['options']}".strip() + (f" --top-k {row['top_k']}" if row["algo"] == "forwarded" else "")
+    return {**row, "dispatch": row["op"], "op": "all_to_all", "size_bytes": str(size), "options": options}
 
 
 def cases(subset=False):
-    """subset: the first and the last row of each series."""
-    work = list(batches().items())
+    """subset: the first and the last row of each series and number of GPUs."""
+    work = list(collectives.batches(map(as_collective, rows())).items())
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(run, work))
+        results = list(pool.map(collectives.run, work))
     for ((series, *_), members), result in zip(work, results):
         for row in [members[0], members[-1]] if subset and len(members) > 1 else members:
-            name = f"{row['op']}, {row['gpus']} GPUs, {row['tokens']} tokens of {row['hidden']} {row['dtype']}"
-            yield Case(CLASSES[row["algo"]], series, name, "us", float(row["time_us"]), result[size_of(row)]["time_us"],
+            name = f"{row['dispatch']}, {row['gpus']} GPUs, {row['tokens']} tokens of {row['hidden']} {row['dtype']}"
+            yield Case(CLASSES[row["algo"]], series, name, "us", float(row["time_us"]), result[int(row["size_bytes"])]["time_us"],
                        row["fitted"] == "yes", row["source"])
 
 
@@ -62,9 +48,9 @@ def main():
     if "--all" in sys.argv[1:]:
         for case in found:
             print(f"{case.series:55} {case.name:50} {case.measured:10.5g} {case.simulated:10.5g} {case.unit:3} {100 * case.error:+6.1f} %")
-    summary(found, lambda case: case.klass)
+    collectives.summary(found, lambda case: case.klass)
     print()
-    summary(found, lambda case: case.klass + ", " + case.series)
+    collectives.summary(found, lambda case: case.klass + ", " + case.series)
 
 
 if __name__ == "__main__":

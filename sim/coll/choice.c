@@ -74,6 +74,8 @@ fs_nccl_run fs_nccl_run_of(const fs_lowering *low, const fs_group *group, const 
                        .channels = shape->channels,
                        .intra_class = shape->intra_class,
                        .registered = low->options.registered,
+                       .top_k = request->top_k,
+                       .top_domains = request->top_domains,
                        .size_bytes = request->size_bytes,
                        .stream_s = request->size_bytes * s_per_B * scaled->times,
                        .nvlink_s = request->size_bytes * shape->nvlink_s_per_B * scaled->times};

@@ -5,15 +5,9 @@
  * experts; that GPU forwards it over NVLink, once to each GPU that holds any. On the way back GPUs add up what their
  * experts made of it, the forwarder adds up its domain's, and one sum crosses the network.
  *
- * How often is that? Each of a token's k choices is one of the ranks, with its weight (1/n, or the load), independently of
- * the others. A set of ranks of weight w is then hit with probability 1 - (1 - w)^k, against k w copies of a plain
- * all-to-all. Where a token may go to at most g of the D domains (node-limited routing, ibid., section 2.1.2), a domain is
- * open to it with p = g/D, and a choice then falls on the set with w/p: p (1 - (1 - w/p)^k). Experts of one token differ,
- * which is left out: with 8 experts on 8 ranks and k = 2 that is 1.875 copies for 2, with 256 experts and k = 8 next to
- * nothing.
- *
- * All is streamed in pieces of a few tokens, so network and NVLinks work at the same time, and there is no order among the
+ * How often is that, copies.h says. All is streamed in pieces of a few tokens, so network and NVLinks work at the same time, and there is no order among the
  * transfers; the latency of the last forward adds to that of the network. Cost: O(ranks x domains + pairs within). */
+#include "coll/copies.h"
 #include "coll/direct.h"
 
 #include "base/mem.h"
@@ -23,9 +17,7 @@
 /* Copies that reach ranks of this weight, in units of what a plain all-to-all sends to a mean rank. */
 static double copies(const fs_algo_run *run, double weight)
 {
-    double k = run->top_k, domains = run->form->n_domains;
-    double open = run->top_domains > 0 ? fmin(1.0, run->top_domains / domains) : 1.0;
-    return run->group.n / k * open * (1.0 - pow(1.0 - fmin(1.0, weight / open), k));
+    return fs_copies_reach(weight, run->top_k, run->top_domains, run->form->n_domains) * run->group.n / run->top_k;
 }
 
 static double weight_of(const fs_algo_run *run, uint32_t rank)

@@ -12,6 +12,8 @@
  * may use the idle links. */
 #include "coll/nccl_cost.h"
 
+#include "coll/copies.h"
+
 #include <math.h>
 
 double fs_nccl_wire(fs_proto proto)
@@ -102,10 +104,22 @@ static double buffers(const fs_nccl_run *run)
     return nvls ? run->n / run->n_nodes : 1.0;
 }
 
+/* What the SMs of one GPU handle of forwarded tokens, its own included: a copy for each GPU and, over a network, one for each
+ * domain. */
+static double handled_bytes(const fs_nccl_run *run)
+{
+    double copies = run->n * fs_copies_reach(1.0 / run->n, run->top_k, run->top_domains, run->n_nodes);
+    if (run->n_nodes > 1)
+        copies += run->n_nodes * fs_copies_reach(1.0 / run->n_nodes, run->top_k, run->top_domains, run->n_nodes);
+    return run->size_bytes / run->top_k * copies;
+}
+
 /* What a cap counts: payload through one GPU, where an all_reduce carries its bytes twice; of sends, which have channels of their
  * own, one message. */
 static double payload_bytes(const fs_nccl_run *run)
 {
+    if (run->algo == FS_ALGO_FORWARDED)
+        return handled_bytes(run);
     if (run->algo == FS_ALGO_DIRECT)
         return run->kind == FS_SENDRECV ? run->size_bytes : run->size_bytes / run->n;
     return run->size_bytes * fs_busbw_factor(run->kind, run->n);

@@ -14,6 +14,7 @@ typedef struct fs_nccl_run {
     uint32_t channels;
     uint32_t intra_class; /* slowest fs_link_class inside a domain */
     bool registered;      /* its buffers are: no copies through NCCL's own */
+    uint32_t top_k, top_domains; /* of forwarded */
     double size_bytes;
     double stream_s; /* the payload's time at the links' effective rate */
     double nvlink_s; /* the same, over NVLinks alone */

@@ -49,6 +49,7 @@ typedef struct fs_training {
     fs_tp_overlap overlap_tp;
     bool overlap_pp;      /* kernels do not wait for pipeline messages that they do not need */
     bool overlap_shared;  /* shared experts beside the dispatch of tokens */
+    bool overlap_ep;      /* a microbatch's tokens move beside kernels of another one */
     double bucket;        /* parameters; layers join until they have as many. 0: a layer each */
     float sm_share;       /* of overlapped collectives */
     double host_launch_s; /* CPU time to launch a kernel, collective or message; 0: graphs, or never the limit */

@@ -93,7 +93,8 @@ static void read_tp_overlap(fs_training_reader *r, fs_training *t)
 
 static void read_overlap(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"grad_reduce", "param_gather", "tp", "pp", "moe_shared", "bucket", "sm_share"};
+    static const char *const keys[] = {"grad_reduce", "param_gather", "tp",     "pp",
+                                       "ep",          "moe_shared",   "bucket", "sm_share"};
     double share = 0;
     t->overlap_grad_reduce = t->overlap_param_gather = t->zero == 3;
     t->overlap_pp = true;
@@ -104,6 +105,11 @@ static void read_overlap(fs_training_reader *r, fs_training *t)
     read_tp_overlap(r, t);
     fs_training_flag(r, "pp", &t->overlap_pp);
     fs_training_flag(r, "moe_shared", &t->overlap_shared);
+    fs_training_flag(r, "ep", &t->overlap_ep);
+    if (r->status == FS_OK && t->overlap_ep && (t->schedule != FS_SCHEDULE_1F1B || (t->pp > 1 && t->vpp == 1)))
+        r->status = fs_json_fail(r->doc, fs_json_get(r->object, "ep"), true, r->err,
+                                 "'ep' needs the schedule 1f1b, interleaved where pp > 1; vpp is %u", t->vpp);
+    t->overlap_ep = t->overlap_ep && t->ep > 1;
     if (r->status == FS_OK)
         r->status = fs_json_number_in(r->doc, r->object, "bucket", false, 0, 1e15, &t->bucket, r->err);
     if (r->status == FS_OK)
