@@ -241,6 +241,8 @@ static void moe_forward(fs_task_writer *w)
     if (shared > 0 && !w->t->overlap_shared)
         mlp_forward(w, shared);
     uint32_t there = move_tokens(w, "dispatch", w->t->dispatch_bytes, false);
+    if (there != FS_NONE && w->k.status == FS_OK)
+        w->task->ops.data[there].counted = !(moe->capacity > 0);
     if (shared > 0 && w->t->overlap_shared) {
         mlp_forward(w, shared);
         fs_task_flush(w);

@@ -147,13 +147,12 @@ static uint32_t delay(step *s, uint16_t on, double seconds, const uint32_t *deps
     return append(s, &op, deps, n_deps);
 }
 
-/* The CPU launches what the GPU will do, ahead of it, on a stream of its own; with `host_sync` it waits for the GPU first. */
-static void host_launches(step *s, const fs_task *task, uint32_t messages)
+/* The CPU launches what the GPU will do, ahead of it, on a stream of its own. wait: the GPU first ends what it has, as far as the
+ * CPU launched it. */
+static void host_launches(step *s, double launches, bool wait)
 {
-    const fs_training *t = s->t;
-    if (t->host_launch_s > 0)
-        s->host = delay(s, s->wiring.host, (task->launches + messages) * t->host_launch_s, &s->last,
-                        t->host_sync && s->last != FS_NONE);
+    if (s->t->host_launch_s > 0)
+        s->host = delay(s, s->wiring.host, launches * s->t->host_launch_s, &s->last, wait && s->last != FS_NONE);
 }
 
 /* Nothing goes on before all of it was launched. */
@@ -184,13 +183,24 @@ typedef struct replay {
     uint32_t input;  /* what it starts from, FS_NONE where nothing came in */
     uint32_t before; /* the last kernel of what was there first, FS_NONE */
     uint32_t next;   /* op of the task */
+    double launches; /* that the CPU has not been given yet */
+    bool wait;       /* before it launches more, it waits for the GPU */
     uint32_t *at;    /* (ops of the task) where each has come to be */
 } replay;
 
-static void replay_op(step *s, replay *r)
+/* What the CPU launches has been written; kernels that follow wait until it is through. */
+static void launch(step *s, replay *r)
+{
+    host_launches(s, r->launches, r->wait);
+    join_host(s);
+    r->launches = 0;
+    r->wait = false;
+}
+
+static void replay_op(step *s, replay *r, bool launched)
 {
     const fs_task_op *one = &r->task->ops.data[r->next];
-    uint32_t deps[FS_TASK_DEPS + 2], n = 0;
+    uint32_t deps[FS_TASK_DEPS + 3], n = 0;
     bool computes = one->op.kind == FS_OP_COMPUTE;
     for (uint32_t d = 0; d < one->n_deps; d++) {
         uint32_t dep = one->deps[d];
@@ -208,16 +218,26 @@ static void replay_op(step *s, replay *r)
             deps[n++] = r->at[dep];
         }
     }
-    r->at[r->next++] = append(s, &one->op, deps, n);
+    if (launched && s->last != FS_NONE)
+        deps[n++] = s->last;
+    r->at[r->next] = append(s, &one->op, deps, n);
+    if (computes)
+        s->last = r->at[r->next];
+    r->next++;
 }
 
 /* Its ops up to the next all-to-all of tokens, that one included. */
 static void replay_part(step *s, replay *r)
 {
     while (r->next < r->task->ops.count && s->status == FS_OK) {
-        const fs_op *op = &r->task->ops.data[r->next].op;
-        replay_op(s, r);
-        if (op->kind == FS_OP_COLLECTIVE && op->family == s->wiring.ep)
+        const fs_task_op *one = &r->task->ops.data[r->next];
+        bool moves = one->op.kind == FS_OP_COLLECTIVE && one->op.family == s->wiring.ep, host = s->t->host_launch_s > 0;
+        r->launches += one->launches;
+        if (moves && host)
+            launch(s, r);
+        replay_op(s, r, moves && host);
+        r->wait = r->wait || one->counted;
+        if (moves)
             return;
     }
 }
@@ -234,11 +254,11 @@ static void replay_all(step *s, replay *r, uint32_t n)
         }
     }
     for (uint32_t i = 0; i < n && s->status == FS_OK; i++) {
-        const fs_task *task = r[i].task;
         for (uint32_t k = 0; k < 2; k++)
-            s->reduced[k] = task->reduced[k] == FS_NONE ? s->reduced[k] : r[i].at[task->reduced[k]];
-        uint32_t end = task->end == FS_NONE ? s->last : r[i].at[task->end];
-        s->last = s->last == FS_NONE || end > s->last ? end : s->last;
+            if (r[i].task->reduced[k] != FS_NONE)
+                s->reduced[k] = r[i].at[r[i].task->reduced[k]];
+        if (s->t->host_launch_s > 0)
+            launch(s, &r[i]);
     }
     s->sent = FS_NONE;
 }
@@ -294,11 +314,11 @@ static void passes(step *s, const fs_slot *slots, uint32_t n)
                         .gathered = s->gathered + s->gather_begin[slot->chunk],
                         .input = receives ? receive(s, forward) : FS_NONE,
                         .before = s->last,
+                        .launches = receives + sends[i],
+                        .wait = t->host_sync,
                         .at = s->at[i]};
-        host_launches(s, r[i].task, receives + sends[i]);
     }
     replay_all(s, r, n);
-    join_host(s);
     for (uint32_t i = 0; i < n && s->status == FS_OK; i++) {
         bool alone = n == 1 || t->host_launch_s > 0 || r[i].task->end == FS_NONE;
         if (sends[i])

@@ -7,7 +7,7 @@ enum { KERNELS_OF_OP = 4096 }; /* where an op that nothing else ends does */
 
 uint32_t fs_task_append(fs_task_writer *w, fs_op *op, const char *name, const uint32_t *deps, uint32_t n_deps)
 {
-    fs_task_op one = {.n_deps = n_deps};
+    fs_task_op one = {.n_deps = n_deps, .launches = op->kind == FS_OP_COMPUTE ? 0 : 1};
     if (w->k.status == FS_OK)
         w->k.status = fs_work_name(w->k.b, name, &op->name, w->k.err);
     op->phase = w->phase;
@@ -16,7 +16,6 @@ uint32_t fs_task_append(fs_task_writer *w, fs_op *op, const char *name, const ui
         one.deps[i] = deps[i];
     if (w->k.status == FS_OK && FS_PUSH(&w->task->ops, one) == NULL)
         w->k.status = fs_fail_nomem(w->k.err);
-    w->task->launches += op->kind == FS_OP_COMPUTE ? 0 : 1;
     return w->task->ops.count - 1;
 }
 
@@ -26,13 +25,16 @@ void fs_task_flush(fs_task_writer *w)
     if (w->k.list.count == 0)
         return;
     op.stream = w->wiring->compute;
+    double launches = 0;
     for (uint32_t i = 0; i < w->k.list.count; i++)
-        w->task->launches += w->k.list.data[i].count;
+        launches += w->k.list.data[i].count;
     if (w->k.status == FS_OK)
         w->k.status = fs_work_kernels(w->k.b, w->k.list.data, w->k.list.count, &op.kernels, w->k.err);
     if (w->last == FS_NONE)
         w->waits[w->n_waits++] = FS_TASK_START;
     w->last = fs_task_append(w, &op, w->label, w->waits, w->n_waits);
+    if (w->k.status == FS_OK)
+        w->task->ops.data[w->last].launches = launches;
     w->n_waits = 0;
     w->k.list.count = 0;
 }
