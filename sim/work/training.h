@@ -15,6 +15,8 @@ typedef enum fs_kernels { FS_UNFUSED, FS_FUSED, FS_FLASH, FS_KERNELS } fs_kernel
 typedef enum fs_recompute { FS_RECOMPUTE_NONE, FS_RECOMPUTE_SELECTIVE, FS_RECOMPUTE_FULL } fs_recompute;
 /* What selective recomputation forms again: bits. */
 enum { FS_AGAIN_SCORES = 1, FS_AGAIN_NORM = 2, FS_AGAIN_ACTIVATION = 4, FS_AGAIN_LATENT = 8 };
+/* Parts of a layer that CUDA graphs have captured: bits. */
+enum { FS_GRAPH_ATTENTION = 1, FS_GRAPH_ROUTER = 2 };
 /* Which tensor-parallel collectives run beside products: of the backward pass, beside gradients of weights. */
 typedef enum fs_tp_overlap { FS_TP_NONE, FS_TP_BACKWARD, FS_TP_ALL } fs_tp_overlap;
 /* With vpp > 1, 1F1B is interleaved. ZB-H1: P. Qi et al., "Zero Bubble Pipeline Parallelism", ICLR 2024. */
@@ -54,6 +56,7 @@ typedef struct fs_training {
     float sm_share;       /* of overlapped collectives */
     double host_launch_s; /* CPU time to launch a kernel, collective or message; 0: graphs, or never the limit */
     double host_step_s;   /* CPU time of a step beside that */
+    uint32_t host_graphs; /* FS_GRAPH_...: what CUDA graphs launch, at the price of one kernel */
     bool host_sync;       /* the CPU waits for the GPU at the end of each pass */
 } fs_training;
 

@@ -161,6 +161,7 @@ static void attention_core(fs_task_writer *w, bool back)
 
 static void attention_forward(fs_task_writer *w)
 {
+    fs_task_part(w, FS_GRAPH_ATTENTION);
     fs_task_label(w, "attention");
     fs_kernels_norm(&w->k);
     tp_enter(w, "attention all-gather");
@@ -182,6 +183,7 @@ static void attention_forward(fs_task_writer *w)
     fs_task_wait(w, sum);
     fs_task_label(w, "residual");
     fs_kernels_residual(&w->k);
+    fs_task_part(w, 0);
 }
 
 static void mlp_forward(fs_task_writer *w, double columns)
@@ -237,7 +239,9 @@ static void moe_forward(fs_task_writer *w)
     const fs_moe *moe = &w->t->model.moe;
     double shared = (double)moe->shared_ffn / w->t->tp;
     fs_task_label(w, "route");
+    fs_task_part(w, FS_GRAPH_ROUTER);
     fs_kernels_route(&w->k);
+    fs_task_part(w, 0);
     if (shared > 0 && !w->t->overlap_shared)
         mlp_forward(w, shared);
     uint32_t there = move_tokens(w, "dispatch", w->t->dispatch_bytes, false);
@@ -336,11 +340,14 @@ static void moe_backward(fs_task_writer *w)
         fs_task_flush(w);
     fs_task_wait(w, back);
     fs_task_label(w, "route grad");
+    fs_task_part(w, FS_GRAPH_ROUTER);
     fs_kernels_route_grad(&w->k);
+    fs_task_part(w, 0);
 }
 
 static void attention_backward(fs_task_writer *w)
 {
+    fs_task_part(w, FS_GRAPH_ATTENTION);
     tp_enter_grad(w, "attention grad all-gather");
     fs_task_label(w, "attention grad");
     fs_kernels_projection_grad(&w->k);
@@ -348,6 +355,7 @@ static void attention_backward(fs_task_writer *w)
     fs_task_label(w, "attention grad");
     fs_kernels_qkv_grad(&w->k);
     tp_leave_grad(w, w->t->sequence ? "attention grad reduce-scatter" : "attention grad all-reduce");
+    fs_task_part(w, 0);
 }
 
 static void parallel_backward(fs_task_writer *w)

@@ -163,7 +163,8 @@ static void read_recompute(fs_training_reader *r, fs_training *t)
 /* What the CPU that launches kernels costs. */
 static void read_host(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"launch_us", "step_us", "sync"};
+    static const char *const keys[] = {"launch_us", "step_us", "graphs", "sync"};
+    static const char *const captured[] = {"none", "attention", "router", "attention+router"}; /* by their bits */
     double launch_us = 0, step_us = 0;
     if (!fs_training_enter(r, fs_json_root(r->doc), "host", false, keys, COUNT(keys)))
         return;
@@ -171,6 +172,7 @@ static void read_host(fs_training_reader *r, fs_training *t)
         r->status = fs_json_number_in(r->doc, r->object, "launch_us", false, 0, 1e6, &launch_us, r->err);
     if (r->status == FS_OK)
         r->status = fs_json_number_in(r->doc, r->object, "step_us", false, 0, 1e9, &step_us, r->err);
+    fs_training_choice(r, r->object, "graphs", false, captured, COUNT(captured), &t->host_graphs);
     fs_training_flag(r, "sync", &t->host_sync);
     t->host_launch_s = launch_us * 1e-6;
     t->host_step_s = step_us * 1e-6;

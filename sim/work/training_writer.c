@@ -19,22 +19,36 @@ uint32_t fs_task_append(fs_task_writer *w, fs_op *op, const char *name, const ui
     return w->task->ops.count - 1;
 }
 
+/* What the CPU does for kernels that were listed since it was last asked. */
+static void count_launches(fs_task_writer *w)
+{
+    for (; w->launched < w->k.list.count; w->launched++)
+        w->launches += w->graphed ? 0 : w->k.list.data[w->launched].count;
+}
+
+void fs_task_part(fs_task_writer *w, uint32_t part)
+{
+    count_launches(w);
+    w->graphed = (w->t->host_graphs & part) != 0;
+    w->launches += w->graphed; /* the graph */
+}
+
 void fs_task_flush(fs_task_writer *w)
 {
     fs_op op = fs_op_default(FS_OP_COMPUTE);
     if (w->k.list.count == 0)
         return;
     op.stream = w->wiring->compute;
-    double launches = 0;
-    for (uint32_t i = 0; i < w->k.list.count; i++)
-        launches += w->k.list.data[i].count;
+    count_launches(w);
     if (w->k.status == FS_OK)
         w->k.status = fs_work_kernels(w->k.b, w->k.list.data, w->k.list.count, &op.kernels, w->k.err);
     if (w->last == FS_NONE)
         w->waits[w->n_waits++] = FS_TASK_START;
     w->last = fs_task_append(w, &op, w->label, w->waits, w->n_waits);
     if (w->k.status == FS_OK)
-        w->task->ops.data[w->last].launches = launches;
+        w->task->ops.data[w->last].launches = w->launches;
+    w->launches = 0;
+    w->launched = 0;
     w->n_waits = 0;
     w->k.list.count = 0;
 }
