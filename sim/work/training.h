@@ -14,7 +14,7 @@
 typedef enum fs_kernels { FS_UNFUSED, FS_FUSED, FS_FLASH, FS_KERNELS } fs_kernels;
 typedef enum fs_recompute { FS_RECOMPUTE_NONE, FS_RECOMPUTE_SELECTIVE, FS_RECOMPUTE_FULL } fs_recompute;
 /* What selective recomputation forms again: bits. */
-enum { FS_AGAIN_SCORES = 1, FS_AGAIN_NORM = 2, FS_AGAIN_ACTIVATION = 4, FS_AGAIN_LATENT = 8 };
+enum { FS_AGAIN_SCORES = 1, FS_AGAIN_NORM = 2, FS_AGAIN_ACTIVATION = 4, FS_AGAIN_LATENT = 8, FS_AGAIN_MLP = 16 };
 /* Parts of a layer that CUDA graphs have captured: bits. */
 enum { FS_GRAPH_ATTENTION = 1, FS_GRAPH_ROUTER = 2 };
 /* Which tensor-parallel collectives run beside products: of the backward pass, beside gradients of weights. */

@@ -289,6 +289,14 @@ static void parallel_forward(fs_task_writer *w)
     fs_kernels_residual(&w->k);
 }
 
+void fs_mlp_forward(fs_task_writer *w, uint32_t layer)
+{
+    if (fs_layer_has_experts(&w->t->model, layer))
+        moe_forward(w);
+    else
+        mlp_forward(w, (double)w->t->model.ffn / w->t->tp);
+}
+
 void fs_layer_forward(fs_task_writer *w, uint32_t layer)
 {
     if (w->t->model.parallel_block) {
@@ -298,10 +306,7 @@ void fs_layer_forward(fs_task_writer *w, uint32_t layer)
     attention_forward(w);
     fs_task_label(w, "mlp");
     fs_kernels_norm(&w->k);
-    if (fs_layer_has_experts(&w->t->model, layer))
-        moe_forward(w);
-    else
-        mlp_forward(w, (double)w->t->model.ffn / w->t->tp);
+    fs_mlp_forward(w, layer);
     fs_task_label(w, "residual");
     fs_kernels_residual(&w->k);
 }

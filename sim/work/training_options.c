@@ -133,30 +133,46 @@ static void read_dispatch(fs_training_reader *r, fs_training *t)
     t->dispatch_algo = (uint8_t)algos[at];
 }
 
-/* "none", "full", "selective" (attention's scores); or a list of what is formed again in the backward pass. */
+/* Bits of the words that a list has, or a string between its '+'; `expected` is what an unknown one is answered with. */
+static uint32_t read_words(fs_training_reader *r, const fs_json *value, const char *const *words, size_t count,
+                           const char *expected)
+{
+    bool list = fs_json_kind(value) == FS_JSON_ARRAY;
+    uint32_t bits = 0;
+    for (const fs_json *v = list ? fs_json_first(value) : value; v && r->status == FS_OK;
+         v = list ? fs_json_next(v) : NULL) {
+        const char *text = fs_json_kind(v) == FS_JSON_STRING ? fs_json_string(v) : "";
+        for (bool more = true; more && r->status == FS_OK;) {
+            size_t at = 0, length = list ? strlen(text) : strcspn(text, "+");
+            while (at < count && (strncmp(text, words[at], length) != 0 || words[at][length] != '\0'))
+                at++;
+            if (at == count)
+                r->status = fs_json_fail(r->doc, v, false, r->err, "expected %s", expected);
+            else
+                bits |= 1u << at;
+            more = text[length] == '+';
+            text += length + more;
+        }
+    }
+    return bits;
+}
+
+/* "none", "full", "selective" (attention's scores); or what is formed again in the backward pass. */
 static void read_recompute(fs_training_reader *r, fs_training *t)
 {
     static const char *const words[] = {"none", "selective", "full"};
-    static const char *const parts[] = {"scores", "norm", "activation", "latent"};
-    const fs_json *root = fs_json_root(r->doc), *list = fs_json_get(root, "recompute");
-    uint32_t word = FS_RECOMPUTE_NONE;
-    if (fs_json_kind(list) != FS_JSON_ARRAY) {
-        fs_training_choice(r, root, "recompute", false, words, COUNT(words), &word);
-        t->recompute = (fs_recompute)word;
-        t->recompute_parts = word == FS_RECOMPUTE_SELECTIVE ? FS_AGAIN_SCORES : 0;
+    static const char *const parts[] = {"scores", "norm", "activation", "latent", "mlp"};
+    const fs_json *root = fs_json_root(r->doc), *value = fs_json_get(root, "recompute");
+    const char *text = fs_json_kind(value) == FS_JSON_STRING ? fs_json_string(value) : NULL;
+    uint32_t word = 0;
+    while (text && word < COUNT(words) && strcmp(text, words[word]) != 0)
+        word++;
+    t->recompute = word < COUNT(words) ? (fs_recompute)word : FS_RECOMPUTE_SELECTIVE;
+    t->recompute_parts = t->recompute == FS_RECOMPUTE_SELECTIVE ? FS_AGAIN_SCORES : 0;
+    if (value == NULL || (text && word < COUNT(words)))
         return;
-    }
-    for (const fs_json *v = fs_json_first(list); v && r->status == FS_OK; v = fs_json_next(v)) {
-        uint32_t at = 0;
-        const char *text = fs_json_kind(v) == FS_JSON_STRING ? fs_json_string(v) : "";
-        while (at < COUNT(parts) && strcmp(text, parts[at]) != 0)
-            at++;
-        if (at == COUNT(parts))
-            r->status = fs_json_fail(r->doc, v, false, r->err,
-                                     "expected what to form again: \"scores\", \"norm\", \"activation\", \"latent\"");
-        else
-            t->recompute_parts |= 1u << at;
-    }
+    t->recompute_parts = read_words(r, value, parts, COUNT(parts),
+                                    "none, selective, full, or what to form again: scores, norm, activation, latent, mlp");
     t->recompute = t->recompute_parts ? FS_RECOMPUTE_SELECTIVE : FS_RECOMPUTE_NONE;
 }
 
@@ -164,7 +180,7 @@ static void read_recompute(fs_training_reader *r, fs_training *t)
 static void read_host(fs_training_reader *r, fs_training *t)
 {
     static const char *const keys[] = {"launch_us", "step_us", "graphs", "sync"};
-    static const char *const captured[] = {"none", "attention", "router", "attention+router"}; /* by their bits */
+    static const char *const captured[] = {"attention", "router"};
     double launch_us = 0, step_us = 0;
     if (!fs_training_enter(r, fs_json_root(r->doc), "host", false, keys, COUNT(keys)))
         return;
@@ -172,7 +188,9 @@ static void read_host(fs_training_reader *r, fs_training *t)
         r->status = fs_json_number_in(r->doc, r->object, "launch_us", false, 0, 1e6, &launch_us, r->err);
     if (r->status == FS_OK)
         r->status = fs_json_number_in(r->doc, r->object, "step_us", false, 0, 1e9, &step_us, r->err);
-    fs_training_choice(r, r->object, "graphs", false, captured, COUNT(captured), &t->host_graphs);
+    const fs_json *graphs = fs_json_get(r->object, "graphs");
+    if (r->status == FS_OK && graphs)
+        t->host_graphs = read_words(r, graphs, captured, COUNT(captured), "what graphs launch: attention, router");
     fs_training_flag(r, "sync", &t->host_sync);
     t->host_launch_s = launch_us * 1e-6;
     t->host_step_s = step_us * 1e-6;

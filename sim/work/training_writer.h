@@ -37,6 +37,7 @@ uint32_t fs_task_collective(fs_task_writer *w, const char *name, fs_coll_kind ki
 /* training_layers.c. */
 void fs_layer_forward(fs_task_writer *w, uint32_t layer);
 void fs_layer_backward(fs_task_writer *w, uint32_t layer);
+void fs_mlp_forward(fs_task_writer *w, uint32_t layer); /* its MLP or experts alone */
 void fs_embedding_forward(fs_task_writer *w);
 void fs_embedding_backward(fs_task_writer *w);
 void fs_loss_forward(fs_task_writer *w);
