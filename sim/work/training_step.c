@@ -147,12 +147,11 @@ static uint32_t delay(step *s, uint16_t on, double seconds, const uint32_t *deps
     return append(s, &op, deps, n_deps);
 }
 
-/* The CPU launches what the GPU will do, ahead of it, on a stream of its own. wait: the GPU first ends what it has, as far as the
- * CPU launched it. */
-static void host_launches(step *s, double launches, bool wait)
+/* The CPU launches what the GPU will do, ahead of it, on a stream of its own, but not before the kernel that it waits for. */
+static void host_launches(step *s, double launches, uint32_t after)
 {
     if (s->t->host_launch_s > 0)
-        s->host = delay(s, s->wiring.host, launches * s->t->host_launch_s, &s->last, wait && s->last != FS_NONE);
+        s->host = delay(s, s->wiring.host, launches * s->t->host_launch_s, &after, after != FS_NONE);
 }
 
 /* Nothing goes on before all of it was launched. */
@@ -184,17 +183,17 @@ typedef struct replay {
     uint32_t before; /* the last kernel of what was there first, FS_NONE */
     uint32_t next;   /* op of the task */
     double launches; /* that the CPU has not been given yet */
-    bool wait;       /* before it launches more, it waits for the GPU */
+    uint32_t awaited; /* it launches no more before this kernel has ended, FS_NONE */
     uint32_t *at;    /* (ops of the task) where each has come to be */
 } replay;
 
 /* What the CPU launches has been written; kernels that follow wait until it is through. */
 static void launch(step *s, replay *r)
 {
-    host_launches(s, r->launches, r->wait);
+    host_launches(s, r->launches, r->awaited);
     join_host(s);
     r->launches = 0;
-    r->wait = false;
+    r->awaited = FS_NONE;
 }
 
 static void replay_op(step *s, replay *r, bool launched)
@@ -236,7 +235,7 @@ static void replay_part(step *s, replay *r)
         if (moves && host)
             launch(s, r);
         replay_op(s, r, moves && host);
-        r->wait = r->wait || one->counted;
+        r->awaited = one->counted ? s->last : r->awaited;
         if (moves)
             return;
     }
@@ -315,7 +314,7 @@ static void passes(step *s, const fs_slot *slots, uint32_t n)
                         .input = receives ? receive(s, forward) : FS_NONE,
                         .before = s->last,
                         .launches = receives + sends[i],
-                        .wait = t->host_sync,
+                        .awaited = t->host_sync ? s->last : FS_NONE,
                         .at = s->at[i]};
     }
     replay_all(s, r, n);
