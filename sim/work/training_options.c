@@ -160,20 +160,20 @@ static uint32_t read_words(fs_training_reader *r, const fs_json *value, const ch
 /* "none", "full", "selective" (attention's scores); or what is formed again in the backward pass. */
 static void read_recompute(fs_training_reader *r, fs_training *t)
 {
-    static const char *const words[] = {"none", "selective", "full"};
-    static const char *const parts[] = {"scores", "norm", "activation", "latent", "mlp"};
+    static const char *const words[] = {"none", "selective", "full", "scores", "norm", "activation", "latent", "mlp"};
+    enum { PARTS = FS_RECOMPUTE_FULL + 1 }; /* the words from here on */
     const fs_json *root = fs_json_root(r->doc), *value = fs_json_get(root, "recompute");
-    const char *text = fs_json_kind(value) == FS_JSON_STRING ? fs_json_string(value) : NULL;
-    uint32_t word = 0;
-    while (text && word < COUNT(words) && strcmp(text, words[word]) != 0)
-        word++;
-    t->recompute = word < COUNT(words) ? (fs_recompute)word : FS_RECOMPUTE_SELECTIVE;
-    t->recompute_parts = t->recompute == FS_RECOMPUTE_SELECTIVE ? FS_AGAIN_SCORES : 0;
-    if (value == NULL || (text && word < COUNT(words)))
-        return;
-    t->recompute_parts = read_words(r, value, parts, COUNT(parts),
-                                    "none, selective, full, or what to form again: scores, norm, activation, latent, mlp");
-    t->recompute = t->recompute_parts ? FS_RECOMPUTE_SELECTIVE : FS_RECOMPUTE_NONE;
+    uint32_t word = FS_RECOMPUTE_NONE;
+    if (value && (fs_json_kind(value) == FS_JSON_ARRAY ||
+                  (fs_json_kind(value) == FS_JSON_STRING && strchr(fs_json_string(value), '+')))) {
+        t->recompute_parts =
+            read_words(r, value, words + PARTS, COUNT(words) - PARTS,
+                       "what to form again: \"scores\", \"norm\", \"activation\", \"latent\", \"mlp\"");
+    } else {
+        fs_training_choice(r, root, "recompute", false, words, COUNT(words), &word);
+        t->recompute_parts = word == FS_RECOMPUTE_SELECTIVE ? FS_AGAIN_SCORES : word >= PARTS ? 1u << (word - PARTS) : 0;
+    }
+    t->recompute = t->recompute_parts ? FS_RECOMPUTE_SELECTIVE : (fs_recompute)word;
 }
 
 /* What the CPU that launches kernels costs. */
@@ -190,7 +190,7 @@ static void read_host(fs_training_reader *r, fs_training *t)
         r->status = fs_json_number_in(r->doc, r->object, "step_us", false, 0, 1e9, &step_us, r->err);
     const fs_json *graphs = fs_json_get(r->object, "graphs");
     if (r->status == FS_OK && graphs)
-        t->host_graphs = read_words(r, graphs, captured, COUNT(captured), "what graphs launch: attention, router");
+        t->host_graphs = read_words(r, graphs, captured, COUNT(captured), "what graphs launch: \"attention\", \"router\"");
     fs_training_flag(r, "sync", &t->host_sync);
     t->host_launch_s = launch_us * 1e-6;
     t->host_step_s = step_us * 1e-6;
