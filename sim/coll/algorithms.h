@@ -17,7 +17,7 @@ typedef struct fs_algo_run {
     const double *load; /* (n) all_to_all: parts of what each rank sends (transpose: gets), sum 1; NULL: even */
     bool transpose;
     uint32_t top_k, top_domains; /* forwarded: copies of a token; domains that they are in at most, 0: all */
-    fs_shape_builder *b; /* begun */
+    fs_shape_builder *b;         /* begun */
 } fs_algo_run;
 
 enum { FS_CHUNKS = 8 }; /* messages that chains and trees cut their bytes into: NCCL_STEPS, the depth of its pipeline */

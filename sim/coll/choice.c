@@ -31,14 +31,15 @@ typedef struct ability {
         FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_PAT, FS_ALGO_DIRECT, FS_ALGO_HIERARCHICAL                                  \
     }
 
-static const ability abilities[FS_COLL_KINDS] = {[FS_ALL_REDUCE] = {8, 5, REDUCES},
-                                                 [FS_ALL_GATHER] = {5, 3, GATHERS},
-                                                 [FS_REDUCE_SCATTER] = {5, 3, GATHERS},
-                                                 [FS_ALL_TO_ALL] = {3, 1, {FS_ALGO_DIRECT, FS_ALGO_FORWARDED, FS_ALGO_LOWLATENCY}},
-                                                 [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
-                                                 [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
-                                                 [FS_BARRIER] = {8, 5, REDUCES},
-                                                 [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
+static const ability abilities[FS_COLL_KINDS] = {
+    [FS_ALL_REDUCE] = {8, 5, REDUCES},
+    [FS_ALL_GATHER] = {5, 3, GATHERS},
+    [FS_REDUCE_SCATTER] = {5, 3, GATHERS},
+    [FS_ALL_TO_ALL] = {3, 1, {FS_ALGO_DIRECT, FS_ALGO_FORWARDED, FS_ALGO_LOWLATENCY}},
+    [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
+    [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
+    [FS_BARRIER] = {8, 5, REDUCES},
+    [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
 
 fs_status fs_check_algo(fs_coll_kind kind, fs_algo algo, fs_err *err)
 {

@@ -64,8 +64,8 @@ static fs_status healthy_way(const fs_algo_run *run, uint32_t src, uint32_t dst,
     return fs_way_pair(&healthy, src, dst, 0.0, way, err);
 }
 
-fs_status fs_direct_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double share, double times,
-                         double after_s, fs_direct_classes *c, fs_err *err)
+fs_status fs_direct_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double share, double times, double after_s,
+                         fs_direct_classes *c, fs_err *err)
 {
     bool together = run->form->domain_of[src] == run->form->domain_of[dst];
     fs_way way = {0};
@@ -181,7 +181,8 @@ static fs_status list_gates(const fs_algo_run *run, uint32_t board, bool in, gat
 }
 
 /* NIC to NIC from one board to all others. *found = false where some pair has no such way. */
-static fs_status add_net(const fs_algo_run *run, uint32_t board, stages *s, fs_direct_classes *c, bool *found, fs_err *err)
+static fs_status add_net(const fs_algo_run *run, uint32_t board, stages *s, fs_direct_classes *c, bool *found,
+                         fs_err *err)
 {
     uint32_t domain = run->form->domain_of[run->form->on_board[run->form->board_begin[board]]];
     for (uint32_t i = 0; i < s->in.count; i++) {

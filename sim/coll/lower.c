@@ -11,9 +11,9 @@
 
 const char *const fs_coll_names[FS_COLL_KINDS] = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all",
                                                   "broadcast",  "reduce",     "barrier",        "sendrecv"};
-const char *const fs_algo_names[FS_ALGOS] = {"auto",  "ring",     "tree",  "nvls", "direct",
-                                             "chain", "nvlstree", "sharp", "pat",  "hierarchical",
-                                             "oneshot", "twoshot", "forwarded", "lowlatency"};
+const char *const fs_algo_names[FS_ALGOS] = {"auto",    "ring",     "tree",      "nvls",      "direct",
+                                             "chain",   "nvlstree", "sharp",     "pat",       "hierarchical",
+                                             "oneshot", "twoshot",  "forwarded", "lowlatency"};
 const char *const fs_proto_names[FS_PROTOS] = {"auto", "LL", "LL128", "Simple"};
 const char *const fs_cost_names[FS_COSTS] = {"nccl", "ideal"};
 const char *const fs_lowering_names[FS_LOWERINGS] = {"coupled", "flows", "messages"};

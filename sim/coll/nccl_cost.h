@@ -12,8 +12,8 @@ typedef struct fs_nccl_run {
     fs_arch arch;        /* of the GPUs */
     uint32_t n, n_nodes; /* ranks; scale-up domains */
     uint32_t channels;
-    uint32_t intra_class; /* slowest fs_link_class inside a domain */
-    bool registered;      /* its buffers are: no copies through NCCL's own */
+    uint32_t intra_class;        /* slowest fs_link_class inside a domain */
+    bool registered;             /* its buffers are: no copies through NCCL's own */
     uint32_t top_k, top_domains; /* of forwarded */
     double size_bytes;
     double stream_s; /* the payload's time at the links' effective rate */

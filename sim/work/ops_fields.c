@@ -12,10 +12,9 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const char *const field_names[FS_FIELDS] = {
-    "op",       "id",    "name",    "stream",    "after", "duration_us", "duration_s", "flops",
-    "bytes",    "dtype", "kernels", "phase",     "group", "size_bytes",  "algo",       "proto",
-    "sm_share", "root",  "load",    "transpose", "top_k", "top_domains", "to",         "from",
-    "shift",    "tag"};
+    "op",    "id",        "name",  "stream",      "after",      "duration_us", "duration_s", "flops",    "bytes",
+    "dtype", "kernels",   "phase", "group",       "size_bytes", "algo",        "proto",      "sm_share", "root",
+    "load",  "transpose", "top_k", "top_domains", "to",         "from",        "shift",      "tag"};
 
 #define BIT(field) (1u << (field))
 #define COMMON (BIT(FS_F_OP) | BIT(FS_F_ID) | BIT(FS_F_NAME) | BIT(FS_F_STREAM) | BIT(FS_F_AFTER) | BIT(FS_F_PHASE))
@@ -37,7 +36,8 @@ static const struct {
     {FS_OP_COLLECTIVE, FS_ALL_REDUCE, COLLECTIVE},
     {FS_OP_COLLECTIVE, FS_ALL_GATHER, COLLECTIVE},
     {FS_OP_COLLECTIVE, FS_REDUCE_SCATTER, COLLECTIVE},
-    {FS_OP_COLLECTIVE, FS_ALL_TO_ALL, COLLECTIVE | BIT(FS_F_LOAD) | BIT(FS_F_TRANSPOSE) | BIT(FS_F_TOP_K) | BIT(FS_F_TOP_DOMAINS)},
+    {FS_OP_COLLECTIVE, FS_ALL_TO_ALL,
+     COLLECTIVE | BIT(FS_F_LOAD) | BIT(FS_F_TRANSPOSE) | BIT(FS_F_TOP_K) | BIT(FS_F_TOP_DOMAINS)},
     {FS_OP_COLLECTIVE, FS_BROADCAST, COLLECTIVE | BIT(FS_F_ROOT)},
     {FS_OP_COLLECTIVE, FS_REDUCE, COLLECTIVE | BIT(FS_F_ROOT)},
     {FS_OP_COLLECTIVE, FS_BARRIER, COMMON | BIT(FS_F_GROUP)},

@@ -210,9 +210,8 @@ static uint32_t move_tokens(fs_task_writer *w, const char *name, double bytes_ea
     if (w->t->ep == 1)
         return FS_NONE;
     double bytes = w->k.routed * w->k.hidden * bytes_each;
-    uint32_t at =
-        fs_task_collective(w, name, FS_ALL_TO_ALL, w->wiring->ep, w->wiring->ep_stream, bytes,
-                           w->t->overlap_shared || w->t->overlap_ep);
+    uint32_t at = fs_task_collective(w, name, FS_ALL_TO_ALL, w->wiring->ep, w->wiring->ep_stream, bytes,
+                                     w->t->overlap_shared || w->t->overlap_ep);
     if (at != FS_NONE && w->k.status == FS_OK) {
         fs_op *op = &w->task->ops.data[at].op;
         op->load = w->request->load;

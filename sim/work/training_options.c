@@ -171,7 +171,9 @@ static void read_recompute(fs_training_reader *r, fs_training *t)
                        "what to form again: \"scores\", \"norm\", \"activation\", \"latent\", \"mlp\"");
     } else {
         fs_training_choice(r, root, "recompute", false, words, COUNT(words), &word);
-        t->recompute_parts = word == FS_RECOMPUTE_SELECTIVE ? FS_AGAIN_SCORES : word >= PARTS ? 1u << (word - PARTS) : 0;
+        t->recompute_parts = word == FS_RECOMPUTE_SELECTIVE ? FS_AGAIN_SCORES
+                             : word >= PARTS                ? 1u << (word - PARTS)
+                                                            : 0;
     }
     t->recompute = t->recompute_parts ? FS_RECOMPUTE_SELECTIVE : (fs_recompute)word;
 }
@@ -190,7 +192,8 @@ static void read_host(fs_training_reader *r, fs_training *t)
         r->status = fs_json_number_in(r->doc, r->object, "step_us", false, 0, 1e9, &step_us, r->err);
     const fs_json *graphs = fs_json_get(r->object, "graphs");
     if (r->status == FS_OK && graphs)
-        t->host_graphs = read_words(r, graphs, captured, COUNT(captured), "what graphs launch: \"attention\", \"router\"");
+        t->host_graphs =
+            read_words(r, graphs, captured, COUNT(captured), "what graphs launch: \"attention\", \"router\"");
     fs_training_flag(r, "sync", &t->host_sync);
     t->host_launch_s = launch_us * 1e-6;
     t->host_step_s = step_us * 1e-6;

@@ -179,12 +179,12 @@ static fs_task *find_task(step *s, fs_pass pass, uint32_t chunk, bool special)
 typedef struct replay {
     const fs_task *task;
     const uint32_t *gathered;
-    uint32_t input;  /* what it starts from, FS_NONE where nothing came in */
-    uint32_t before; /* the last kernel of what was there first, FS_NONE */
-    uint32_t next;   /* op of the task */
-    double launches; /* that the CPU has not been given yet */
+    uint32_t input;   /* what it starts from, FS_NONE where nothing came in */
+    uint32_t before;  /* the last kernel of what was there first, FS_NONE */
+    uint32_t next;    /* op of the task */
+    double launches;  /* that the CPU has not been given yet */
     uint32_t awaited; /* it launches no more before this kernel has ended, FS_NONE */
-    uint32_t *at;    /* (ops of the task) where each has come to be */
+    uint32_t *at;     /* (ops of the task) where each has come to be */
 } replay;
 
 /* What the CPU launches has been written; kernels that follow wait until it is through. */

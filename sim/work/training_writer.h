@@ -13,9 +13,9 @@ typedef struct fs_task_writer {
     fs_task *task;
     const char *label; /* of the op whose kernels are being listed */
     uint8_t phase;
-    bool graphed;      /* a CUDA graph launches the kernels being listed */
-    uint32_t launched; /* so many of them have been counted among: */
-    double launches;   /* of the op to come */
+    bool graphed;                              /* a CUDA graph launches the kernels being listed */
+    uint32_t launched;                         /* so many of them have been counted among: */
+    double launches;                           /* of the op to come */
     uint32_t last;                             /* op of the last kernel */
     uint32_t waits[FS_TASK_DEPS - 1], n_waits; /* what the next kernel waits for */
     uint32_t held; /* a collective beside the kernels being listed; what comes after them waits for it */

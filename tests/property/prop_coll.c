@@ -249,8 +249,7 @@ static void one_exchange(uint64_t seed)
                          .size_bytes = 1e9,
                          .top_k = (uint16_t)(1 + fs_rng_below(&rng, 8)),
                          .top_domains = (uint16_t)fs_rng_below(&rng, nodes + 1)},
-                    plain = {
-                        .kind = FS_ALL_TO_ALL, .algo = FS_ALGO_DIRECT, .gpus = q.gpus, .n = n, .size_bytes = 1e9};
+                    plain = {.kind = FS_ALL_TO_ALL, .algo = FS_ALGO_DIRECT, .gpus = q.gpus, .n = n, .size_bytes = 1e9};
     const fs_plan *plan, *direct;
     double *bytes = fs_zalloc(2 * (size_t)f.topo->n_links, sizeof *bytes), *copies = bytes + f.topo->n_links;
     assert_int_equal(fs_lower(f.lowering, &q, &plan, &f.err), FS_OK);

@@ -106,8 +106,8 @@ static void put_parallel(text *t, fs_rng *rng, const layout *l, const char *orde
 static void put_rest(text *t, fs_rng *rng, const layout *l)
 {
     static const char *const schedules[] = {"1f1b", "gpipe", "zb-h1"}, *const precisions[] = {"fp16", "bf16", "fp8"};
-    static const char *const recomputes[] = {"none", "selective", "full", "mlp", "norm+latent+mlp"}, *const kernels[] = {"unfused", "fused",
-                                                                                               "flash"};
+    static const char *const recomputes[] = {"none", "selective", "full", "mlp", "norm+latent+mlp"},
+                             *const kernels[] = {"unfused", "fused", "flash"};
     static const char *const algos[] = {"forwarded", "direct", "lowlatency"};
     uint32_t microbatches = (1 + fs_rng_below(rng, 4)) * (l->vpp > 1 ? l->pp : 1);
     put(t, "\"batch\": {\"global\": %u, \"micro\": 2}, ", 2 * microbatches * l->dp);

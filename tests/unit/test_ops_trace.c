@@ -240,8 +240,8 @@ static void bad_lists(void **state)
             "'transpose' goes with 'load'");
     bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"top_k\":2}", 51,
             "'top_k' and 'top_domains' go with \"algo\": \"forwarded\"");
-    bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"algo\":\"forwarded\",\"top_domains\":-1}", 84,
-            "'top_domains' is -1, expected an integer from 0 to 65535");
+    bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"algo\":\"forwarded\",\"top_domains\":-1}",
+            84, "'top_domains' is -1, expected an integer from 0 to 65535");
     bad_ops("{\"op\":\"all_reduce\",\"group\":\"world\",\"size_bytes\":1,\"load\":[1,1]}", 51, "unknown key 'load'");
 }
 
