@@ -252,6 +252,8 @@ static void parts_formed_again(void **state)
     close_to(memory_of(&t).activations, layer * (16 * 30 + 4) + ends, 1e-14);
     t.recompute_parts = FS_AGAIN_NORM | FS_AGAIN_ACTIVATION;
     close_to(memory_of(&t).activations, layer * (16 * 22 + 12) + ends, 1e-14);
+    t.recompute_parts = FS_AGAIN_MLP; /* its input's norm and its inner tensors, before and behind GELU */
+    close_to(memory_of(&t).activations, layer * (16 * 16 + 18) + ends, 1e-14);
     t.recompute = FS_RECOMPUTE_NONE;
     t.recompute_parts = 0;
     t.gemm = FS_FP8;
