@@ -181,6 +181,11 @@ static fs_status read_architecture(reader *r, const xmlNode *e)
     for (int i = 0; i < 3 && status == FS_OK; i++)
         if (r->t->ll_max_Bps[arch][i] <= 0)
             status = fs_doc_fail(r->doc, e, "LL", r->err, "LL: value %d must be more than 0", i + 1);
+    if (status == FS_OK)
+        status = read_list(r, e, "tree", FS_UNIT_BPS, 2, r->t->tree_channel_Bps[arch]);
+    for (int i = 0; i < 2 && status == FS_OK; i++)
+        if (r->t->tree_channel_Bps[arch][i] <= 0)
+            status = fs_doc_fail(r->doc, e, "tree", r->err, "tree: value %d must be more than 0", i + 1);
     r->t->nvls[arch] = 1.0;
     r->t->ll128_max_Bps[arch] = INFINITY;
     if (status == FS_OK)
@@ -214,7 +219,7 @@ static fs_status read_correction(reader *r, const xmlNode *e)
 static fs_status read_takes(reader *r, const xmlNode *e)
 {
     uint32_t arch, row, column;
-    fs_nccl_takes takes = {.efficiency = 1.0, .window_s = 1.0, .overlap = 1.0};
+    fs_nccl_takes takes = {.efficiency = 1.0, .net_efficiency = 1.0, .window_s = 1.0, .overlap = 1.0};
     const struct {
         const char *attribute;
         fs_unit unit;
@@ -225,8 +230,11 @@ static fs_status read_takes(reader *r, const xmlNode *e)
         {"pci-hop", FS_UNIT_SECONDS, 0, 1, &takes.hop_s[FS_NCCL_PCI]},
         {"net-hop", FS_UNIT_SECONDS, 0, 1, &takes.hop_s[FS_NCCL_NET]},
         {"efficiency", FS_UNIT_NONE, 1e-3, 1, &takes.efficiency},
+        {"net-efficiency", FS_UNIT_NONE, 1e-3, 1, &takes.net_efficiency},
         {"cap", FS_UNIT_BPS, 1, 1e18, &takes.cap_Bps},
         {"fill", FS_UNIT_NONE, 0, 100, &takes.fill},
+        {"drain", FS_UNIT_NONE, 0, 100, &takes.drain},
+        {"crowd", FS_UNIT_NONE, 0, 100, &takes.crowd},
         {"copy", FS_UNIT_NONE, 0, 100, &takes.copy},
         {"window", FS_UNIT_SECONDS, 1e-9, 1, &takes.window_s},
         {"flight", FS_UNIT_NONE, 0, 1e4, &takes.flight},
