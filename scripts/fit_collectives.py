@@ -46,8 +46,6 @@ STAGES += [("ampere-ring-LL128", {"launch": LAUNCH, "hop": HOP, "efficiency": EF
            ("ampere-tree-Simple", {"window": WINDOW, "flight": (NONE, 1, 1000)}),
            ("hopper-nvls-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
            ("blackwell-nvls-Simple", {"launch": LAUNCH, "cap": CAP, "fill": FILL, "window": WINDOW}),
-           ("hopper-tree-LL", {"net-hop": HOP}),
-           ("hopper-tree-LL128", {"net-hop": HOP}),
            ("ampere-direct-Simple", {"net-efficiency": EFFICIENCY}),
            ("hopper-nvlstree-Simple", {"net-hop": HOP, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW})]
 # Rows that have figures of another row, put there before they are fitted.

@@ -70,12 +70,13 @@ static double net_channels(const fs_nccl_run *run, double bus_s)
     return run->channels * (rail_Bps >= split_Bps ? 2.0 : 1.0);
 }
 
-/* NCCL gives a tree half of the bus's rate. On more than two nodes that is what inner nodes' adapters carry; on fewer they, or
- * the NVLinks, could do twice as much. */
+/* NCCL gives a tree half of the bus's rate. On more than two nodes that is what inner nodes' adapters carry; on two they could do
+ * twice as much, and so could the NVLinks of one. */
 static double tree_seconds(const fs_nccl_table *t, const fs_nccl_run *run)
 {
     uint32_t step = fs_nccl_floor_log2(run->size_bytes / (1 << CORRECTION_FIRST_LOG2));
-    double bus_s = run->stream_s * (run->n_nodes <= 2 ? 2.0 : 1.0), seconds = bus_s / tree_efficiency;
+    double bus_s = run->n_nodes == 1 ? 2.0 * run->stream_s : fmax(run->stream_s, run->n_nodes == 2 ? 2.0 * run->nic_s : 0.0);
+    double seconds = bus_s / tree_efficiency;
     if (run->n_nodes > 1 && bus_s > 0.0)
         seconds = fmax(seconds, 2.0 * run->size_bytes /
                                     (net_channels(run, bus_s) * t->tree_channel_Bps[run->arch][run->n_nodes > 2]));
