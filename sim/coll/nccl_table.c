@@ -149,6 +149,8 @@ static fs_status read_release(reader *r, const xmlNode *e)
     fs_status status = read_number(r, e, "nvls-all-reduce", FS_UNIT_NONE, 1e-3, 1.0, &release.nvls_all_reduce);
     if (status == FS_OK)
         status = read_number(r, e, "nvls-ranks", FS_UNIT_NONE, 2, 1e6, &ranks);
+    if (status == FS_OK)
+        status = read_number(r, e, "nvlstree-net", FS_UNIT_SECONDS, 0, 1, &release.nvlstree_net_s);
     release.nvls_ranks = (uint32_t)ranks;
     t->releases[t->n_releases++] = release;
     return status;
@@ -337,7 +339,12 @@ static fs_status read_all(reader *r, const char *release)
     }
     if (status == FS_OK)
         status = complete(r, root);
-    return status == FS_OK ? choose_release(r, root, release) : status;
+    if (status == FS_OK)
+        status = choose_release(r, root, release);
+    if (status == FS_OK && r->t->n_releases > 0 && r->t->releases[r->t->release].nvlstree_net_s > 0.0)
+        r->t->hop_s[FS_NCCL_NET][FS_NCCL_NVLSTREE][fs_nccl_column_of(FS_PROTO_SIMPLE)] =
+            r->t->releases[r->t->release].nvlstree_net_s;
+    return status;
 }
 
 fs_status fs_nccl_table_load(const char *path, const char *release, const fs_topo_override *overrides,

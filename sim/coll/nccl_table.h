@@ -45,6 +45,7 @@ typedef struct fs_nccl_takes {
 typedef struct fs_nccl_release {
     const char *name;
     double nvls_all_reduce; /* part of NVLS's rate that an all_reduce gets, with its stages' hand-over */
+    double nvlstree_net_s;  /* NVLSTree's step between domains; 0: as <believes> has it */
     uint32_t nvls_ranks;    /* NVLS only for as many ranks in a domain */
 } fs_nccl_release;
 

@@ -200,6 +200,7 @@ static const fs_word words[] = {
      {NAME,
       {"nvls-all-reduce", FS_WORD_QUANTITY, true, FS_UNIT_NONE, NULL},
       {"nvls-ranks", FS_WORD_COUNT, true, 0, NULL},
+      {"nvlstree-net", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
       SOURCE}},
     {"believes",
      "nccl",
