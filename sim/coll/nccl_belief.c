@@ -13,7 +13,7 @@ static const double tree_efficiency = 0.92, ll128_efficiency = 0.92, tree_ll_slo
 static const double pat_hop_divisor = 3.5, pat_rank_s = 2.8e-6; /* steps overlap; and "still a linear part" */
 /* Rings between nodes pay more latency once the chunks are full ("plateau effect of ring"). */
 static const double plateau_before_ampere = 1.9, plateau = 1.4;
-static const double plateau_bytes = 64;     /* per channel and rank */
+static const double plateau_bytes = 64;                               /* per channel and rank */
 static const double net_overhead_s = 1e-6, net_overhead_simple = 3.0; /* Intel host; times 3 for Simple */
 static const double split_Bps = 25e9; /* a channel of that rate becomes two (search.cc) */
 enum { CORRECTION_FIRST_LOG2 = 6 };
@@ -75,7 +75,8 @@ static double net_channels(const fs_nccl_run *run, double bus_s)
 static double tree_seconds(const fs_nccl_table *t, const fs_nccl_run *run)
 {
     uint32_t step = fs_nccl_floor_log2(run->size_bytes / (1 << CORRECTION_FIRST_LOG2));
-    double bus_s = run->n_nodes == 1 ? 2.0 * run->stream_s : fmax(run->stream_s, run->n_nodes == 2 ? 2.0 * run->nic_s : 0.0);
+    double bus_s =
+        run->n_nodes == 1 ? 2.0 * run->stream_s : fmax(run->stream_s, run->n_nodes == 2 ? 2.0 * run->nic_s : 0.0);
     double seconds = bus_s / tree_efficiency;
     if (run->n_nodes > 1 && bus_s > 0.0)
         seconds = fmax(seconds, 2.0 * run->size_bytes /

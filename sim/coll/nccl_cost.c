@@ -16,7 +16,8 @@
 
 #include <math.h>
 
-static const double threads = 512, thread_bytes = 8; /* NCCL_LL_MAX_NTHREADS, NCCL_LL_THREAD_THRESHOLD (devcomm.h, from memory) */
+static const double threads = 512,
+                    thread_bytes = 8; /* NCCL_LL_MAX_NTHREADS, NCCL_LL_THREAD_THRESHOLD (devcomm.h, from memory) */
 
 double fs_nccl_wire(fs_proto proto)
 {
@@ -140,7 +141,7 @@ static double links_s(const fs_nccl_takes *t, const fs_nccl_run *run, double *gp
 {
     double wire = fs_nccl_wire(run->proto);
     *gpu_s = wire * (run->nvlink_s > 0.0 ? run->nvlink_s : run->stream_s); /* what the GPUs must keep busy */
-    if (run->kind != FS_SENDRECV) /* one has no one to wait for */
+    if (run->kind != FS_SENDRECV)                                          /* one has no one to wait for */
         *gpu_s /= t->efficiency;
     if (t->cap_Bps > 0.0)
         *gpu_s = fmax(*gpu_s, payload_bytes(run) / t->cap_Bps);

@@ -54,10 +54,10 @@ struct fs_nccl_table {
     /* What NCCL believes. */
     double base_s[FS_NCCL_ROWS][FS_NCCL_COLUMNS];
     double hop_s[FS_NCCL_HARDWARE][FS_NCCL_ROWS][FS_NCCL_COLUMNS];
-    double ll_max_Bps[FS_ARCHS][3];                               /* on one, two and more nodes */
-    double ll128_max_Bps[FS_ARCHS];                               /* of rings; INFINITY where the links are slower */
-    double tree_channel_Bps[FS_ARCHS][2];                         /* most bus rate of a tree's channel, on two nodes and more */
-    double nvls[FS_ARCHS];                                        /* share of the NVLinks */
+    double ll_max_Bps[FS_ARCHS][3];       /* on one, two and more nodes */
+    double ll128_max_Bps[FS_ARCHS];       /* of rings; INFINITY where the links are slower */
+    double tree_channel_Bps[FS_ARCHS][2]; /* most bus rate of a tree's channel, on two nodes and more */
+    double nvls[FS_ARCHS];                /* share of the NVLinks */
     double tree_correction[FS_NCCL_COLUMNS][FS_NCCL_CORRECTIONS]; /* at 64 B, 128 B, ... 512 MiB */
     fs_nccl_release releases[FS_NCCL_RELEASES_MAX];
     uint32_t n_releases, release; /* the one in use */

@@ -47,6 +47,7 @@ static void figures_can_be_set(void **state)
     fs_err err;
     assert_int_equal(fs_nccl_table_load(NULL, "2.25", NULL, 0, &old, &err), FS_OK);
     near(old->releases[old->release].nvls_all_reduce, 0.8333);
+    near(old->hop_s[FS_NCCL_NET][FS_NCCL_NVLSTREE][2], 14e-6);
     fs_nccl_table_free(old);
 }
 
@@ -72,6 +73,10 @@ static void wrong_overrides_are_refused(void **state)
     refused("ring", "base", "1us 2us", NULL, "base: expected 3 values, found 2");
     refused("ring", "base", "1us 2us 3", NULL, "base: value 3");
     refused("hopper", "LL", "0GB/s 1GB/s 1GB/s", NULL, "LL: value 1 must be more than 0");
+    refused("hopper", "tree", "1GB/s 0GB/s", NULL, "tree: value 2 must be more than 0");
+    refused("hopper", "tree", "1GB/s", NULL, "tree: expected 2 values, found 1");
+    refused("hopper-ring-Simple", "drian", "1", NULL, "did you mean 'drain'");
+    refused("hopper-direct-Simple", "net-efficiency", "1.5", NULL, "net-efficiency must be from 0.001 to 1");
     refused("volta", "like", "amper", NULL, "did you mean 'ampere'");
     refused(NULL, NULL, NULL, "2.31", "no release '2.31'");
 }
@@ -135,11 +140,15 @@ static void beliefs_are_the_published_ones(void **state)
     run.algo = FS_ALGO_TREE;
     run.n = 16;
     run.n_nodes = 2;
-    near(fs_nccl_belief(t, &run), (6.8 + 2 * (7 * 0.6 * 1.8 + 5.0)) * 1e-6);
+    near(fs_nccl_belief(t, &run), (6.8 + 2 * (7 * 0.6 + 5.0)) * 1e-6);
     run.algo = FS_ALGO_RING;
     run.proto = FS_PROTO_SIMPLE;
     run.size_bytes = 1e9;
     near(fs_nccl_belief(t, &run), 1.4 * (8.4 + 28 * 3.4 + 2 * 14.0) * 1e-6);
+    run.kind = FS_BROADCAST; /* a pipeline: one step */
+    near(fs_nccl_belief(t, &run), (8.4 + 14.0) * 1e-6);
+    run.n_nodes = 1;
+    near(fs_nccl_belief(t, &run), (8.4 + 3.4) * 1e-6);
     run.proto = FS_PROTO_LL128;
     run.intra_class = FS_CLASS_PCIE;
     assert_false(fs_nccl_has(&run));
@@ -156,6 +165,37 @@ static void beliefs_are_the_published_ones(void **state)
     fs_nccl_table_free(t);
 }
 
+/* NCCL gives a tree half of the bus's rate: on two nodes with eight adapters of 24 GB/s 0.92 x 192 / 2, and no more than its channels
+ * may carry; with 48 GB/s each adapter's channel is two. */
+static void trees_get_half_of_the_bus(void **state)
+{
+    (void)state;
+    fs_nccl_table *t = load(NULL, NULL, NULL);
+    fs_nccl_run run = {.kind = FS_ALL_REDUCE,
+                       .algo = FS_ALGO_TREE,
+                       .proto = FS_PROTO_SIMPLE,
+                       .arch = FS_AMPERE,
+                       .n = 16,
+                       .n_nodes = 2,
+                       .channels = 8,
+                       .intra_class = FS_CLASS_NVLINK,
+                       .size_bytes = 8e9,
+                       .stream_s = 8 / 137.0,
+                       .nvlink_s = 8 / 137.0,
+                       .nic_s = 8 / 192.0};
+    double steps_s = (8.4 + 2 * (7 * 4.0 + 14.0)) * 1e-6;
+    near(fs_nccl_belief(t, &run), steps_s + 2 * 8 / (0.92 * 192));
+    t->tree_channel_Bps[FS_AMPERE][0] = 20e9;
+    near(fs_nccl_belief(t, &run), steps_s + 2 * 8 / (8 * 20.0));
+    run.nic_s /= 2.0;
+    run.stream_s /= 2.0;
+    near(fs_nccl_belief(t, &run), steps_s + 2 * 8 / (16 * 20.0));
+    run.n_nodes = 1; /* the NVLinks' half, and no channels of adapters */
+    run.n = 8;
+    near(fs_nccl_belief(t, &run), (8.4 + 14 * 4.0) * 1e-6 + 8 / 137.0 / 0.92);
+    fs_nccl_table_free(t);
+}
+
 /* The equation of nccl_cost.c, by hand. */
 static void costs_follow_the_equation(void **state)
 {
@@ -165,6 +205,7 @@ static void costs_follow_the_equation(void **state)
     *takes = (fs_nccl_takes){.launch_s = 5e-6,
                              .hop_s = {2e-6, 3e-6, 10e-6},
                              .efficiency = 0.5,
+                             .net_efficiency = 1.0,
                              .fill = 2.0,
                              .window_s = 1e-3,
                              .overlap = 1.0};
@@ -192,6 +233,76 @@ static void costs_follow_the_equation(void **state)
     near(fs_nccl_cost(t, &run).latency_s + 4e-3, 5e-6 + 4 * hypot(10e-3, 2e-6));
     run.proto = FS_PROTO_LL;
     near(fs_nccl_cost(t, &run).wire, 2.0);
+    fs_nccl_table_free(t);
+}
+
+/* A ring's round has a step that only receives, an all_gather's a copy of the own part besides: of a GPU's time for a chunk, however large
+ * that is. */
+static void rounds_end_in_a_step_that_receives(void **state)
+{
+    (void)state;
+    fs_nccl_table *t = load(NULL, NULL, NULL);
+    t->takes[FS_HOPPER][FS_NCCL_RING][2] = (fs_nccl_takes){
+        .efficiency = 1.0, .net_efficiency = 1.0, .window_s = 1.0, .overlap = 1.0, .drain = 0.5, .copy = 0.25};
+    for (uint32_t n = 2; n <= 8; n *= 2) {
+        fs_nccl_run run = {.kind = FS_REDUCE_SCATTER,
+                           .algo = FS_ALGO_RING,
+                           .proto = FS_PROTO_SIMPLE,
+                           .arch = FS_HOPPER,
+                           .n = n,
+                           .n_nodes = 1,
+                           .size_bytes = 1e9,
+                           .stream_s = 1.0,
+                           .nvlink_s = 1.0};
+        near(fs_nccl_cost(t, &run).latency_s, 0.5 / (n - 1));
+        run.kind = FS_ALL_GATHER;
+        near(fs_nccl_cost(t, &run).latency_s, 0.75 / (n - 1));
+        run.registered = true;
+        near(fs_nccl_cost(t, &run).latency_s, 0.0);
+        run.registered = false;
+        run.kind = FS_ALL_REDUCE;
+        near(fs_nccl_cost(t, &run).latency_s, 0.5 / (2 * (n - 1)));
+        run.kind = FS_REDUCE_SCATTER;
+        run.stream_s = 10.0; /* a slow network: the GPU's step is as short as before */
+        near(fs_nccl_cost(t, &run).latency_s, 0.5 / (n - 1));
+    }
+    fs_nccl_table_free(t);
+}
+
+/* A step takes longer as a block gets its 512 threads, of 8 B each (of a ring's LL, for each rank), and no longer once two have them. Between
+ * nodes the network's part of a send counts, and with one rank a node a ring has a tree's latency. */
+static void steps_wait_for_threads_and_networks(void **state)
+{
+    (void)state;
+    fs_nccl_table *t = load(NULL, NULL, NULL);
+    fs_nccl_takes *ring = &t->takes[FS_HOPPER][FS_NCCL_RING][0], *direct = &t->takes[FS_HOPPER][FS_NCCL_DIRECT][2];
+    *ring = (fs_nccl_takes){
+        .hop_s = {1e-6, 1e-6, 2e-6}, .efficiency = 1, .net_efficiency = 1, .window_s = 1, .overlap = 1, .crowd = 0.5};
+    t->takes[FS_HOPPER][FS_NCCL_TREE][0].hop_s[FS_NCCL_NET] = 7e-6;
+    fs_nccl_run run = {
+        .kind = FS_ALL_GATHER, .algo = FS_ALGO_RING, .proto = FS_PROTO_LL, .arch = FS_HOPPER, .n = 4, .n_nodes = 1};
+    near(fs_nccl_cost(t, &run).latency_s, 3e-6);
+    run.size_bytes = 512 * 8 * 4;
+    near(fs_nccl_cost(t, &run).latency_s, 3e-6 * 1.25);
+    run.size_bytes = 1e7;
+    near(fs_nccl_cost(t, &run).latency_s, 3e-6 * 1.5);
+    run.n_nodes = 2;
+    near(fs_nccl_cost(t, &run).latency_s, 2e-6 * 1.5 + 2e-6);
+    run.n_nodes = 4;
+    near(fs_nccl_cost(t, &run).latency_s, 3 * 7e-6);
+    *direct = (fs_nccl_takes){.efficiency = 1, .net_efficiency = 0.5, .window_s = 1, .overlap = 1};
+    run = (fs_nccl_run){.kind = FS_ALL_TO_ALL,
+                        .algo = FS_ALGO_DIRECT,
+                        .proto = FS_PROTO_SIMPLE,
+                        .arch = FS_HOPPER,
+                        .n = 4,
+                        .n_nodes = 2,
+                        .size_bytes = 1e9,
+                        .stream_s = 1.0,
+                        .nvlink_s = 0.1};
+    near(fs_nccl_cost(t, &run).latency_s, 1.0);
+    run.n_nodes = 1;
+    near(fs_nccl_cost(t, &run).latency_s, 0.0);
     fs_nccl_table_free(t);
 }
 
@@ -246,10 +357,17 @@ static void memory_may_run_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_shipped_table_is_valid),     cmocka_unit_test(figures_can_be_set),
-        cmocka_unit_test(wrong_overrides_are_refused),    cmocka_unit_test(wrong_files_are_refused),
-        cmocka_unit_test(beliefs_are_the_published_ones), cmocka_unit_test(costs_follow_the_equation),
-        cmocka_unit_test(time_grows_with_size),           cmocka_unit_test(memory_may_run_out),
+        cmocka_unit_test(the_shipped_table_is_valid),
+        cmocka_unit_test(figures_can_be_set),
+        cmocka_unit_test(wrong_overrides_are_refused),
+        cmocka_unit_test(wrong_files_are_refused),
+        cmocka_unit_test(beliefs_are_the_published_ones),
+        cmocka_unit_test(trees_get_half_of_the_bus),
+        cmocka_unit_test(costs_follow_the_equation),
+        cmocka_unit_test(rounds_end_in_a_step_that_receives),
+        cmocka_unit_test(steps_wait_for_threads_and_networks),
+        cmocka_unit_test(time_grows_with_size),
+        cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
