@@ -32,7 +32,7 @@ LAUNCH, HOP, FILL, WINDOW, EFFICIENCY, CAP, OVERLAP = ((US, 0.5, 60), (US, 0.1, 
 PART = (NONE, 0.001, 3)
 STAGES = []
 for arch in ("ampere", "hopper", "blackwell"):
-    hidden = {"overlap": OVERLAP} if arch == "blackwell" else {}
+    hidden = {"overlap": OVERLAP} if arch == "blackwell" else {"drift": (US, 200, 50000)} # Blackwell's lies beyond what was measured
     STAGES += [(f"{arch}-ring-LL", {"launch": LAUNCH, "hop": HOP, "cap": CAP, "fill": FILL, "crowd": PART}),
                (f"{arch}-ring-Simple", {"launch": LAUNCH, "hop": HOP, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW,
                                         "drain": PART, "copy": PART, **hidden}),

@@ -1,13 +1,13 @@
 /* nccl_cost.c - see nccl_cost.h. With P serial steps (of a ring; all else is one pipeline) of c seconds for the bytes each and
  * latency L each, c as fast as the slower of links and GPUs:
  *
- *     time = launch + P (c^q + L^q)^(1/q) + (fill x W + flight x wire) c / (c + W) + (drain + copy) g
+ *     time = launch + P (c^q + L^q)^(1/q) + (fill x W + flight x wire) c / (c + W) + (drain + copy) g D / (g + D)
  *
  * q = 1: latency adds to each step. q > 1: a chunk's slices hide part of it. The fill is what does not overlap at the ends of the
  * pipeline (the first slices, the copy out of the last ones), which grows with the chunk until NCCL's buffers are full: W is what
- * they hold. g is a chunk's time on a GPU: after the P steps that send, each round of a ring has one that only receives ("drain"),
- * the same blocks do it, and so it counts however many rounds there are; with two GPUs it is half as many steps again. An
- * all_gather besides copies a rank's own part.
+ * they hold. g is a chunk's time on a GPU: after the P steps that send, each round of a ring has one that only receives ("drain"), done
+ * by the same blocks, while the links idle; with two GPUs it is half as many steps again. An all_gather besides copies a rank's own part.
+ * With many rounds (D, "drift") the channels drift apart and use each other's idle links.
  *
  * What is bytes goes on the wire: LL sends a 4 B flag with each 4 B (factor 2), LL128 8 B of flags in each 128 B (128/120). The
  * rest is GPUs that cannot keep the links busy: it is paid as time beside the transfer, so that bytes per link stay true and others
@@ -132,8 +132,9 @@ static double ends_s(const fs_nccl_takes *t, const fs_nccl_run *run, double step
     bool own = run->kind == FS_ALL_TO_ALL || run->kind == FS_ALL_GATHER;
     if (run->registered || run->kind == FS_SENDRECV || chunk_s <= 0.0)
         return 0.0;
-    return (t->fill * window_s + t->flight * run->wire_s) * chunk_s / (chunk_s + window_s) + t->drain * gpu_s / steps +
-           (own ? t->copy * gpu_s / (run->n - 1) : 0.0);
+    double round_s = gpu_s / steps, apart = 1.0 / (1.0 + round_s / t->drift_s);
+    return (t->fill * window_s + t->flight * run->wire_s) * chunk_s / (chunk_s + window_s) +
+           apart * (t->drain * round_s + (own ? t->copy * gpu_s / (run->n - 1) : 0.0));
 }
 
 /* Seconds of the payload over the links between domains, and on the GPUs. */

@@ -221,7 +221,8 @@ static fs_status read_correction(reader *r, const xmlNode *e)
 static fs_status read_takes(reader *r, const xmlNode *e)
 {
     uint32_t arch, row, column;
-    fs_nccl_takes takes = {.efficiency = 1.0, .net_efficiency = 1.0, .window_s = 1.0, .overlap = 1.0};
+    fs_nccl_takes takes = {
+        .efficiency = 1.0, .net_efficiency = 1.0, .window_s = 1.0, .drift_s = INFINITY, .overlap = 1.0};
     const struct {
         const char *attribute;
         fs_unit unit;
@@ -236,6 +237,7 @@ static fs_status read_takes(reader *r, const xmlNode *e)
         {"cap", FS_UNIT_BPS, 1, 1e18, &takes.cap_Bps},
         {"fill", FS_UNIT_NONE, 0, 100, &takes.fill},
         {"drain", FS_UNIT_NONE, 0, 100, &takes.drain},
+        {"drift", FS_UNIT_SECONDS, 1e-9, 1e3, &takes.drift_s},
         {"crowd", FS_UNIT_NONE, 0, 100, &takes.crowd},
         {"copy", FS_UNIT_NONE, 0, 100, &takes.copy},
         {"window", FS_UNIT_SECONDS, 1e-9, 1, &takes.window_s},

@@ -34,6 +34,7 @@ typedef struct fs_nccl_takes {
     double cap_Bps;                 /* of payload through one GPU, or of one message; 0: none */
     double fill;     /* >= 0: parts of a chunk that nothing overlaps: filling and draining the pipeline, copying */
     double drain;    /* of a chunk's time on the GPU: what the last step of each round adds, which sends nothing */
+    double drift_s;  /* > 0: chunks so long hide half of the drain and the copy */
     double copy;     /* all-to-all, all_gather: of the time of a message, for a rank's own */
     double crowd;    /* part by which a step in a node takes longer once a block has all its threads */
     double window_s; /* > 0: the fill grows no further than fill x this; NVLS: for each GPU of a domain */

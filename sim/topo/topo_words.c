@@ -238,6 +238,7 @@ static const fs_word words[] = {
       {"cap", FS_WORD_QUANTITY, false, FS_UNIT_BPS, NULL},
       {"fill", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"drain", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
+      {"drift", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
       {"crowd", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"copy", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"window", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
