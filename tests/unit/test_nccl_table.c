@@ -350,6 +350,35 @@ static void time_grows_with_size(void **state)
     }
 }
 
+/* NCCL goes by its belief, so that a switch of algorithm or protocol may make more bytes take a hair less, and no more than that. */
+static void switches_do_not_make_more_bytes_faster(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"topologies/dgx-a100.xml", "topologies/dgx-h100.xml", "topologies/hgx-b200.xml",
+                                        "topologies/dgx-h100-x2.xml", "topologies/v100-pcie.xml"};
+    static const fs_coll_kind kinds[] = {FS_ALL_REDUCE, FS_ALL_GATHER, FS_REDUCE_SCATTER, FS_ALL_TO_ALL, FS_BROADCAST};
+    const double hair = 0.06;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        fabric f = fabric_open(files[i], FS_COST_NCCL, FS_LOWER_COUPLED);
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            for (uint32_t n = 2; n <= f.topo->n_gpus; n *= 2) {
+                double last = 0;
+                for (double size = 8; size < 2e10; size *= 1.5) {
+                    fs_coll_request request = ask(kinds[k], FS_ALGO_AUTO, FS_PROTO_AUTO, f.topo->gpus, n, 0, size);
+                    const fs_plan *plan = NULL;
+                    assert_int_equal(fs_lower(f.lowering, &request, &plan, &f.err), FS_OK);
+                    if (!(plan->estimate_s > (1 - hair) * last))
+                        print_error("%s, %s on %u, %g B: %g s after %g s\n", files[i], fs_coll_names[kinds[k]], n, size,
+                                    plan->estimate_s, last);
+                    assert_true(plan->estimate_s > (1 - hair) * last);
+                    last = plan->estimate_s;
+                }
+            }
+        }
+        fabric_close(&f);
+    }
+}
+
 static void memory_may_run_out(void **state)
 {
     (void)state;
@@ -381,6 +410,7 @@ int main(void)
         cmocka_unit_test(rounds_end_in_a_step_that_receives),
         cmocka_unit_test(steps_wait_for_threads_and_networks),
         cmocka_unit_test(time_grows_with_size),
+        cmocka_unit_test(switches_do_not_make_more_bytes_faster),
         cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
