@@ -141,8 +141,10 @@ static double ends_s(const fs_nccl_takes *t, const fs_nccl_run *run, double step
 static double links_s(const fs_nccl_takes *t, const fs_nccl_run *run, double *gpu_s)
 {
     double wire = fs_nccl_wire(run->proto);
-    *gpu_s = wire * (run->nvlink_s > 0.0 ? run->nvlink_s : run->stream_s); /* what the GPUs must keep busy */
-    if (run->kind != FS_SENDRECV)                                          /* one has no one to wait for */
+    /* What the GPUs must keep busy: the NVLinks, where there are any. */
+    *gpu_s = wire * (run->nvlink_s > 0.0 ? run->nvlink_s : run->stream_s);
+    /* A single send has no one to wait for, and one GPU a node nothing but the network. */
+    if (run->kind != FS_SENDRECV && run->n > run->n_nodes)
         *gpu_s /= t->efficiency;
     if (t->cap_Bps > 0.0)
         *gpu_s = fmax(*gpu_s, payload_bytes(run) / t->cap_Bps);
