@@ -79,12 +79,13 @@ fs_nccl_run fs_nccl_run_of(const fs_lowering *low, const fs_group *group, const 
                        .top_domains = request->top_domains,
                        .size_bytes = request->size_bytes,
                        .stream_s = request->size_bytes * s_per_B * scaled->times,
-                       .nvlink_s = request->size_bytes * shape->nvlink_s_per_B * scaled->times};
+                       .nvlink_s = request->size_bytes * shape->nvlink_s_per_B * scaled->times,
+                       .nic_s = request->size_bytes * shape->nic_s_per_B * scaled->times};
     double intra, inter;
     fs_nccl_ring_steps(&run, &intra, &inter);
-    if (n_nodes > 1) /* of a ring, the steps between domains alone */
-        run.wire_s =
-            shape->latency_s * scaled->latency_times * (scaled->algo == FS_ALGO_RING ? inter / (intra + inter) : 1.0);
+    if (n_nodes > 1) /* the part between domains alone: what is inside them is part of a hop's figure */
+        run.wire_s = scaled->latency_times * (shape->latency_s - shape->within_s) *
+                     (scaled->algo == FS_ALGO_RING ? inter / (intra + inter) : 1.0);
     return run;
 }
 

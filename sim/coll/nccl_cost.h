@@ -18,6 +18,7 @@ typedef struct fs_nccl_run {
     double size_bytes;
     double stream_s; /* the payload's time at the links' effective rate */
     double nvlink_s; /* the same, over NVLinks alone */
+    double nic_s;    /* the same, over the adapters alone */
     double wire_s;   /* latency of the links, switches and NICs on the way, of the whole algorithm */
 } fs_nccl_run;
 
