@@ -242,7 +242,7 @@ static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
                          .mean_batch = work->decodings ? work->batch / (double)work->decodings : 0,
                          .kv_blocks = blocks,
                          .kv_block_tokens = pool->block_tokens,
-                         .kv_peak = (double)work->peak_blocks / (double)blocks,
+                         .kv_peak = blocks ? (double)work->peak_blocks / (double)blocks : 0,
                          .kv_hits = work->kv_lookups ? (double)work->kv_hits / (double)work->kv_lookups : -1,
                          .kv_sent_bytes = work->kv_bytes,
                          .weight_bytes = known ? f->weight_bytes : 0,
@@ -253,7 +253,8 @@ static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
     row->busy = work->busy_s / stages_s;
     row->compute = work->compute_s / stages_s;
     row->prompt_tokens_per_s = work->prompt_tokens / time_s;
-    row->kv_mean = work->block_s / time_s / pool->replicas / (double)blocks;
+    if (blocks > 0)
+        row->kv_mean = work->block_s / time_s / pool->replicas / (double)blocks;
 }
 
 /* ---- the result ---------------------------------------------------------------------------------------------------- */

@@ -87,6 +87,8 @@ typedef struct fs_coll_request {
     double size_bytes;  /* >= 0 */
     const double *load; /* (n) all_to_all: position i sends size_bytes x load[j] to j; sums to 1. NULL: even */
     bool transpose;     /* with a load: i sends size_bytes x load[i] to each */
+    uint32_t apart; /* with a load: the first so many positions get by it, all from the others, which send alike and get
+                     * nothing (transpose: the other way round); size_bytes x n is the sum; 0: all to all */
 } fs_coll_request;
 
 typedef struct fs_lowering fs_lowering;

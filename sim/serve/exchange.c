@@ -63,7 +63,8 @@ static fs_status lower(const fs_exchange *x, const fs_exchange_step *step, uint3
                                      .group = step->kind == FS_SENDRECV ? NULL : &g->number,
                                      .size_bytes = step->size_bytes,
                                      .load = step->load,
-                                     .transpose = step->transpose};
+                                     .transpose = step->transpose,
+                                     .apart = step->apart};
     return fs_lower(x->lowering, &request, plan, err);
 }
 

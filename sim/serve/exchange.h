@@ -24,6 +24,7 @@ typedef struct fs_exchange_step {
     uint32_t n_groups;
     const double *load; /* all_to_all: as coll.h */
     bool transpose;
+    uint32_t apart;
 } fs_exchange_step;
 
 enum { FS_EXCHANGE_STEPS_MAX = 5 };

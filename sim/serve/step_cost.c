@@ -30,7 +30,7 @@ struct fs_step_model {
     const fs_pool *pool;
     fs_part gpu; /* with the pool's launch time */
     bool ideal;
-    double weight_bytes, kv_bytes, kv_all_bytes;
+    double weight_bytes, all_bytes, kv_bytes, kv_all_bytes;
     double busiest;      /* part of the routed tokens that the busiest GPU works on */
     double *load;        /* (ep), or NULL */
     product_time *known; /* (REMEMBERED) */
@@ -220,7 +220,7 @@ static double mlp_s(const fs_step_model *m, double tokens, double ffn)
 /* GPUs that share an expert. */
 static double expert_split(const fs_step_model *m)
 {
-    return m->pool->ep > 1 ? 1 : m->pool->tp;
+    return m->pool->ep > 1 && m->pool->role != FS_ROLE_FFN ? 1 : m->pool->tp;
 }
 
 /* Experts of this GPU that at least one of its tokens visits, where each is as likely as any other. */
@@ -229,16 +229,33 @@ static double visited(double experts, double rows)
     return experts * -expm1(rows * log1p(-1 / fmax(experts, 1 + 1e-9)));
 }
 
-static double experts_s(const fs_step_model *m, const share *s)
+static double route_s(const fs_step_model *m, double tokens)
+{
+    const fs_transformer *t = &m->in->model;
+    return linear(m, tokens, t->moe.experts, t->hidden) + passes(m, 2 * tokens * t->moe.experts);
+}
+
+/* Tokens that the busiest GPU works on, of so many. */
+static double routed_here(const fs_step_model *m, double tokens)
+{
+    return tokens * m->in->model.moe.top_k * m->busiest;
+}
+
+static double routed_s(const fs_step_model *m, double routed)
 {
     const fs_transformer *t = &m->in->model;
     double inputs = fs_moe_inputs(t), h = t->hidden, ffn = t->moe.ffn / expert_split(m);
-    double routed = (m->pool->ep > 1 ? s->all : s->tokens) * t->moe.top_k * m->busiest;
     double here = visited((double)t->moe.experts / m->pool->ep, routed);
-    double time_s = linear(m, s->tokens, t->moe.experts, h) + passes(m, 2 * s->tokens * t->moe.experts);
-    time_s += passes(m, 2 * routed * h); /* into the order of the experts */
+    double time_s = passes(m, 2 * routed * h); /* into the order of the experts */
     time_s += grouped(m, routed, inputs * ffn, h, here) + passes(m, routed * ffn * (inputs + 1));
-    time_s += grouped(m, routed, h, ffn, here);
+    return time_s + grouped(m, routed, h, ffn, here);
+}
+
+static double experts_s(const fs_step_model *m, const share *s)
+{
+    const fs_transformer *t = &m->in->model;
+    double routed = routed_here(m, m->pool->ep > 1 ? s->all : s->tokens), h = t->hidden;
+    double time_s = route_s(m, s->tokens) + routed_s(m, routed);
     time_s += passes(m, routed * h + s->tokens * h); /* and back, weighted and added */
     if (t->moe.shared_ffn > 0)
         time_s += mlp_s(m, s->tokens, (double)t->moe.shared_ffn / m->pool->tp);
@@ -260,6 +277,24 @@ static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
     return time_s / p->pp + (stage == 0 ? p->iteration_s : 0);
 }
 
+static double attention_s(const fs_step_model *m, const share *s)
+{
+    const fs_transformer *t = &m->in->model;
+    double norms = 2 * passes(m, 4 * s->tokens * t->hidden); /* the residual and what is added to it in, both sums out */
+    return norms + (t->mla.kv_rank ? latent_attention_s(m, s) : plain_attention_s(m, s));
+}
+
+static double logits_s(const fs_step_model *m, const share *s)
+{
+    double v = (double)m->in->model.vocab / m->pool->tp, h = m->in->model.hidden;
+    fs_dtype format = m->in->attention;
+    if (!(s->rows > 0))
+        return 0;
+    return passes(m, 2 * s->rows * h) +
+           product(m, &(product_key){s->rows, v, h, 1, FS_KERNEL_GEMM, format, format, 1}) +
+           passes(m, 3 * s->rows * m->in->model.vocab); /* the sample: the greatest, the sum, the choice */
+}
+
 double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
 {
     if (m->pool->measured)
@@ -269,23 +304,14 @@ double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
     uint32_t first, layers;
     stage_layers(m, stage, &first, &layers);
     uint32_t moe = fs_layers_with_experts(t, first, layers);
-    double norms = 2 * passes(m, 4 * s.tokens * t->hidden); /* the residual and what is added to it in, both sums out */
-    double layer_s = norms + (t->mla.kv_rank ? latent_attention_s(m, &s) : plain_attention_s(m, &s));
-    double time_s = layers * layer_s;
+    double time_s = layers * attention_s(m, &s);
     if (layers > moe)
         time_s += (layers - moe) * mlp_s(m, s.tokens, (double)t->ffn / m->pool->tp);
     if (moe > 0)
         time_s += moe * experts_s(m, &s);
     if (stage == 0)
         time_s += m->pool->iteration_s + passes(m, 2 * s.tokens * t->hidden);
-    if (stage + 1 == m->pool->pp && s.rows > 0) {
-        double v = (double)t->vocab / m->pool->tp;
-        fs_dtype format = m->in->attention;
-        time_s += passes(m, 2 * s.rows * t->hidden) +
-                  product(m, &(product_key){s.rows, v, t->hidden, 1, FS_KERNEL_GEMM, format, format, 1});
-        time_s += passes(m, 3 * s.rows * t->vocab); /* the sample: the greatest, the sum, the choice */
-    }
-    return time_s;
+    return stage + 1 == m->pool->pp ? time_s + logits_s(m, &s) : time_s;
 }
 
 fs_step_comm fs_step_communication(const fs_step_model *m, uint32_t stage, const fs_batch *b)
@@ -316,26 +342,89 @@ fs_step_comm fs_step_communication(const fs_step_model *m, uint32_t stage, const
     return c;
 }
 
+/* ---- attention and FFN apart ---------------------------------------------------------------------------------------- */
+
+double fs_step_attention_s(fs_step_model *m, uint32_t layer, const fs_batch *b)
+{
+    const fs_transformer *t = &m->in->model;
+    share s = share_of(m, b);
+    double h = t->hidden, time_s = layer == 0 ? m->pool->iteration_s + passes(m, 2 * s.tokens * h) : 0;
+    if (layer > 0 && fs_layer_has_experts(t, layer - 1)) /* weighted and added */
+        time_s += passes(m, (t->moe.top_k + 1.0) * s.tokens * h);
+    if (layer == t->layers)
+        return time_s + logits_s(m, &s);
+    time_s += attention_s(m, &s);
+    return fs_layer_has_experts(t, layer) ? time_s + route_s(m, s.tokens) : time_s;
+}
+
+double fs_step_ffn_s(fs_step_model *m, uint32_t layer, double tokens)
+{
+    const fs_transformer *t = &m->in->model;
+    double tp = m->pool->tp, ep = m->pool->ep;
+    if (!fs_layer_has_experts(t, layer))
+        return mlp_s(m, tokens, t->ffn / (tp * ep));
+    double time_s = routed_s(m, routed_here(m, tokens));
+    if (t->moe.shared_ffn > 0) /* a copy at each place of experts, for the tokens that come there */
+        time_s += mlp_s(m, ceil(tokens / ep), t->moe.shared_ffn / tp);
+    return time_s;
+}
+
+fs_step_hop fs_step_hop_of(const fs_step_model *m, const fs_step_model *ffn, uint32_t layer, const fs_batch *b)
+{
+    const fs_transformer *t = &m->in->model;
+    const fs_pool *p = ffn->pool;
+    share s = share_of(m, b);
+    bool experts = fs_layer_has_experts(t, layer);
+    double sent = s.all * t->hidden * (experts ? t->moe.top_k : 1);
+    double shared = p->tp * (experts ? 1.0 : p->ep), here = experts ? routed_here(ffn, s.all) * t->hidden : sent;
+    return (fs_step_hop){.tokens = s.all,
+                         .reduce = m->pool->tp > 1 ? s.tokens * t->hidden * ACTIVATION : 0,
+                         .there = sent * m->in->dispatch_bytes,
+                         .back = sent * m->in->combine_bytes,
+                         .gather = shared > 1 ? here * m->in->dispatch_bytes : 0,
+                         .scatter = shared > 1 ? here * m->in->combine_bytes : 0,
+                         .experts = experts};
+}
+
+double fs_step_all_bytes(const fs_step_model *m)
+{
+    return m->all_bytes;
+}
+
 /* ---- bytes that stay ----------------------------------------------------------------------------------------------- */
+
+/* Weights of a layer on a GPU. */
+static double layer_bytes(const fs_step_model *m, uint32_t layer)
+{
+    const fs_pool *p = m->pool;
+    double each = fs_dtype_bytes(m->in->weights), expert = fs_dtype_bytes(m->in->experts);
+    fs_layer_size size = fs_layer_parameters(&m->in->model, layer), ffn = fs_layer_ffn_parameters(&m->in->model, layer);
+    if (p->role == FS_ROLE_FFN) {
+        double split = p->tp * (ffn.experts > 0 ? 1.0 : p->ep); /* MLPs without experts over all */
+        return (ffn.split / split + ffn.whole) * each + ffn.experts / p->ep / p->tp * expert;
+    }
+    if (p->ffn != FS_NONE)
+        return ((size.split - ffn.split) / p->tp + size.whole - ffn.whole) * each;
+    return (size.split / p->tp + size.whole) * each + size.experts / p->ep / expert_split(m) * expert;
+}
 
 static void measure(fs_step_model *m)
 {
     const fs_transformer *t = &m->in->model;
     const fs_pool *p = m->pool;
-    double token = kv_width(m) * fs_dtype_bytes(m->in->kv);
-    double each = fs_dtype_bytes(m->in->weights), expert = fs_dtype_bytes(m->in->experts);
+    bool ffn = p->role == FS_ROLE_FFN;
+    double token = ffn ? 0 : kv_width(m) * fs_dtype_bytes(m->in->kv);
     for (uint32_t stage = 0; stage < p->pp; stage++) {
         uint32_t first, layers;
         stage_layers(m, stage, &first, &layers);
         double bytes = 0, outer = fs_embedding_parameters(t) / p->tp * ACTIVATION;
-        for (uint32_t l = first; l < first + layers; l++) {
-            fs_layer_size size = fs_layer_parameters(t, l);
-            bytes += (size.split / p->tp + size.whole) * each + size.experts / p->ep / expert_split(m) * expert;
-        }
-        if (stage == 0)
+        for (uint32_t l = first; l < first + layers; l++)
+            bytes += layer_bytes(m, l);
+        if (stage == 0 && !ffn)
             bytes += outer + fs_position_parameters(t) * ACTIVATION;
-        if (stage + 1 == p->pp && !(t->tied && stage == 0))
+        if (stage + 1 == p->pp && !(t->tied && stage == 0) && !ffn)
             bytes += outer;
+        m->all_bytes += bytes * p->tp * p->dp;
         m->weight_bytes = fmax(m->weight_bytes, bytes);
         m->kv_bytes = fmax(m->kv_bytes, layers * token);
     }
@@ -363,7 +452,8 @@ static fs_status spread_experts(fs_step_model *m, fs_err *err)
 static fs_status check_formats(const fs_step_model *m, const char *trace_path, fs_err *err)
 {
     const fs_dtype used[] = {m->in->gemm, m->in->attention};
-    for (uint32_t i = 0; i < 2 && !m->pool->measured; i++)
+    uint32_t n = m->pool->role == FS_ROLE_FFN ? 1 : 2; /* no attention there */
+    for (uint32_t i = 0; i < n && !m->pool->measured; i++)
         if (!(m->gpu.peak_flops[used[i]] > 0))
             return fs_fail_at(err, FS_E_TRACE, trace_path, m->pool->line, m->pool->column,
                               "GPU '%s' has no peak rate for %s; \"precision\": {\"gemm\": \"bf16\"} keeps weights in "

@@ -33,6 +33,26 @@ typedef struct fs_step_comm {
 } fs_step_comm;
 fs_step_comm fs_step_communication(const fs_step_model *model, uint32_t stage, const fs_batch *batch);
 
+/* ---- attention and FFN apart: a pool that leaves its MLPs to another, and that other ---- */
+
+/* Seconds of attention stage `layer` of a pool whose MLPs are elsewhere: add what came back of the layer before, attend, route;
+ * the first has the embedding, and one behind the last layer has the logits. */
+double fs_step_attention_s(fs_step_model *model, uint32_t layer, const fs_batch *batch);
+/* Seconds of a layer's MLP, or experts, on the busiest GPU of the pool that has them, for so many tokens. */
+double fs_step_ffn_s(fs_step_model *ffn, uint32_t layer, double tokens);
+
+/* What a layer moves, in B. */
+typedef struct fs_step_hop {
+    double tokens;         /* of all dp ranks */
+    double reduce;         /* all-reduce in each group of tp that attends; 0: none */
+    double there, back;    /* between the two pools, all together */
+    double gather, scatter; /* among the GPUs that share an MLP, or an expert: all-gather before, reduce-scatter behind */
+    bool experts;           /* else the MLP of the layer is split over all GPUs of the stage */
+} fs_step_hop;
+fs_step_hop fs_step_hop_of(const fs_step_model *model, const fs_step_model *ffn, uint32_t layer, const fs_batch *batch);
+
+double fs_step_all_bytes(const fs_step_model *model); /* weights of a whole replica, copies and all */
+
 /* Shares of the routed tokens by position among the ep GPUs, NULL where all are alike. */
 const double *fs_step_expert_load(const fs_step_model *model);
 

@@ -10,7 +10,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-const char *const fs_role_names[FS_ROLES] = {"both", "prefill", "decode"};
+const char *const fs_role_names[FS_ROLES] = {"both", "prefill", "decode", "ffn"};
 const char *const fs_policy_names[FS_POLICIES] = {"round_robin", "least_loaded", "prefix"};
 const char *const fs_arrival_names[FS_ARRIVALS] = {"poisson", "gamma", "bursts", "constant", "closed"};
 
@@ -99,12 +99,16 @@ static void write_note(const fs_inference *in, char *text, size_t size)
     for (uint32_t i = 0; i < in->n_pools && used > 0 && (size_t)used < size; i++) {
         const fs_pool *p = &in->pools[i];
         used += fs_snprintf(text + used, size - (size_t)used, "; %u x '%.40s' of TP %u", p->replicas, p->name, p->tp);
-        if (p->dp > 1)
+        if (p->dp > 1 && p->role != FS_ROLE_FFN)
             used = add_text(text, size, used, " x DP %u", p->dp);
         if (p->pp > 1)
             used = add_text(text, size, used, " x PP %u", p->pp);
         if (p->ep > 1)
             used = add_text(text, size, used, ", EP %u", p->ep);
+        if (p->ffn != FS_NONE)
+            used = add_text(text, size, used, ", %u micro-batches to and from", p->micro_batches);
+        if (p->ffn != FS_NONE && used > 0 && (size_t)used < size)
+            used += fs_snprintf(text + used, size - (size_t)used, " '%.40s'", in->pools[p->ffn].name);
     }
 }
 

@@ -2,6 +2,8 @@
  *
  * A pool is a number of replicas alike. A replica is tp x dp x pp GPUs, nested in this order: tensor parallelism, data
  * parallelism of attention (each of the dp ranks has sequences and a KV cache of its own; experts are shared), pipeline.
+ * A pool of role "ffn" has the MLPs and experts of pools that name it, which are left with attention: tp splits each, ep deals
+ * out experts, pp deals out layers; no requests of its own.
  * Read by inference.c (the whole, the model), inference_pools.c and inference_requests.c; constant afterwards, and owned
  * by the work. What follows from it and a topology is sim/serve's business. */
 #ifndef FS_INFERENCE_H
@@ -9,7 +11,7 @@
 
 #include "work/transformer.h"
 
-typedef enum fs_role { FS_ROLE_BOTH, FS_ROLE_PREFILL, FS_ROLE_DECODE, FS_ROLES } fs_role;
+typedef enum fs_role { FS_ROLE_BOTH, FS_ROLE_PREFILL, FS_ROLE_DECODE, FS_ROLE_FFN, FS_ROLES } fs_role;
 typedef enum fs_policy { FS_ROUND_ROBIN, FS_LEAST_LOADED, FS_PREFIX, FS_POLICIES } fs_policy;
 typedef enum fs_arrival { FS_POISSON, FS_GAMMA, FS_BURSTS, FS_CONSTANT, FS_CLOSED, FS_ARRIVALS } fs_arrival;
 
@@ -34,12 +36,20 @@ typedef struct fs_pool {
     double iteration_s;     /* of the host, once an iteration */
     bool measured;          /* iterations take what follows, communication in a replica included */
     double prefill_s_per_token, decode_s, decode_s_per_seq;
-    uint32_t line, column; /* where the pool stands in the trace */
+    uint32_t ffn;           /* pool that has its MLPs and experts; FS_NONE: it has them itself */
+    uint32_t micro_batches; /* that go to and fro between the two */
+    uint32_t line, column;  /* where the pool stands in the trace */
 } fs_pool;
 
 static inline uint32_t fs_pool_replica_gpus(const fs_pool *pool)
 {
-    return pool->tp * pool->dp * pool->pp;
+    return pool->tp * pool->dp * pool->pp; /* ffn: dp is ep */
+}
+
+/* Iterations that may be under way on a replica at a time. */
+static inline uint32_t fs_pool_lanes(const fs_pool *pool)
+{
+    return pool->role == FS_ROLE_FFN ? 0 : pool->ffn != FS_NONE ? pool->micro_batches : pool->pp;
 }
 
 typedef enum fs_length_kind { FS_FIXED, FS_UNIFORM, FS_LOGNORMAL, FS_EXPONENTIAL, FS_LENGTH_KINDS } fs_length_kind;

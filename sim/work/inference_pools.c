@@ -99,7 +99,9 @@ static fs_pool default_pool(void)
                      .chunked_prefill = true,
                      .block_tokens = 16,
                      .memory_fraction = 0.9,
-                     .launch_s = -1};
+                     .launch_s = -1,
+                     .ffn = FS_NONE,
+                     .micro_batches = 2};
 }
 
 /* `next` is the GPU behind the pools before. */
@@ -107,7 +109,7 @@ static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *
                       const fs_inference *in, fs_pool *p)
 {
     static const char *const keys[] = {"name",        "role",     "replicas", "parallel", "limits",   "kv",
-                                       "speculative", "overhead", "measured", "overlap",  "first_gpu"};
+                                       "speculative", "overhead", "measured", "overlap",  "first_gpu", "ffn"};
     static const char *const overlaps[] = {"none", "two_batch"};
     uint32_t role = FS_ROLE_BOTH, overlap = 0;
     uint64_t first = next;
@@ -133,7 +135,10 @@ static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *
     p->name = fs_arena_strdup(arena, name);
     if (r->status == FS_OK && !p->name)
         r->status = fs_fail_nomem(r->err);
-    read_parallel(r, json, in, p);
+    if (p->role == FS_ROLE_FFN)
+        fs_inference_read_ffn_parallel(r, json, in, p);
+    else
+        read_parallel(r, json, in, p);
     read_limits(r, json, p);
     read_kv(r, json, p);
     read_times(r, json, p);
@@ -162,6 +167,8 @@ static void check_pools(fs_training_reader *r, const fs_json *list, const fs_poo
         r->status = fs_json_fail(r->doc, list, false, r->err, "a pool of role '%s' needs one of role '%s'",
                                  fs_role_names[of_role[FS_ROLE_PREFILL] ? FS_ROLE_PREFILL : FS_ROLE_DECODE],
                                  fs_role_names[of_role[FS_ROLE_PREFILL] ? FS_ROLE_DECODE : FS_ROLE_PREFILL]);
+    if (r->status == FS_OK && of_role[FS_ROLE_BOTH] + of_role[FS_ROLE_PREFILL] == 0)
+        r->status = fs_json_fail(r->doc, list, false, r->err, "no pool answers requests: one of role 'both' is missing");
     if (r->status == FS_OK && of_role[FS_ROLE_BOTH] > 0 && of_role[FS_ROLE_PREFILL] > 0)
         r->status = fs_json_fail(r->doc, list, false, r->err,
                                  "pools are either all of role 'both', or of 'prefill' and 'decode'");
@@ -194,6 +201,7 @@ void fs_inference_read_pools(fs_training_reader *r, fs_arena *arena, fs_inferenc
     }
     if (r->status == FS_OK)
         check_pools(r, list, pools, n);
+    fs_inference_link_ffn(r, list, pools, n);
     if (r->status == FS_OK && gpus > FS_RANKS_MAX)
         r->status = fs_json_fail(r->doc, list, false, r->err, "more than %d GPUs", FS_RANKS_MAX);
     in->n_pools = n;

@@ -60,6 +60,8 @@ typedef struct fs_layer_size {
     double split, whole, experts;
 } fs_layer_size;
 fs_layer_size fs_layer_parameters(const fs_transformer *m, uint32_t layer);
+/* Of these, the MLP's: dense, or experts and those that are shared; no norm and no router. */
+fs_layer_size fs_layer_ffn_parameters(const fs_transformer *m, uint32_t layer);
 double fs_embedding_parameters(const fs_transformer *m); /* one vocab x hidden matrix: split */
 double fs_position_parameters(const fs_transformer *m);
 double fs_norm_parameters(const fs_transformer *m);
