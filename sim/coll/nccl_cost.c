@@ -68,6 +68,12 @@ double fs_nccl_launch(const fs_nccl_table *table, fs_arch arch, fs_algo algo, fs
     return takes_of(table, arch, algo, proto)->launch_s;
 }
 
+/* Whom a rank sends to, or gets from. */
+static double peers(const fs_nccl_run *run)
+{
+    return run->apart > 0 ? fmax(run->apart, run->n - run->apart) : run->n - 1.0;
+}
+
 /* Latency of all steps together. */
 static double steps_s(const fs_nccl_takes *t, const fs_nccl_run *run)
 {
@@ -82,7 +88,7 @@ static double steps_s(const fs_nccl_takes *t, const fs_nccl_run *run)
     case FS_ALGO_PAT: return levels * far + run->n * near;
     case FS_ALGO_ONESHOT:
     case FS_ALGO_TWOSHOT: return (run->n - 1) * near;
-    case FS_ALGO_DIRECT: return (run->n - 1) * near + (run->n_nodes > 1 ? far : 0.0);
+    case FS_ALGO_DIRECT: return peers(run) * near + (run->n_nodes > 1 ? far : 0.0);
     case FS_ALGO_AUTO:
     case FS_ALGO_RING:
     case FS_ALGO_CHAIN:

@@ -15,4 +15,8 @@ FS_MUST_CHECK fs_status fs_report_links(const fs_result *r, fs_style style, fs_o
 FS_MUST_CHECK fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
 void fs_report_serving_json(const fs_serving_result *v, fs_jsonw *w);
 
+/* Of inference with MLPs in another pool; nothing without. JSON: a pool's member "afd". */
+FS_MUST_CHECK fs_status fs_report_afd_text(const fs_serving_result *v, fs_style style, fs_out *out, fs_err *err);
+void fs_report_afd_json(const fs_afd_row *row, fs_jsonw *w);
+
 #endif

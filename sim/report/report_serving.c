@@ -190,6 +190,8 @@ fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out
     if (status == FS_OK)
         status = print_pools(v, style, out, err);
     if (status == FS_OK)
+        status = fs_report_afd_text(v, style, out, err);
+    if (status == FS_OK)
         status = fs_report_tiers(r, style, out, err);
     if (status == FS_OK)
         status = fs_report_links(r, style, out, err);
@@ -262,6 +264,7 @@ static void write_pool(fs_jsonw *w, const fs_pool_row *p)
     fs_jsonw_number(w, "weight_bytes", p->weight_bytes);
     fs_jsonw_number(w, "kv_bytes", p->kv_bytes);
     fs_jsonw_number(w, "gpu_bytes", p->gpu_bytes);
+    fs_report_afd_json(&p->afd, w);
     fs_jsonw_end(w);
 }
 

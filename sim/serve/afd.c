@@ -130,6 +130,7 @@ static fs_exchange_step across(const fs_cluster *c, const fs_replica *r, uint32_
     const fs_replica *ffn = &c->replicas[r->ffn];
     fs_group_ref *group = &r->apart[station_of(c, ffn, stage / 2)];
     return (fs_exchange_step){.kind = FS_ALL_TO_ALL,
+                              .proto = FS_PROTO_SIMPLE, /* writes to the other's memory, no flags between the data */
                               .size_bytes = (back ? hop->back : hop->there) / group->n,
                               .count = 1,
                               .groups = group,

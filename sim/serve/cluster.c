@@ -43,11 +43,12 @@ static fs_status fit_ffn(const char *trace_path, const fs_pool *pool, const fs_p
     f->weight_bytes = fs_step_weight_bytes(f->model);
     if (f->weight_bytes <= room)
         return FS_OK;
-    snprintf(text, sizeof text,
-             "the model does not fit: %.4g GB of MLPs and experts, %.3g GB on the fullest '%.100s', but %.2f of its memory "
-             "are %.3g GB; at least %.0f are needed, a replica has %u: raise 'ep', 'pp' or 'tp'",
-             all / GB, f->weight_bytes / GB, gpu->name, pool->memory_fraction, room / GB, ceil(all / room),
-             fs_pool_replica_gpus(pool));
+    snprintf(
+        text, sizeof text,
+        "the model does not fit: %.4g GB of MLPs and experts, %.3g GB on the fullest '%.100s', but %.2f of its memory "
+        "are %.3g GB; at least %.0f are needed, a replica has %u: raise 'ep', 'pp' or 'tp'",
+        all / GB, f->weight_bytes / GB, gpu->name, pool->memory_fraction, room / GB, ceil(all / room),
+        fs_pool_replica_gpus(pool));
     return bad_pool(trace_path, pool, err, text);
 }
 
@@ -274,13 +275,29 @@ uint32_t fs_cluster_steps(const fs_cluster *c, const fs_replica *r, uint32_t sta
     fs_group_ref *tp = r->tp + (size_t)stage * pool->dp, *ep = r->ep + stage;
     uint32_t n = 0;
     if (comm.tp_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_REDUCE, comm.tp_bytes, comm.tp_count, tp, pool->dp, NULL, false, 0};
+        steps[n++] = (fs_exchange_step){.kind = FS_ALL_REDUCE,
+                                        .size_bytes = comm.tp_bytes,
+                                        .count = comm.tp_count,
+                                        .groups = tp,
+                                        .n_groups = pool->dp};
     if (comm.dispatch_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_TO_ALL, comm.dispatch_bytes, comm.ep_count, ep, 1, load, false, 0};
+        steps[n++] = (fs_exchange_step){.kind = FS_ALL_TO_ALL,
+                                        .size_bytes = comm.dispatch_bytes,
+                                        .count = comm.ep_count,
+                                        .groups = ep,
+                                        .n_groups = 1,
+                                        .load = load};
     if (comm.combine_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_TO_ALL, comm.combine_bytes, comm.ep_count, ep, 1, load, load != NULL, 0};
+        steps[n++] = (fs_exchange_step){.kind = FS_ALL_TO_ALL,
+                                        .size_bytes = comm.combine_bytes,
+                                        .count = comm.ep_count,
+                                        .groups = ep,
+                                        .n_groups = 1,
+                                        .load = load,
+                                        .transpose = load != NULL};
     if (comm.logits_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_GATHER, comm.logits_bytes, 1, tp, pool->dp, NULL, false, 0};
+        steps[n++] = (fs_exchange_step){
+            .kind = FS_ALL_GATHER, .size_bytes = comm.logits_bytes, .count = 1, .groups = tp, .n_groups = pool->dp};
     return n;
 }
 
@@ -294,6 +311,10 @@ uint32_t fs_cluster_send(const fs_cluster *c, const fs_replica *r, uint32_t stag
     uint32_t n = pool->dp * pool->tp;
     if (!(comm.send_bytes > 0))
         return 0;
-    *step = (fs_exchange_step){FS_SENDRECV, comm.send_bytes, 1, r->send + (size_t)stage * n, n, NULL, false, 0};
+    *step = (fs_exchange_step){.kind = FS_SENDRECV,
+                               .size_bytes = comm.send_bytes,
+                               .count = 1,
+                               .groups = r->send + (size_t)stage * n,
+                               .n_groups = n};
     return 1;
 }

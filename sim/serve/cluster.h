@@ -20,8 +20,8 @@ typedef struct fs_replica {
     double *slowness;    /* (pp) kernels take so many times as long: a slow GPU holds up its stage */
     fs_kv *kv;           /* NULL, as batcher: of role "ffn", whose groups ep are of the GPUs of a stage */
     fs_batcher *batcher;
-    uint32_t ffn;        /* replica that has its MLPs and experts; FS_NONE: itself */
-    fs_group_ref *apart; /* (pp of ffn) GPUs of a stage there, then those here */
+    uint32_t ffn;                /* replica that has its MLPs and experts; FS_NONE: itself */
+    fs_group_ref *apart;         /* (pp of ffn) GPUs of a stage there, then those here */
     const double *routed, *even; /* (GPUs of such a group) what each gets of a layer's tokens: of experts, of an MLP */
 } fs_replica;
 
@@ -61,7 +61,8 @@ typedef struct fs_stage_place {
 } fs_stage_place;
 fs_stage_place fs_cluster_place(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage);
 /* Seconds of its kernels, on the GPUs that it has. */
-double fs_cluster_compute_s(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage, const fs_batch *batch);
+double fs_cluster_compute_s(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage,
+                            const fs_batch *batch);
 
 /* The communication of a stage of a replica in an iteration, and to the next one: at most FS_EXCHANGE_STEPS_MAX steps. */
 uint32_t fs_cluster_steps(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage, const fs_batch *batch,

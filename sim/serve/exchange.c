@@ -58,6 +58,7 @@ static fs_status lower(const fs_exchange *x, const fs_exchange_step *step, uint3
 {
     fs_group_ref *g = &step->groups[group];
     const fs_coll_request request = {.kind = step->kind,
+                                     .proto = step->proto,
                                      .gpus = g->gpus,
                                      .n = g->n,
                                      .group = step->kind == FS_SENDRECV ? NULL : &g->number,

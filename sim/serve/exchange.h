@@ -19,6 +19,7 @@ typedef struct fs_group_ref {
 
 typedef struct fs_exchange_step {
     fs_coll_kind kind;
+    fs_proto proto;           /* auto: as NCCL chooses */
     double size_bytes, count; /* of one; how many */
     fs_group_ref *groups;     /* (n_groups) */
     uint32_t n_groups;

@@ -194,11 +194,14 @@ static void note_tokens(fs_serving *s, uint32_t lane, const fs_batcher_news *new
         fs_samples_add(s->run->itl, s->now_s - l->last_step_s, l->batch.decodes - news->fresh.count);
     if (l->batch.decodes > 0)
         l->last_step_s = s->now_s;
-    fs_pool_work *work = work_of(s, l->replica);
-    work->iterations++;
-    work->prompt_tokens += l->batch.prefill_tokens;
-    work->batch += l->batch.decodes;
-    work->decodings += l->batch.decodes > 0;
+    uint32_t both[] = {l->replica, s->c->replicas[l->replica].ffn};
+    for (uint32_t i = 0; i < 2 && both[i] != FS_NONE; i++) {
+        fs_pool_work *work = work_of(s, both[i]);
+        work->iterations++;
+        work->prompt_tokens += l->batch.prefill_tokens;
+        work->batch += l->batch.decodes;
+        work->decodings += l->batch.decodes > 0;
+    }
 }
 
 /* First tokens and last ones. */

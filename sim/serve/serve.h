@@ -30,11 +30,11 @@ typedef struct fs_pool_work {
     double prompt_tokens, output_tokens; /* computed; those of recomputed prompts count again */
     double batch; /* decoding sequences, summed over iterations with any; / decodings: the mean */
     uint64_t decodings;
-    double busy_s;        /* of a station, summed over stations and replicas */
-    double compute_s;     /* of that, kernels */
+    double busy_s;                     /* of a station, summed over stations and replicas */
+    double compute_s;                  /* of that, kernels */
     double side_s[FS_SIDES][FS_STAYS]; /* with MLPs elsewhere: of its iterations */
-    double block_s;       /* blocks in use x time */
-    uint64_t peak_blocks; /* of one replica */
+    double block_s;                    /* blocks in use x time */
+    uint64_t peak_blocks;              /* of one replica */
     uint64_t kv_hits, kv_lookups;
     double kv_bytes; /* that left for other replicas */
 } fs_pool_work;

@@ -22,7 +22,7 @@ typedef struct fs_lane {
     uint8_t phase;         /* fs_lane_phase */
     uint32_t stage, parts; /* parts of the stage that have not ended: kernels, communication */
     fs_batch batch;
-    double since_s; /* idle, in a queue, in a stage, on the way to the next */
+    double since_s;     /* idle, in a queue, in a stage, on the way to the next */
     double last_step_s; /* the end of the last iteration with decoding */
 } fs_lane;
 

@@ -280,7 +280,8 @@ static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
 static double attention_s(const fs_step_model *m, const share *s)
 {
     const fs_transformer *t = &m->in->model;
-    double norms = 2 * passes(m, 4 * s->tokens * t->hidden); /* the residual and what is added to it in, both sums out */
+    double norms =
+        2 * passes(m, 4 * s->tokens * t->hidden); /* the residual and what is added to it in, both sums out */
     return norms + (t->mla.kv_rank ? latent_attention_s(m, s) : plain_attention_s(m, s));
 }
 

@@ -43,11 +43,12 @@ double fs_step_ffn_s(fs_step_model *ffn, uint32_t layer, double tokens);
 
 /* What a layer moves, in B. */
 typedef struct fs_step_hop {
-    double tokens;         /* of all dp ranks */
-    double reduce;         /* all-reduce in each group of tp that attends; 0: none */
-    double there, back;    /* between the two pools, all together */
-    double gather, scatter; /* among the GPUs that share an MLP, or an expert: all-gather before, reduce-scatter behind */
-    bool experts;           /* else the MLP of the layer is split over all GPUs of the stage */
+    double tokens;      /* of all dp ranks */
+    double reduce;      /* all-reduce in each group of tp that attends; 0: none */
+    double there, back; /* between the two pools, all together */
+    double gather,
+        scatter;  /* among the GPUs that share an MLP, or an expert: all-gather before, reduce-scatter behind */
+    bool experts; /* else the MLP of the layer is split over all GPUs of the stage */
 } fs_step_hop;
 fs_step_hop fs_step_hop_of(const fs_step_model *model, const fs_step_model *ffn, uint32_t layer, const fs_batch *batch);
 

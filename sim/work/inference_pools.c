@@ -108,7 +108,7 @@ static fs_pool default_pool(void)
 static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *json, uint32_t next, fs_arena *arena,
                       const fs_inference *in, fs_pool *p)
 {
-    static const char *const keys[] = {"name",        "role",     "replicas", "parallel", "limits",   "kv",
+    static const char *const keys[] = {"name",        "role",     "replicas", "parallel", "limits",    "kv",
                                        "speculative", "overhead", "measured", "overlap",  "first_gpu", "ffn"};
     static const char *const overlaps[] = {"none", "two_batch"};
     uint32_t role = FS_ROLE_BOTH, overlap = 0;
@@ -168,7 +168,8 @@ static void check_pools(fs_training_reader *r, const fs_json *list, const fs_poo
                                  fs_role_names[of_role[FS_ROLE_PREFILL] ? FS_ROLE_PREFILL : FS_ROLE_DECODE],
                                  fs_role_names[of_role[FS_ROLE_PREFILL] ? FS_ROLE_DECODE : FS_ROLE_PREFILL]);
     if (r->status == FS_OK && of_role[FS_ROLE_BOTH] + of_role[FS_ROLE_PREFILL] == 0)
-        r->status = fs_json_fail(r->doc, list, false, r->err, "no pool answers requests: one of role 'both' is missing");
+        r->status =
+            fs_json_fail(r->doc, list, false, r->err, "no pool answers requests: one of role 'both' is missing");
     if (r->status == FS_OK && of_role[FS_ROLE_BOTH] > 0 && of_role[FS_ROLE_PREFILL] > 0)
         r->status = fs_json_fail(r->doc, list, false, r->err,
                                  "pools are either all of role 'both', or of 'prefill' and 'decode'");
