@@ -198,10 +198,10 @@ static void note_tokens(fs_serving *s, uint32_t lane, const fs_batcher_news *new
     for (uint32_t i = 0; i < 2 && both[i] != FS_NONE; i++) {
         fs_pool_work *work = work_of(s, both[i]);
         work->iterations++;
-        work->prompt_tokens += l->batch.prefill_tokens;
         work->batch += l->batch.decodes;
         work->decodings += l->batch.decodes > 0;
     }
+    work_of(s, l->replica)->prompt_tokens += l->batch.prefill_tokens;
 }
 
 /* First tokens and last ones. */
