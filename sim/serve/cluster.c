@@ -57,6 +57,7 @@ static fs_status fit(const char *trace_path, const fs_pool *pool, fs_pool_fit *f
 {
     char text[512];
     double block = fs_step_kv_bytes(f->model) * pool->block_tokens, room = pool->memory_fraction * f->gpu_bytes;
+    room -= fs_step_window_bytes(f->model) * ((pool->max_seqs + pool->dp - 1) / pool->dp);
     f->weight_bytes = fs_step_weight_bytes(f->model);
     if (pool->blocks > 0)
         f->blocks = pool->blocks;

@@ -30,7 +30,7 @@ struct fs_step_model {
     const fs_pool *pool;
     fs_part gpu; /* with the pool's launch time */
     bool ideal;
-    double weight_bytes, all_bytes, kv_bytes, kv_all_bytes;
+    double weight_bytes, all_bytes, kv_bytes, kv_all_bytes, window_bytes;
     double busiest;      /* part of the routed tokens that the busiest GPU works on */
     double *load;        /* (ep), or NULL */
     product_time *known; /* (REMEMBERED) */
@@ -277,6 +277,21 @@ static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
     return time_s / p->pp + (stage == 0 ? p->iteration_s : 0);
 }
 
+/* What a layer sees whose tokens attend to the last few. A long chunk is so many blocks of as many queries as the window has
+ * keys, each query with as many pairs. */
+static share within_window(const fs_step_model *m, const share *whole)
+{
+    share s = *whole;
+    double window = m->in->model.window, queries = s.chunks > 0 ? s.prefill / s.chunks : 0;
+    if (s.decoding > 0)
+        s.context = s.decoding * fmin(s.context / s.decoding, window + s.decodes / s.decoding - 1);
+    if (queries > window)
+        s.chunks *= queries / window;
+    if (s.chunks > 0)
+        s.keys = fmin(s.keys * s.chunks / whole->chunks, s.chunks * (window + (fmin(queries, window) - 1) / 2));
+    return s;
+}
+
 static double attention_s(const fs_step_model *m, const share *s)
 {
     const fs_transformer *t = &m->in->model;
@@ -305,7 +320,12 @@ double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
     uint32_t first, layers;
     stage_layers(m, stage, &first, &layers);
     uint32_t moe = fs_layers_with_experts(t, first, layers);
-    double time_s = layers * attention_s(m, &s);
+    uint32_t windows = fs_layers_with_window(t, first, layers);
+    double time_s = (layers - windows) * attention_s(m, &s);
+    if (windows > 0) {
+        share w = within_window(m, &s);
+        time_s += windows * attention_s(m, &w);
+    }
     if (layers > moe)
         time_s += (layers - moe) * mlp_s(m, s.tokens, (double)t->ffn / m->pool->tp);
     if (moe > 0)
@@ -354,7 +374,8 @@ double fs_step_attention_s(fs_step_model *m, uint32_t layer, const fs_batch *b)
         time_s += passes(m, (t->moe.top_k + 1.0) * s.tokens * h);
     if (layer == t->layers)
         return time_s + logits_s(m, &s);
-    time_s += attention_s(m, &s);
+    share seen = fs_layer_has_window(t, layer) ? within_window(m, &s) : s;
+    time_s += attention_s(m, &seen);
     return fs_layer_has_experts(t, layer) ? time_s + route_s(m, s.tokens) : time_s;
 }
 
@@ -427,10 +448,12 @@ static void measure(fs_step_model *m)
             bytes += outer;
         m->all_bytes += bytes * p->tp * p->dp;
         m->weight_bytes = fmax(m->weight_bytes, bytes);
-        m->kv_bytes = fmax(m->kv_bytes, layers * token);
+        uint32_t windows = fs_layers_with_window(t, first, layers);
+        m->kv_bytes = fmax(m->kv_bytes, (layers - windows) * token);
+        m->window_bytes = fmax(m->window_bytes, windows * t->window * token);
     }
     double once = t->mla.kv_rank ? (double)t->mla.kv_rank + t->mla.rope : 2.0 * t->kv_heads * t->head_dim;
-    m->kv_all_bytes = t->layers * once * fs_dtype_bytes(m->in->kv);
+    m->kv_all_bytes = (t->layers - fs_layers_with_window(t, 0, t->layers)) * once * fs_dtype_bytes(m->in->kv);
 }
 
 /* Experts are dealt out in turn over the positions, the most popular ones first. */
@@ -504,6 +527,11 @@ double fs_step_weight_bytes(const fs_step_model *m)
 double fs_step_kv_bytes(const fs_step_model *m)
 {
     return m->kv_bytes;
+}
+
+double fs_step_window_bytes(const fs_step_model *m)
+{
+    return m->window_bytes;
 }
 
 double fs_step_kv_all_bytes(const fs_step_model *m)

@@ -19,6 +19,8 @@ void fs_step_model_free(fs_step_model *model);
 
 double fs_step_weight_bytes(const fs_step_model *model); /* on the fullest GPU */
 double fs_step_kv_bytes(const fs_step_model *model);     /* of a token, on the GPU that keeps most */
+double
+fs_step_window_bytes(const fs_step_model *model); /* of a sequence, beside that: the windows of layers that have one */
 double fs_step_kv_all_bytes(const fs_step_model *model); /* of a token, once, in all layers */
 
 /* Seconds of the kernels of one stage, on a GPU at full speed. */

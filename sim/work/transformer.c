@@ -41,6 +41,19 @@ uint32_t fs_layers_with_experts(const fs_transformer *m, uint32_t first, uint32_
     return n;
 }
 
+bool fs_layer_has_window(const fs_transformer *m, uint32_t layer)
+{
+    return m->window > 0 && (layer + 1) % m->full_every != 0;
+}
+
+uint32_t fs_layers_with_window(const fs_transformer *m, uint32_t first, uint32_t count)
+{
+    uint32_t n = 0;
+    for (uint32_t i = first; i < first + count; i++)
+        n += fs_layer_has_window(m, i);
+    return n;
+}
+
 uint32_t fs_moe_inputs(const fs_transformer *m)
 {
     return m->gated ? 2 : 1;

@@ -35,6 +35,9 @@ typedef struct fs_transformer {
     bool parallel_block; /* attention and MLP read one norm, and their sums are one (Wang and Komatsuzaki 2021) */
     uint32_t mtp; /* layers behind the last, each with a loss of its own, that predict later tokens (DeepSeek-V3) */
     bool causal;  /* count only the half of the scores that the mask leaves, where a kernel can */
+    uint32_t window,
+        full_every; /* a token attends to the last `window`, but in layers full_every - 1, 2 full_every - 1, ...
+                                  * to all; 0: to all everywhere. Inference knows it, training does not */
     fs_mla mla;
     fs_moe moe;
 } fs_transformer;
@@ -46,6 +49,8 @@ uint32_t
 fs_transformer_depth(const fs_transformer *m); /* layers and those for later tokens: numbers from `layers` on */
 bool fs_layer_has_experts(const fs_transformer *m, uint32_t layer);
 uint32_t fs_layers_with_experts(const fs_transformer *m, uint32_t first, uint32_t count);
+bool fs_layer_has_window(const fs_transformer *m, uint32_t layer);
+uint32_t fs_layers_with_window(const fs_transformer *m, uint32_t first, uint32_t count);
 
 double fs_transformer_qkv_width(const fs_transformer *m);   /* columns of Q, K and V together */
 double fs_transformer_query_width(const fs_transformer *m); /* of Q, all heads */
