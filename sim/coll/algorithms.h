@@ -16,7 +16,7 @@ typedef struct fs_algo_run {
     bool cross_rail;    /* point to point between rails: through the network; else PXN */
     const double *load; /* (n) all_to_all: parts of what each rank sends (transpose: gets), sum 1; NULL: even */
     bool transpose;
-    uint32_t apart; /* as coll.h */
+    uint32_t apart;      /* as coll.h */
     fs_shape_builder *b; /* begun */
 } fs_algo_run;
 
