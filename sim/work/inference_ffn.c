@@ -1,6 +1,8 @@
 /* inference_ffn.c - attention and FFN apart: pools of role "ffn", and the pools whose MLPs and experts they have. */
 #include "work/inference_reader.h"
 
+#include "base/num.h"
+
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -57,6 +59,16 @@ static uint32_t find_pool(const fs_pool *pools, uint32_t n, const char *name)
     return FS_NONE;
 }
 
+static void fail_unknown(fs_training_reader *r, const fs_json *at, const fs_pool *pools, uint32_t n, const char *name)
+{
+    const char *names[FS_POOLS_MAX];
+    for (uint32_t i = 0; i < n; i++)
+        names[i] = pools[i].name;
+    const char *near = fs_suggest(name, names, n);
+    r->status = fs_json_fail(r->doc, at, false, r->err, "there is no pool '%.100s' among the engines%s%.100s%s", name,
+                             near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+}
+
 static void check_attention(fs_training_reader *r, const fs_json *json, const fs_json *name, const fs_pool *pools,
                             const fs_pool *p)
 {
@@ -91,7 +103,7 @@ static void read_link(fs_training_reader *r, const fs_json *json, fs_pool *pools
     const fs_json *at = fs_json_get(r->object, "pool");
     p->ffn = find_pool(pools, n, name);
     if (p->ffn == FS_NONE)
-        r->status = fs_json_fail(r->doc, at, false, r->err, "there is no pool '%.100s' among the engines", name);
+        fail_unknown(r, at, pools, n, name);
     else
         check_attention(r, json, at, pools, p);
 }
