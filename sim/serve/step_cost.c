@@ -277,18 +277,27 @@ static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
     return time_s / p->pp + (stage == 0 ? p->iteration_s : 0);
 }
 
+/* Pairs of queries, the last ones of so many keys, and the keys that each sees in its window. */
+static double pairs_within(double window, double queries, double keys)
+{
+    double before = keys - queries, growing = fmin(queries, fmax(0, window - before));
+    return growing * before + growing * (growing + 1) / 2 + (queries - growing) * window;
+}
+
 /* What a layer sees whose tokens attend to the last few. A long chunk is so many blocks of as many queries as the window has
- * keys, each query with as many pairs. */
+ * keys, with as many pairs in all. */
 static share within_window(const fs_step_model *m, const share *whole)
 {
     share s = *whole;
-    double window = m->in->model.window, queries = s.chunks > 0 ? s.prefill / s.chunks : 0;
+    double window = m->in->model.window;
     if (s.decoding > 0)
         s.context = s.decoding * fmin(s.context / s.decoding, window + s.decodes / s.decoding - 1);
-    if (queries > window)
-        s.chunks *= queries / window;
-    if (s.chunks > 0)
-        s.keys = fmin(s.keys * s.chunks / whole->chunks, s.chunks * (window + (fmin(queries, window) - 1) / 2));
+    if (s.chunks > 0) {
+        double queries = s.prefill / s.chunks, keys = fmax(s.keys / s.chunks, queries), block = fmin(queries, window);
+        double seen = pairs_within(window, queries, keys) / queries + (block - 1) / 2;
+        s.chunks *= queries / block;
+        s.keys = s.chunks * seen;
+    }
     return s;
 }
 

@@ -43,6 +43,34 @@ static double alone_s(double tokens, double keys, double split, double ways_s)
     return embedding_s(tokens) + 2 * (attention_s(tokens, keys) + ffn_s(tokens, split) + ways_s) + logits_s();
 }
 
+/* The tiny model with something more to it: members that begin with a comma. */
+static served serve_model(const char *line, const char *model, const char *engines, const char *requests)
+{
+    static char text[4096];
+    served s = {.topo = make_topo(line)};
+    fs_run_options options = ideal();
+    fs_snprintf(text, sizeof text,
+                "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"model\":{\"layers\":2,\"hidden\":64,\"heads\":4,"
+                "\"ffn\":256,\"vocab\":128,\"seq\":4096,\"norm\":\"rms\",\"bias\":false,\"positions\":\"rotary\","
+                "\"dropout\":false%s},\"engines\":[%s],\"requests\":{%s}}",
+                model, engines, requests);
+    ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &s.work, &failure));
+    ASSERT_OK(fs_serve_run(s.topo, s.work, &options, &s.result, &failure));
+    s.v = s.result.serving;
+    return s;
+}
+
+static double bytes_on(const served *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->result.n_links; i++) {
+        char found[FS_LINK_NAME_SIZE];
+        fs_link_name(s->topo, s->result.links[i].link, found, sizeof found);
+        if (strcmp(found, name) == 0)
+            return s->result.links[i].bytes;
+    }
+    return 0;
+}
+
 /* ---- one request --------------------------------------------------------------------------------------------------- */
 
 static void a_token_goes_to_and_fro(void **state)
@@ -92,6 +120,46 @@ static void a_shared_mlp_gathers_and_scatters(void **state)
         serve("gpus:3 nvlink:100GB/s,1us", APART(1, "", ",\"parallel\":{\"tp\":2}"), ONE_REQUEST FIXED(10, 1), "");
     double whole_s = 2e-6 + 10 * HIDDEN * 2 / 100e9; /* all of it leaves one GPU, and comes back to it */
     ASSERT_CLOSE(s.v->ttft.mean, alone_s(10, 10, 2, 2 * (half_s + whole_s)), 1e-9);
+    end(&s);
+}
+
+/* Four experts on two GPUs, of which a token visits two: popular ones are dealt out in turn, so that 0.4 + 0.2 of the visits
+ * are to the first GPU. 100 tokens, two layers, 64 numbers of 2 bytes, there and back. */
+static void tokens_go_to_their_experts(void **state)
+{
+    (void)state;
+    static const char moe[] = ",\"moe\":{\"experts\":4,\"top_k\":2,\"ffn\":128,\"skew\":[0.4,0.3,0.2,0.1]}";
+    const double all = 100 * 2 * 2 * HIDDEN * 2;
+    served s =
+        serve_model("gpus:3 nvlink:100GB/s", moe, APART(2, "", ",\"parallel\":{\"ep\":2}"), ONE_REQUEST FIXED(100, 1));
+    ASSERT_CLOSE(bytes_on(&s, "gpu0 -> nvsw0"), all, 1e-9);
+    ASSERT_CLOSE(bytes_on(&s, "nvsw0 -> gpu0"), all, 1e-9);
+    ASSERT_CLOSE(bytes_on(&s, "nvsw0 -> gpu1"), 0.6 * all, 1e-9);
+    ASSERT_CLOSE(bytes_on(&s, "gpu2 -> nvsw0"), 0.4 * all, 1e-9);
+    ASSERT_CLOSE(s.v->pools[1].weight_bytes, 2 * 2 * 2 * 64 * 128 * 2, 1e-12); /* layers, experts, matrices */
+    ASSERT_CLOSE(s.v->ttft.mean * s.v->pools[0].afd.there, all / 100e9, 1e-6);
+    end(&s);
+}
+
+/* ---- windows --------------------------------------------------------------------------------------------------------- */
+
+/* The first layer sees 8 keys, the second one all. A prompt of 10 tokens has 1 + ... + 8 + 8 + 8 = 52 pairs there: as
+ * 1.25 blocks of 8 queries and 8.7 keys, of which the i-th query sees 1.7 + i - 1. */
+static void a_window_hides_what_is_before(void **state)
+{
+    (void)state;
+    const double mlps = 2 * ffn_s(1, 1) + embedding_s(1) + logits_s();
+    double decode_s = 0, prompt_s = attention_s(10, 10) + attention_s(10, 1.25 * 8.7) + 2 * ffn_s(10, 1);
+    static const char window[] = ",\"causal\":true,\"window\":{\"tokens\":8,\"full_every\":2}";
+    served s = serve_model("gpus:2 nvlink:1GB/s", window, "{}", ONE_REQUEST FIXED(10, 4));
+    ASSERT_CLOSE(s.v->ttft.mean, prompt_s + embedding_s(10) + logits_s(), 1e-6);
+    for (uint32_t keys = 11; keys < 14; keys++)
+        decode_s += attention_s(1, 8) + attention_s(1, keys) + mlps;
+    ASSERT_CLOSE(s.v->tpot.mean, decode_s / 3, 1e-6);
+    /* a token's cache in one layer, 256 B; of a sequence the window of the other, set aside for 256 of them */
+    const fs_pool_row *p = &s.v->pools[0];
+    double room = 0.9 * p->gpu_bytes - p->weight_bytes - 256.0 * 8 * 256;
+    assert_int_equal(p->kv_blocks, (uint64_t)(room / (16 * 256)));
     end(&s);
 }
 
@@ -245,6 +313,8 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_token_goes_to_and_fro),
                                        cmocka_unit_test(fast_links_make_one_replica),
                                        cmocka_unit_test(a_shared_mlp_gathers_and_scatters),
+                                       cmocka_unit_test(tokens_go_to_their_experts),
+                                       cmocka_unit_test(a_window_hides_what_is_before),
                                        cmocka_unit_test(micro_batches_overlap_as_the_recurrence_says),
                                        cmocka_unit_test(the_fuller_side_bounds),
                                        cmocka_unit_test(replicas_share_mlps),
