@@ -228,13 +228,28 @@ uint32_t fs_cluster_steps(const fs_cluster *c, const fs_replica *r, uint32_t sta
     fs_group_ref *tp = r->tp + (size_t)stage * pool->dp, *ep = r->ep + stage;
     uint32_t n = 0;
     if (comm.tp_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_REDUCE, comm.tp_bytes, comm.tp_count, tp, pool->dp, NULL, false};
-    if (comm.dispatch_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_TO_ALL, comm.dispatch_bytes, comm.ep_count, ep, 1, load, false};
-    if (comm.combine_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_TO_ALL, comm.combine_bytes, comm.ep_count, ep, 1, load, load != NULL};
+        steps[n++] = (fs_exchange_step){.kind = FS_ALL_REDUCE,
+                                        .size_bytes = comm.tp_bytes,
+                                        .count = comm.tp_count,
+                                        .shots = !pool->nccl_reduce,
+                                        .groups = tp,
+                                        .n_groups = pool->dp};
+    const double sizes[] = {comm.dispatch_bytes, comm.combine_bytes};
+    for (uint32_t back = 0; back < 2; back++)
+        if (sizes[back] > 0)
+            steps[n++] = (fs_exchange_step){.kind = FS_ALL_TO_ALL,
+                                            .size_bytes = sizes[back],
+                                            .count = comm.ep_count,
+                                            .groups = ep,
+                                            .n_groups = 1,
+                                            .load = load,
+                                            .transpose = back && load};
     if (comm.logits_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_GATHER, comm.logits_bytes, 1, tp, pool->dp, NULL, false};
+        steps[n++] = (fs_exchange_step){.kind = FS_ALL_GATHER,
+                                        .size_bytes = comm.logits_bytes,
+                                        .count = comm.logits_count,
+                                        .groups = tp,
+                                        .n_groups = pool->dp};
     return n;
 }
 
@@ -246,6 +261,10 @@ uint32_t fs_cluster_send(const fs_cluster *c, const fs_replica *r, uint32_t stag
     uint32_t n = pool->dp * pool->tp;
     if (!(comm.send_bytes > 0))
         return 0;
-    *step = (fs_exchange_step){FS_SENDRECV, comm.send_bytes, 1, r->send + (size_t)stage * n, n, NULL, false};
+    *step = (fs_exchange_step){.kind = FS_SENDRECV,
+                               .size_bytes = comm.send_bytes,
+                               .count = 1,
+                               .groups = r->send + (size_t)stage * n,
+                               .n_groups = n};
     return 1;
 }

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "serve/experts.h"
 
 #include <math.h>
 #include <string.h>
@@ -31,9 +32,8 @@ struct fs_step_model {
     fs_part gpu; /* with the pool's launch time */
     bool ideal;
     double weight_bytes, kv_bytes, kv_all_bytes;
-    double busiest;      /* part of the routed tokens that the busiest GPU works on */
-    double *load;        /* (ep), or NULL */
-    product_time *known; /* (REMEMBERED) */
+    fs_expert_spread spread; /* over ep GPUs */
+    product_time *known;     /* (REMEMBERED) */
 };
 
 /* What the busiest dp rank has of a batch. */
@@ -66,6 +66,34 @@ static share share_of(const fs_step_model *m, const fs_batch *b)
     s.tokens = s.decodes + s.prefill;
     s.all = (double)b->decodes * b->verified + b->prefill_tokens;
     return s;
+}
+
+/* With two batches each has half of the sequences and of the prompts' tokens, and kernels of its own. */
+static uint32_t parts_of(const fs_step_model *m, const fs_batch *b)
+{
+    return m->pool->two_batch && b->decodes + b->prefill_tokens >= 2 ? 2 : 1;
+}
+
+static uint32_t cut(uint32_t n, uint32_t i, uint32_t parts)
+{
+    return (n + parts - 1 - i) / parts;
+}
+
+static fs_batch part_of_batch(const fs_batch *whole, uint32_t i, uint32_t parts)
+{
+    fs_batch b = *whole;
+    b.decodes = cut(whole->decodes, i, parts);
+    b.outputs = cut(whole->outputs, i, parts);
+    b.prefill_tokens = cut(whole->prefill_tokens, i, parts);
+    double decoding = whole->decodes ? (double)b.decodes / whole->decodes : 0;
+    double prefill = whole->prefill_tokens ? (double)b.prefill_tokens / whole->prefill_tokens : 0;
+    b.decode_context = (uint64_t)(decoding * (double)whole->decode_context);
+    b.prefill_context = (uint64_t)(prefill * (double)whole->prefill_context);
+    b.prefill_pairs = prefill * whole->prefill_pairs;
+    b.chunks = cut(whole->chunks, i, parts);
+    if (b.prefill_tokens > 0 && b.chunks == 0)
+        b.chunks = 1; /* a piece of the only one */
+    return b;
 }
 
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
@@ -115,7 +143,7 @@ static double per_head(const fs_step_model *m, double rows, double n, double k, 
 /* Rows that are dealt out to so many experts, each of which has some. */
 static double grouped(const fs_step_model *m, double rows, double n, double k, double experts)
 {
-    return product(m, &(product_key){rows, n, k, experts, FS_KERNEL_GROUPED, m->in->experts, m->in->gemm, 1});
+    return product(m, &(product_key){rows, n, k, experts, FS_KERNEL_GROUPED, m->in->experts, m->in->expert_gemm, 1});
 }
 
 /* Bound by memory: so many numbers read or written. */
@@ -223,6 +251,11 @@ static double expert_split(const fs_step_model *m)
     return m->pool->ep > 1 ? 1 : m->pool->tp;
 }
 
+static double experts_here(const fs_step_model *m)
+{
+    return (double)(m->in->model.moe.experts + m->pool->redundant) / m->pool->ep;
+}
+
 /* Experts of this GPU that at least one of its tokens visits, where each is as likely as any other. */
 static double visited(double experts, double rows)
 {
@@ -233,8 +266,8 @@ static double experts_s(const fs_step_model *m, const share *s)
 {
     const fs_transformer *t = &m->in->model;
     double inputs = fs_moe_inputs(t), h = t->hidden, ffn = t->moe.ffn / expert_split(m);
-    double routed = (m->pool->ep > 1 ? s->all : s->tokens) * t->moe.top_k * m->busiest;
-    double here = visited((double)t->moe.experts / m->pool->ep, routed);
+    double routed = fs_experts_busiest(&m->spread, (m->pool->ep > 1 ? s->all : s->tokens) * t->moe.top_k);
+    double here = visited(experts_here(m), routed);
     double time_s = linear(m, s->tokens, t->moe.experts, h) + passes(m, 2 * s->tokens * t->moe.experts);
     time_s += passes(m, 2 * routed * h); /* into the order of the experts */
     time_s += grouped(m, routed, inputs * ffn, h, here) + passes(m, routed * ffn * (inputs + 1));
@@ -260,10 +293,8 @@ static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
     return time_s / p->pp + (stage == 0 ? p->iteration_s : 0);
 }
 
-double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
+static double kernels_s(const fs_step_model *m, uint32_t stage, const fs_batch *b)
 {
-    if (m->pool->measured)
-        return measured_s(m->pool, stage, b);
     const fs_transformer *t = &m->in->model;
     share s = share_of(m, b);
     uint32_t first, layers;
@@ -277,13 +308,26 @@ double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
     if (moe > 0)
         time_s += moe * experts_s(m, &s);
     if (stage == 0)
-        time_s += m->pool->iteration_s + passes(m, 2 * s.tokens * t->hidden);
+        time_s += passes(m, 2 * s.tokens * t->hidden);
     if (stage + 1 == m->pool->pp && s.rows > 0) {
         double v = (double)t->vocab / m->pool->tp;
         fs_dtype format = m->in->attention;
         time_s += passes(m, 2 * s.rows * t->hidden) +
                   product(m, &(product_key){s.rows, v, t->hidden, 1, FS_KERNEL_GEMM, format, format, 1});
         time_s += passes(m, 3 * s.rows * t->vocab); /* the sample: the greatest, the sum, the choice */
+    }
+    return time_s;
+}
+
+double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
+{
+    if (m->pool->measured)
+        return measured_s(m->pool, stage, b);
+    uint32_t parts = parts_of(m, b);
+    double time_s = stage == 0 ? m->pool->iteration_s : 0;
+    for (uint32_t i = 0; i < parts; i++) {
+        fs_batch part = part_of_batch(b, i, parts);
+        time_s += kernels_s(m, stage, &part);
     }
     return time_s;
 }
@@ -295,24 +339,27 @@ fs_step_comm fs_step_communication(const fs_step_model *m, uint32_t stage, const
     fs_step_comm c = {0};
     if (p->measured)
         return c;
-    share s = share_of(m, b);
-    uint32_t first, layers;
+    uint32_t parts = parts_of(m, b), first, layers;
+    const fs_batch part = part_of_batch(b, 0, parts); /* the greater one */
+    share s = share_of(m, &part);
     stage_layers(m, stage, &first, &layers);
-    uint32_t moe = p->ep > 1 ? fs_layers_with_experts(t, first, layers) : 0;
+    /* Ranks of one tensor-parallel group have all its tokens: each takes those of its experts, and the sum is as before. */
+    uint32_t moe = p->dp > 1 && p->ep > 1 ? fs_layers_with_experts(t, first, layers) : 0;
     double hidden = s.tokens * t->hidden;
     bool last = stage + 1 == p->pp;
     if (p->tp > 1) {
         c.tp_bytes = hidden * ACTIVATION;
-        c.tp_count = 2.0 * layers - moe + (stage == 0); /* a dispatch to experts stands for one of the two */
+        c.tp_count = parts * (2.0 * layers - moe + (stage == 0)); /* a dispatch to experts stands for one of the two */
         c.logits_bytes = last ? s.rows * t->vocab * ACTIVATION : 0;
+        c.logits_count = parts;
     }
     if (moe > 0) {
         double sent = s.all / p->ep * t->moe.top_k * t->hidden;
         c.dispatch_bytes = sent * m->in->dispatch_bytes;
         c.combine_bytes = sent * m->in->combine_bytes;
-        c.ep_count = moe;
+        c.ep_count = (double)parts * moe;
     }
-    c.send_bytes = last ? 0 : hidden * ACTIVATION / p->tp;
+    c.send_bytes = last ? 0 : parts * hidden * ACTIVATION / p->tp;
     return c;
 }
 
@@ -330,7 +377,8 @@ static void measure(fs_step_model *m)
         double bytes = 0, outer = fs_embedding_parameters(t) / p->tp * ACTIVATION;
         for (uint32_t l = first; l < first + layers; l++) {
             fs_layer_size size = fs_layer_parameters(t, l);
-            bytes += (size.split / p->tp + size.whole) * each + size.experts / p->ep / expert_split(m) * expert;
+            bytes += (size.split / p->tp + size.whole) * each +
+                     size.experts * experts_here(m) / fmax(1, t->moe.experts) / expert_split(m) * expert;
         }
         if (stage == 0)
             bytes += outer + fs_position_parameters(t) * ACTIVATION;
@@ -343,27 +391,11 @@ static void measure(fs_step_model *m)
     m->kv_all_bytes = t->layers * once * fs_dtype_bytes(m->in->kv);
 }
 
-/* Experts are dealt out in turn over the positions, the most popular ones first. */
-static fs_status spread_experts(fs_step_model *m, fs_err *err)
-{
-    const fs_moe *moe = &m->in->model.moe;
-    m->busiest = 1.0 / m->pool->ep;
-    if (!moe->popularity || m->pool->ep == 1)
-        return FS_OK;
-    m->load = fs_zalloc(m->pool->ep, sizeof *m->load);
-    if (!m->load)
-        return fs_fail_nomem(err);
-    for (uint32_t e = 0; e < moe->experts; e++)
-        m->load[e % m->pool->ep] += moe->popularity[e];
-    for (uint32_t i = 0; i < m->pool->ep; i++)
-        m->busiest = fmax(m->busiest, m->load[i]);
-    return FS_OK;
-}
-
 static fs_status check_formats(const fs_step_model *m, const char *trace_path, fs_err *err)
 {
-    const fs_dtype used[] = {m->in->gemm, m->in->attention};
-    for (uint32_t i = 0; i < 2 && !m->pool->measured; i++)
+    const fs_dtype used[] = {m->in->gemm, m->in->attention,
+                             m->in->model.moe.experts ? m->in->expert_gemm : m->in->gemm};
+    for (uint32_t i = 0; i < 3 && !m->pool->measured; i++)
         if (!(m->gpu.peak_flops[used[i]] > 0))
             return fs_fail_at(err, FS_E_TRACE, trace_path, m->pool->line, m->pool->column,
                               "GPU '%s' has no peak rate for %s; \"precision\": {\"gemm\": \"bf16\"} keeps weights in "
@@ -386,7 +418,7 @@ fs_status fs_step_model_new(const fs_inference *inference, const fs_pool *pool, 
     m->known = fs_zalloc(REMEMBERED, sizeof *m->known);
     fs_status status = m->known ? check_formats(m, trace_path, err) : fs_fail_nomem(err);
     if (status == FS_OK)
-        status = spread_experts(m, err);
+        status = fs_experts_spread(&inference->model.moe, pool->ep, pool->redundant, &m->spread, err);
     if (status != FS_OK) {
         fs_step_model_free(m);
         return status;
@@ -400,7 +432,7 @@ void fs_step_model_free(fs_step_model *m)
 {
     if (!m)
         return;
-    fs_free(m->load);
+    fs_experts_free(&m->spread);
     fs_free(m->known);
     fs_free(m);
 }
@@ -422,5 +454,5 @@ double fs_step_kv_all_bytes(const fs_step_model *m)
 
 const double *fs_step_expert_load(const fs_step_model *m)
 {
-    return m->load;
+    return m->spread.load;
 }

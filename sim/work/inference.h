@@ -22,7 +22,9 @@ typedef struct fs_pool {
     uint32_t max_tokens;     /* of one iteration, prefill and decode together */
     uint32_t max_seqs;       /* that run at a time on a replica */
     bool chunked_prefill;    /* prompts are cut so that decoding never waits; else prompts go first and whole */
-    bool two_batch;          /* communication beside the kernels of the other half of the batch */
+    bool two_batch;          /* two halves of the batch: communication of one beside the kernels of the other */
+    bool nccl_reduce;        /* all-reduces as NCCL has them; else by one or two shots where those are faster */
+    uint32_t redundant;      /* copies of experts beside the first of each, for the most popular ones */
     uint32_t block_tokens;   /* of a block of the KV cache */
     uint32_t blocks;         /* for each of the dp ranks; 0: what fits into memory */
     bool swap;         /* a sequence that loses its blocks leaves their content with the CPU; else computes it again */
@@ -85,8 +87,10 @@ typedef struct fs_request_source {
 
 typedef struct fs_inference {
     fs_transformer model;
-    fs_dtype weights, gemm, experts, attention, kv; /* as stored; what products run in; experts as stored */
-    double dispatch_bytes, combine_bytes;           /* of a number on its way to the experts and back */
+    fs_dtype weights, gemm, experts,
+        expert_gemm; /* weights as stored; what products with them run in; both of experts */
+    fs_dtype attention, kv;
+    double dispatch_bytes, combine_bytes; /* of a number on its way to the experts and back */
     uint32_t n_pools;
     const fs_pool *pools; /* (n_pools) */
     fs_request_source source;

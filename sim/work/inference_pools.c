@@ -37,6 +37,16 @@ static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_i
                                  (unsigned long long)p->tp * p->dp, m->moe.experts);
 }
 
+/* Copies fill whole places: every GPU keeps as many experts. */
+static void check_redundant(fs_training_reader *r, const fs_json *pool, const fs_pool *p)
+{
+    const fs_json *redundant = fs_json_get(pool, "redundant");
+    if (r->status == FS_OK && p->redundant > 0 && (p->ep == 1 || p->redundant % p->ep != 0))
+        r->status = fs_json_fail(r->doc, redundant, false, r->err,
+                                 "%u redundant experts; expected a multiple of 'ep', %u, where that is above 1",
+                                 p->redundant, p->ep);
+}
+
 static void read_limits(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 {
     static const char *const keys[] = {"max_tokens", "max_seqs", "chunked_prefill"};
@@ -106,11 +116,12 @@ static fs_pool default_pool(void)
 static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *json, uint32_t next, fs_arena *arena,
                       const fs_inference *in, fs_pool *p)
 {
-    static const char *const keys[] = {"name",        "role",     "replicas", "parallel", "limits",   "kv",
-                                       "speculative", "overhead", "measured", "overlap",  "first_gpu"};
-    static const char *const overlaps[] = {"none", "two_batch"};
-    uint32_t role = FS_ROLE_BOTH, overlap = 0;
-    uint64_t first = next;
+    static const char *const keys[] = {"name",      "role",        "replicas", "parallel", "limits",
+                                       "kv",        "speculative", "overhead", "measured", "overlap",
+                                       "first_gpu", "all_reduce",  "redundant"};
+    static const char *const overlaps[] = {"none", "two_batch"}, *const reductions[] = {"shots", "nccl"};
+    uint32_t role = FS_ROLE_BOTH, overlap = 0, reduction = 0;
+    uint64_t first = next, redundant = 0;
     const char *name = "engine";
     *p = default_pool();
     if (fs_json_kind(json) != FS_JSON_OBJECT)
@@ -124,16 +135,22 @@ static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *
     r->status = fs_json_string_in(r->doc, json, "name", false, &name, r->err);
     fs_training_choice(r, json, "role", false, fs_role_names, FS_ROLES, &role);
     fs_training_choice(r, json, "overlap", false, overlaps, COUNT(overlaps), &overlap);
+    fs_training_choice(r, json, "all_reduce", false, reductions, COUNT(reductions), &reduction);
     fs_training_number(r, "replicas", false, FS_RANKS_MAX, &p->replicas);
     if (r->status == FS_OK)
         r->status = fs_json_uint_in(r->doc, json, "first_gpu", false, 0, FS_RANKS_MAX - 1, &first, r->err);
+    if (r->status == FS_OK)
+        r->status = fs_json_uint_in(r->doc, json, "redundant", false, 0, FS_EXPERTS_MAX, &redundant, r->err);
     p->role = (fs_role)role;
+    p->nccl_reduce = reduction == 1;
+    p->redundant = (uint32_t)redundant;
     p->two_batch = overlap == 1;
     p->first_gpu = (uint32_t)first;
     p->name = fs_arena_strdup(arena, name);
     if (r->status == FS_OK && !p->name)
         r->status = fs_fail_nomem(r->err);
     read_parallel(r, json, in, p);
+    check_redundant(r, json, p);
     read_limits(r, json, p);
     read_kv(r, json, p);
     read_times(r, json, p);
