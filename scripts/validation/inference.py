@@ -52,6 +52,8 @@ def engine(text, role):
 def engines(row, stack):
     pools = [part.strip() for part in row["layout"].split(">")]
     made = [engine(text, role) for text, role in zip(pools, ["both"] if len(pools) == 1 else ["prefill", "decode"])]
+    if len(made) == 2 and row["system"] != "GB200":  # a replica stays within a node
+        made[1]["first_gpu"] = -(-gpus({"engines": made[:1]}) // 8) * 8
     seqs = int(row["concurrency"] or 0)
     for pool in made:
         if seqs:
@@ -98,7 +100,7 @@ def command(row, made, path):
     n = gpus(made)
     words = [FABSIM, str(ROOT / f"topologies/{several if n > 8 and several else node}.xml"), path, "--quiet", "--json", "-"]
     if n > 8 and several:
-        words += ["--set", f"topo:node.count={-(-n // 8)}"]
+        words += ["--set", f"topo:node.count={-(-n // 8) + 1}"]  # one more than its GPUs fill: pools begin at nodes
     return words
 
 

@@ -319,6 +319,23 @@ static double kernels_s(const fs_step_model *m, uint32_t stage, const fs_batch *
     return time_s;
 }
 
+/* What prompts add to the kernels of those that decode takes longer than the kernels alone do. */
+static double with_prompts_s(const fs_step_model *m, uint32_t stage, const fs_batch *b)
+{
+    double all_s = kernels_s(m, stage, b), without_s = 0;
+    if (b->prefill_tokens == 0 || m->ideal)
+        return all_s;
+    if (b->decodes > 0) {
+        fs_batch without = *b;
+        without.chunks = without.prefill_tokens = 0;
+        without.prefill_context = 0;
+        without.prefill_pairs = 0;
+        without.outputs = b->decodes;
+        without_s = kernels_s(m, stage, &without);
+    }
+    return without_s + (all_s - without_s) / m->pool->prompt_efficiency;
+}
+
 double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
 {
     if (m->pool->measured)
@@ -327,7 +344,7 @@ double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
     double time_s = stage == 0 ? m->pool->iteration_s : 0;
     for (uint32_t i = 0; i < parts; i++) {
         fs_batch part = part_of_batch(b, i, parts);
-        time_s += kernels_s(m, stage, &part);
+        time_s += with_prompts_s(m, stage, &part);
     }
     return time_s;
 }

@@ -29,12 +29,13 @@ typedef struct fs_pool {
     uint32_t blocks;         /* for each of the dp ranks; 0: what fits into memory */
     bool swap;         /* a sequence that loses its blocks leaves their content with the CPU; else computes it again */
     bool prefix_cache; /* blocks of prompts are kept for those that begin alike */
-    double memory_fraction; /* of the GPU's memory that weights and KV cache may take */
-    uint32_t draft_tokens;  /* speculative decoding: guessed in each step; 0: none */
-    double acceptance;      /* probability that a guess is right, given that those before it were */
-    double launch_s;        /* least time from one kernel to the next; < 0: as in a CUDA graph */
-    double iteration_s;     /* of the host, once an iteration */
-    bool measured;          /* iterations take what follows, communication in a replica included */
+    double memory_fraction;   /* of the GPU's memory that weights and KV cache may take */
+    uint32_t draft_tokens;    /* speculative decoding: guessed in each step; 0: none */
+    double acceptance;        /* probability that a guess is right, given that those before it were */
+    double launch_s;          /* least time from one kernel to the next; < 0: as in a CUDA graph */
+    double iteration_s;       /* of the host, once an iteration */
+    double prompt_efficiency; /* of the kernels that prompts add to an iteration, against those measured alone; 0..1 */
+    bool measured;            /* iterations take what follows, communication in a replica included */
     double prefill_s_per_token, decode_s, decode_s_per_seq;
     uint32_t line, column; /* where the pool stands in the trace */
 } fs_pool;
