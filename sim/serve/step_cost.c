@@ -12,6 +12,7 @@
 
 enum {
     ACTIVATION = 2, /* bytes of a number between kernels */
+    SQUARES = 4,    /* of a sum of squares */
     REMEMBERED = 1 << 14
 };
 
@@ -153,15 +154,21 @@ static double passes(const fs_step_model *m, double numbers)
     return numbers > 0 ? kernel(m, &plain, 0, numbers * ACTIVATION, m->in->attention) : 0;
 }
 
-/* Numbers to the products' format, where nothing before could do it on the way. */
-static double quantise(const fs_step_model *m, double rows, double width)
+/* Numbers to a product's format, where nothing before could do it on the way. */
+static double quantise(const fs_step_model *m, double rows, double width, fs_dtype dtype)
 {
     const fs_kernel_shape shape = {.kind = FS_KERNEL_QUANTISE, .m = rows, .k = width};
     double flops, bytes;
-    if (!(rows > 0) || fs_dtype_bytes(m->in->gemm) >= ACTIVATION)
+    if (!(rows > 0) || fs_dtype_bytes(dtype) >= ACTIVATION)
         return 0;
-    fs_kernel_needs(&shape, m->in->gemm, &flops, &bytes);
-    return kernel(m, &shape, flops, bytes, m->in->gemm);
+    fs_kernel_needs(&shape, dtype, &flops, &bytes);
+    return kernel(m, &shape, flops, bytes, dtype);
+}
+
+/* The same where the kernel before could, with scales that are known beforehand. */
+static double scale(const fs_step_model *m, double rows, double width, fs_dtype dtype)
+{
+    return m->in->block_scales ? quantise(m, rows, width, dtype) : 0;
 }
 
 /* ---- attention --------------------------------------------------------------------------------------------------- */
@@ -205,14 +212,44 @@ static double attend(const fs_step_model *m, double sequences, double queries, d
     return time_s + kernel(m, &shape, flops, bytes, m->in->attention);
 }
 
-static double plain_attention_s(const fs_step_model *m, const share *s)
+/* A layer whose queries see a window: prompts are as so many pieces of a window's length, each of whose queries sees
+ * one; 3/2 of a window of keys give a causal piece just that many pairs. */
+static double attend_window(const fs_step_model *m, const share *s, fs_kernel_shape shape)
+{
+    double window = m->in->model.window, time_s = 0;
+    if (s->decodes > 0)
+        time_s += attend(m, s->decoding, s->decodes, fmin(s->context, s->decoding * window), shape);
+    double pieces = fmax(s->chunks, s->prefill / window);
+    if (s->prefill > 0)
+        time_s += attend(m, pieces, s->prefill, fmin(s->keys, pieces * 1.5 * window), shape);
+    return time_s;
+}
+
+/* Squares are summed, and once the sum is known all is scaled; heads by themselves in one kernel for both. */
+static double qk_norm_s(const fs_step_model *m, double tokens, double q, double k)
+{
+    switch (m->in->model.qk_norm) {
+    case FS_QK_HEAD: return passes(m, 2 * tokens * (q + k));
+    case FS_QK_ALL:
+        return passes(m, tokens * q) + passes(m, 2 * tokens * q) + passes(m, tokens * k) + passes(m, 2 * tokens * k);
+    default: return 0;
+    }
+}
+
+static double plain_attention_s(const fs_step_model *m, const share *s, bool window)
 {
     const fs_transformer *t = &m->in->model;
-    double q = heads_here(m) * t->head_dim, h = t->hidden;
+    double q = heads_here(m) * t->head_dim, h = t->hidden, kv = kv_width(m);
     const fs_kernel_shape shape = {
         .heads = heads_here(m), .kv_heads = kv_heads_here(m), .dim = t->head_dim, .value_dim = t->head_dim};
-    return linear(m, s->tokens, q + kv_width(m), h) + attend(m, s->decoding, s->decodes, s->context, shape) +
-           attend(m, s->chunks, s->prefill, s->keys, shape) + quantise(m, s->tokens, q) + linear(m, s->tokens, h, q);
+    double time_s = scale(m, s->tokens, h, m->in->gemm) + linear(m, s->tokens, q + kv, h);
+    time_s += qk_norm_s(m, s->tokens, q, kv / 2);
+    if (window)
+        time_s += attend_window(m, s, shape);
+    else
+        time_s +=
+            attend(m, s->decoding, s->decodes, s->context, shape) + attend(m, s->chunks, s->prefill, s->keys, shape);
+    return time_s + quantise(m, s->tokens, q, m->in->gemm) + linear(m, s->tokens, h, q);
 }
 
 /* DeepSeek-V2, arXiv 2405.04434, section 2.1: decoding works on the latents, with the up-projections absorbed into query
@@ -224,8 +261,9 @@ static double latent_attention_s(const fs_step_model *m, const share *s)
     double n = heads_here(m), h = t->hidden, rank = t->mla.kv_rank, rope = t->mla.rope, nope = t->mla.nope,
            v = t->mla.v;
     double q_in = t->mla.q_rank ? t->mla.q_rank : h, down = rank + rope + (t->mla.q_rank ? q_in : 0);
-    double time_s =
-        linear(m, s->tokens, down, h) + passes(m, 2 * s->tokens * down) + linear(m, s->tokens, n * (nope + rope), q_in);
+    double time_s = scale(m, s->tokens, h, m->in->gemm) + linear(m, s->tokens, down, h) +
+                    passes(m, 2 * s->tokens * down) + scale(m, s->tokens, q_in, m->in->gemm) +
+                    linear(m, s->tokens, n * (nope + rope), q_in);
     const fs_kernel_shape latent = {
         .heads = n, .kv_heads = (rank + rope) / (2 * rank + rope), .dim = rank + rope, .value_dim = rank};
     const fs_kernel_shape formed = {.heads = n, .kv_heads = n, .dim = nope + rope, .value_dim = v};
@@ -233,8 +271,9 @@ static double latent_attention_s(const fs_step_model *m, const share *s)
         time_s += per_head(m, s->decodes, rank, nope, n) + attend(m, s->decoding, s->decodes, s->context, latent) +
                   per_head(m, s->decodes, v, rank, n);
     if (s->prefill > 0)
-        time_s += linear(m, s->prefixed, n * (nope + v), rank) + attend(m, s->chunks, s->prefill, s->keys, formed);
-    return time_s + quantise(m, s->tokens, n * v) + linear(m, s->tokens, h, n * v);
+        time_s += scale(m, s->prefixed, rank, m->in->gemm) + linear(m, s->prefixed, n * (nope + v), rank) +
+                  attend(m, s->chunks, s->prefill, s->keys, formed);
+    return time_s + quantise(m, s->tokens, n * v, m->in->gemm) + linear(m, s->tokens, h, n * v);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------ */
@@ -242,7 +281,8 @@ static double latent_attention_s(const fs_step_model *m, const share *s)
 static double mlp_s(const fs_step_model *m, double tokens, double ffn)
 {
     double inputs = fs_moe_inputs(&m->in->model), h = m->in->model.hidden;
-    return linear(m, tokens, inputs * ffn, h) + passes(m, tokens * ffn * (inputs + 1)) + linear(m, tokens, h, ffn);
+    return scale(m, tokens, h, m->in->gemm) + linear(m, tokens, inputs * ffn, h) +
+           passes(m, tokens * ffn * (inputs + 1)) + scale(m, tokens, ffn, m->in->gemm) + linear(m, tokens, h, ffn);
 }
 
 /* GPUs that share an expert. */
@@ -269,6 +309,7 @@ static double experts_s(const fs_step_model *m, const share *s)
     double routed = fs_experts_busiest(&m->spread, (m->pool->ep > 1 ? s->all : s->tokens) * t->moe.top_k);
     double here = visited(experts_here(m), routed);
     double time_s = linear(m, s->tokens, t->moe.experts, h) + passes(m, 2 * s->tokens * t->moe.experts);
+    time_s += scale(m, s->tokens, h, m->in->expert_gemm) + scale(m, routed, ffn, m->in->expert_gemm);
     time_s += passes(m, 2 * routed * h); /* into the order of the experts */
     time_s += grouped(m, routed, inputs * ffn, h, here) + passes(m, routed * ffn * (inputs + 1));
     time_s += grouped(m, routed, h, ffn, here);
@@ -283,6 +324,13 @@ static void stage_layers(const fs_step_model *m, uint32_t stage, uint32_t *first
     uint64_t layers = m->in->model.layers, pp = m->pool->pp;
     *first = (uint32_t)(layers * stage / pp);
     *count = (uint32_t)(layers * (stage + 1) / pp) - *first;
+}
+
+/* Layers with a window: the first of every window_every. */
+static uint32_t windows_of(const fs_transformer *t, uint32_t first, uint32_t count)
+{
+    uint32_t every = t->window_every, end = first + count;
+    return t->window == 0 || t->mla.kv_rank > 0 ? 0 : (end + every - 1) / every - (first + every - 1) / every;
 }
 
 static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
@@ -301,8 +349,12 @@ static double kernels_s(const fs_step_model *m, uint32_t stage, const fs_batch *
     stage_layers(m, stage, &first, &layers);
     uint32_t moe = fs_layers_with_experts(t, first, layers);
     double norms = 2 * passes(m, 4 * s.tokens * t->hidden); /* the residual and what is added to it in, both sums out */
-    double layer_s = norms + (t->mla.kv_rank ? latent_attention_s(m, &s) : plain_attention_s(m, &s));
-    double time_s = layers * layer_s;
+    uint32_t windows = windows_of(t, first, layers);
+    double time_s = layers * norms;
+    if (windows > 0)
+        time_s += windows * plain_attention_s(m, &s, true);
+    if (layers > windows)
+        time_s += (layers - windows) * (t->mla.kv_rank ? latent_attention_s(m, &s) : plain_attention_s(m, &s, false));
     if (layers > moe)
         time_s += (layers - moe) * mlp_s(m, s.tokens, (double)t->ffn / m->pool->tp);
     if (moe > 0)
@@ -369,6 +421,8 @@ fs_step_comm fs_step_communication(const fs_step_model *m, uint32_t stage, const
         c.tp_count = parts * (2.0 * layers - moe + (stage == 0)); /* a dispatch to experts stands for one of the two */
         c.logits_bytes = last ? s.rows * t->vocab * ACTIVATION : 0;
         c.logits_count = parts;
+        c.norm_bytes = t->qk_norm == FS_QK_ALL ? s.tokens * SQUARES : 0;
+        c.norm_count = parts * 2.0 * layers;
     }
     if (moe > 0) {
         double sent = s.all / p->ep * t->moe.top_k * t->hidden;

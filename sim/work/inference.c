@@ -48,8 +48,10 @@ static void read_format(fs_training_reader *r, const char *key, fs_dtype *dtype)
 /* "fp8": weights and products in it, the rest in bf16; or part by part. */
 static void read_precision(fs_training_reader *r, fs_inference *in)
 {
-    static const char *const keys[] = {"weights",   "gemm", "experts",  "expert_gemm",
-                                       "attention", "kv",   "dispatch", "combine"};
+    static const char *const keys[] = {"weights", "gemm",     "experts", "expert_gemm", "attention",
+                                       "kv",      "dispatch", "combine", "scales"};
+    static const char *const scales[] = {"tensor", "block"};
+    uint32_t scale = 0;
     const fs_json *root = fs_json_root(r->doc);
     uint32_t at = 0;
     bool parts = fs_json_kind(fs_json_get(root, "precision")) == FS_JSON_OBJECT;
@@ -72,7 +74,9 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
         read_format(r, "kv", &in->kv);
         read_format(r, "dispatch", &dispatch);
         read_format(r, "combine", &combine);
+        fs_training_choice(r, r->object, "scales", false, scales, COUNT(scales), &scale);
     }
+    in->block_scales = scale == 1;
     in->dispatch_bytes = fs_dtype_bytes(dispatch);
     in->combine_bytes = fs_dtype_bytes(combine);
 }

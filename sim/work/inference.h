@@ -91,6 +91,7 @@ typedef struct fs_inference {
     fs_dtype weights, gemm, experts,
         expert_gemm; /* weights as stored; what products with them run in; both of experts */
     fs_dtype attention, kv;
+    bool block_scales; /* what products read is cast by a kernel of its own: scales are found as it goes */
     double dispatch_bytes, combine_bytes; /* of a number on its way to the experts and back */
     uint32_t n_pools;
     const fs_pool *pools; /* (n_pools) */
