@@ -12,6 +12,7 @@ import re
 import subprocess
 import tempfile
 
+from validation import similar
 from validation.case import FABSIM, ROOT, Case
 
 DATA = ROOT / "tests/validation"
@@ -146,4 +147,11 @@ def simulate_all(rows):
 def cases(subset=False):
     rows = [row for row in table("inference.csv") if row["fast"] or not subset]
     for row, result in zip(rows, simulate_all(rows)):
-        yield from cases_of(row, result)
+        found = list(cases_of(row, result))
+        if not subset:
+            similar.remember(result, found[0])
+        yield from found
+
+
+def write_more(_):
+    similar.write()
