@@ -125,7 +125,12 @@ def write_pages(modules):
     path = ROOT / "docs/VALIDATION.md"
     text = rewritten(path.read_text(), "classes", classes_table(classes))
     text = rewritten(text, "series", all_series_table(classes))
-    path.write_text(rewritten(text, "rails", rails_table()))
+    tables = {"rails": rails_table}
+    for module in modules:
+        tables.update(getattr(module, "TABLES", {}))
+    for name, table in tables.items():
+        text = rewritten(text, name, table())
+    path.write_text(text)
     ERRORS.write_text(errors_text(case for module in modules for case in module.cases(subset=True)))
     for module in modules:
         if hasattr(module, "write_more"):  # what a module keeps beside pages

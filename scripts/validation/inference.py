@@ -19,6 +19,7 @@ DATA = ROOT / "tests/validation"
 SYSTEMS = {"H100": ("dgx-h100", "superpod-h100"), "H200": ("dgx-h200", None), "B200": ("hgx-b200", "superpod-b200"),
            "GB200": ("gb200-nvl72", None)}  # one node; several of them
 THROUGHPUT, TPOT, TTFT = "serving, throughput per GPU", "serving, TPOT", "serving, TTFT"
+PUBLISHED = "serving, published rates"
 AIMS = {THROUGHPUT: "15 % | 35 %", TPOT: "12 % | "}
 ITERATION_TOKENS = 8192  # of a rank of attention: what vLLM, SGLang and TensorRT-LLM take by default, or nearly
 
@@ -144,13 +145,68 @@ def simulate_all(rows):
         return list(pool.map(lambda row: simulate(row, stacks, folder), rows))
 
 
+# ---- published rates of a phase -------------------------------------------------------------------------------------------
+
+
+def rate(row, result):
+    """Tokens/s on each GPU: of prompts; of answers; or, where all sequences decode, of the step that is the median."""
+    serving = result["serving"]
+    if row["phase"] == "decode":
+        return int(row["concurrency"]) / serving["itl_s"]["p50"] / gpus(trace(row, ""))
+    return serving["input_tokens_per_s" if row["phase"] == "prefill" else "output_tokens_per_s"] / gpus(trace(row, ""))
+
+
+def published(subset):
+    rows = [row for row in table("inference_published.csv") if row["fast"] or not subset]
+    for row, result in zip(rows, simulate_all(rows)):
+        name = f"{row['phase']}, {row['system']}, {case_name(row)}"
+        yield Case(PUBLISHED, row["series"], name, "tok/s", float(row["tokens_per_s_per_gpu"]), rate(row, result), row["fitted"] == "yes",
+                   row["source"])
+
+
+# ---- which configuration is faster ----------------------------------------------------------------------------------------
+
+
+def order(found):
+    """Of pairs of judged cases of one model and one kind of request, whose throughput per GPU differs by more than 10 %, those that the
+    simulation has in the same order: all, and those of one concurrency, where system, software, format or layout differ."""
+    judged = [(row, case) for row, case in found if case.klass == THROUGHPUT and not case.fitted]
+    right, pairs = [0, 0], [0, 0]
+    for i, (a, one) in enumerate(judged):
+        for b, other in judged[:i]:
+            if any(a[key] != b[key] for key in ("model", "input", "output")):
+                continue
+            if max(one.measured, other.measured) <= 1.1 * min(one.measured, other.measured):
+                continue
+            for k in range(1 + (a["concurrency"] == b["concurrency"])):
+                pairs[k] += 1
+                right[k] += (one.measured > other.measured) == (one.simulated > other.simulated)
+    return right, pairs
+
+
+def order_table():
+    right, pairs = order(judged_rows)
+    lines = ["| pairs of judged cases, one model, one length of prompt and answer, more than 10 % apart | pairs | in the order measured |", "|---|---|---|"]
+    for name, r, n in zip(("any concurrency", "the same concurrency: system, software, number format or layout differ"), right, pairs):
+        lines.append(f"| {name} | {n} | {100 * r / max(n, 1):.1f} % |")
+    return "\n".join(lines)
+
+
+judged_rows = []  # (row, case) of what cases() simulated
+
+
 def cases(subset=False):
     rows = [row for row in table("inference.csv") if row["fast"] or not subset]
     for row, result in zip(rows, simulate_all(rows)):
         found = list(cases_of(row, result))
         if not subset:
             similar.remember(result, found[0])
+            judged_rows.append((row, found[0]))
         yield from found
+    yield from published(subset)
+
+
+TABLES = {"order": order_table}  # what docs/VALIDATION.md has beside the sums, by the name of its markers
 
 
 def write_more(_):

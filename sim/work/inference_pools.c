@@ -31,20 +31,20 @@ static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_i
         r->status = fs_json_fail(r->doc, pp, false, r->err, "pp is %u, but there are %u layers", p->pp, m->layers);
     else if (p->ep > 1 && m->moe.experts == 0)
         r->status = fs_json_fail(r->doc, ep, false, r->err, "'ep' spreads experts, but the model has no 'moe'");
-    else if (p->ep > 1 && (p->ep != (uint64_t)p->tp * p->dp || m->moe.experts % p->ep != 0))
-        r->status = fs_json_fail(r->doc, ep, false, r->err,
-                                 "'ep' is %u; expected 1, or tp x dp, %llu, where that divides the %u experts", p->ep,
-                                 (unsigned long long)p->tp * p->dp, m->moe.experts);
 }
 
-/* Copies fill whole places: every GPU keeps as many experts. */
-static void check_redundant(fs_training_reader *r, const fs_json *pool, const fs_pool *p)
+/* Every GPU keeps as many experts, copies among them. */
+static void check_experts(fs_training_reader *r, const fs_json *pool, const fs_inference *in, const fs_pool *p)
 {
-    const fs_json *redundant = fs_json_get(pool, "redundant");
-    if (r->status == FS_OK && p->redundant > 0 && (p->ep == 1 || p->redundant % p->ep != 0))
+    const fs_json *redundant = fs_json_get(pool, "redundant"), *ep = fs_json_get(fs_json_get(pool, "parallel"), "ep");
+    uint32_t experts = in->model.moe.experts + p->redundant;
+    if (r->status == FS_OK && p->redundant > 0 && p->ep == 1)
         r->status = fs_json_fail(r->doc, redundant, false, r->err,
-                                 "%u redundant experts; expected a multiple of 'ep', %u, where that is above 1",
-                                 p->redundant, p->ep);
+                                 "'redundant' experts stand on GPUs of their own: 'parallel' must have 'ep'");
+    if (r->status == FS_OK && p->ep > 1 && (p->ep != (uint64_t)p->tp * p->dp || experts % p->ep != 0))
+        r->status = fs_json_fail(r->doc, ep, false, r->err,
+                                 "'ep' is %u; expected 1, or tp x dp, %llu, where that divides the %u experts", p->ep,
+                                 (unsigned long long)p->tp * p->dp, experts);
 }
 
 static void read_limits(fs_training_reader *r, const fs_json *pool, fs_pool *p)
@@ -152,7 +152,7 @@ static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *
     if (r->status == FS_OK && !p->name)
         r->status = fs_fail_nomem(r->err);
     read_parallel(r, json, in, p);
-    check_redundant(r, json, p);
+    check_experts(r, json, in, p);
     read_limits(r, json, p);
     read_kv(r, json, p);
     read_times(r, json, p);
