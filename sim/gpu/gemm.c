@@ -20,6 +20,10 @@
 /* Numbers of the tile that tile_s is said of. */
 #define TILE_NUMBERS (256.0 * 128)
 
+/* The smallest tile of kernels that come in few sizes, however few rows there are. */
+#define LEAST_ROWS 64
+#define LEAST_COLUMNS 64
+
 /* What a part of k takes at least, however short it is: finer ones are not worth it. */
 #define SPLIT_DEPTH 128
 
@@ -70,6 +74,8 @@ typedef struct gemm_case {
     double in;       /* B of an operand's number */
     double rate;     /* FLOP/s of one SM at its highest clock */
     double tile_s;   /* of TILE_NUMBERS */
+    double least;    /* numbers of the smallest tile */
+    bool overlap;    /* filling and emptying hide behind the next tile's sums */
     bool whole;      /* sums over k are not split */
     double useful_s; /* all arithmetic, spread evenly */
 } gemm_case;
@@ -88,7 +94,9 @@ static void time_tiling(const gemm_case *c, double tiles, double rows, double co
     double busy = fmax(1, fmin(units, costs->sms)), waves = ceil(units / costs->sms);
     double partial = split > 1 ? 2 * 4 * split * s->batch * s->m * s->n : 0; /* sums in fp32, written and read */
     double start = c->tile_s * rows * columns / TILE_NUMBERS;
-    parts->compute_s = slow_down(c->gpu, waves * (2 * rows * columns * depth / c->rate + start));
+    double sums = 2 * rows * columns * depth / c->rate;
+    double next = c->overlap ? fmax(sums, start) : sums + start; /* of each wave but the last */
+    parts->compute_s = slow_down(c->gpu, (waves - 1) * next + sums + start);
     parts->cache_s = (units * (rows + columns) * depth * c->in + partial) / (costs->l2_Bps * busy / costs->sms);
     parts->fixed_s = split > 1 ? c->tile_s : 0;
     parts->useful_s = c->useful_s;
@@ -100,7 +108,7 @@ static void try_tile(const gemm_case *c, double rows, double columns, double *be
     const fs_kernel_shape *s = c->shape;
     double down = s->kind == FS_KERNEL_GROUPED ? fs_gpu_experts(s, rows).tiles : s->batch * ceil(s->m / rows);
     double tiles = down * ceil(s->n / columns);
-    if (rows * columns > c->gpu->costs.tile_max)
+    if (rows * columns > c->gpu->costs.tile_max || rows * columns < c->least)
         return;
     for (size_t i = 0; i < COUNT(splits); i++) {
         fs_gpu_parts now = {.memory_s = parts->memory_s};
@@ -126,6 +134,9 @@ void fs_gpu_gemm(const fs_part *gpu, const fs_kernel_shape *shape, fs_dtype dtyp
     gemm_case c = {.gpu = gpu, .shape = shape, .in = fs_dtype_bytes(dtype), .rate = rate / costs->sms};
     c.tile_s = product->tile_s;
     c.whole = product->whole || shape->kind == FS_KERNEL_GROUPED;
+    double rows = shape->kind == FS_KERNEL_GROUPED ? shape->m / shape->batch : shape->m;
+    c.least = fmin(product->tile_min, fmax(rows, LEAST_ROWS) * LEAST_COLUMNS);
+    c.overlap = product->overlap;
     c.useful_s = 2 * experts * shape->m * shape->n * shape->k / rate;
     *parts = (fs_gpu_parts){.memory_s = bytes / (gpu->mem_Bps * costs->operand)};
     for (size_t i = 0; i < COUNT(rows_of); i++)

@@ -184,6 +184,7 @@ fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out
     print_requests(v, out);
     print_rates(r, out);
     print_slo(v, out);
+    fs_report_similar(r, out);
     print_warnings(v, out);
     fs_out_puts(out, "\n");
     fs_status status = print_latencies(v, style, out, err);

@@ -275,30 +275,31 @@ uint32_t fs_cluster_steps(const fs_cluster *c, const fs_replica *r, uint32_t sta
     const double *load = fs_step_expert_load(model);
     fs_group_ref *tp = r->tp + (size_t)stage * pool->dp, *ep = r->ep + stage;
     uint32_t n = 0;
-    if (comm.tp_bytes > 0)
-        steps[n++] = (fs_exchange_step){.kind = FS_ALL_REDUCE,
-                                        .size_bytes = comm.tp_bytes,
-                                        .count = comm.tp_count,
+    const double sums[][2] = {{comm.tp_bytes, comm.tp_count}, {comm.norm_bytes, comm.norm_count}};
+    for (uint32_t i = 0; i < 2; i++)
+        if (sums[i][0] > 0)
+            steps[n++] = (fs_exchange_step){.kind = FS_ALL_REDUCE,
+                                            .size_bytes = sums[i][0],
+                                            .count = sums[i][1],
+                                            .shots = !pool->nccl_reduce,
+                                            .groups = tp,
+                                            .n_groups = pool->dp};
+    const double sizes[] = {comm.dispatch_bytes, comm.combine_bytes};
+    for (uint32_t back = 0; back < 2; back++)
+        if (sizes[back] > 0)
+            steps[n++] = (fs_exchange_step){.kind = FS_ALL_TO_ALL,
+                                            .size_bytes = sizes[back],
+                                            .count = comm.ep_count,
+                                            .groups = ep,
+                                            .n_groups = 1,
+                                            .load = load,
+                                            .transpose = back && load};
+    if (comm.logits_bytes > 0)
+        steps[n++] = (fs_exchange_step){.kind = FS_ALL_GATHER,
+                                        .size_bytes = comm.logits_bytes,
+                                        .count = comm.logits_count,
                                         .groups = tp,
                                         .n_groups = pool->dp};
-    if (comm.dispatch_bytes > 0)
-        steps[n++] = (fs_exchange_step){.kind = FS_ALL_TO_ALL,
-                                        .size_bytes = comm.dispatch_bytes,
-                                        .count = comm.ep_count,
-                                        .groups = ep,
-                                        .n_groups = 1,
-                                        .load = load};
-    if (comm.combine_bytes > 0)
-        steps[n++] = (fs_exchange_step){.kind = FS_ALL_TO_ALL,
-                                        .size_bytes = comm.combine_bytes,
-                                        .count = comm.ep_count,
-                                        .groups = ep,
-                                        .n_groups = 1,
-                                        .load = load,
-                                        .transpose = load != NULL};
-    if (comm.logits_bytes > 0)
-        steps[n++] = (fs_exchange_step){
-            .kind = FS_ALL_GATHER, .size_bytes = comm.logits_bytes, .count = 1, .groups = tp, .n_groups = pool->dp};
     return n;
 }
 

@@ -21,6 +21,7 @@ typedef struct fs_exchange_step {
     fs_coll_kind kind;
     fs_proto proto;           /* auto: as NCCL chooses */
     double size_bytes, count; /* of one; how many */
+    bool shots;               /* all_reduce: by one or two shots where they are faster than NCCL */
     fs_group_ref *groups;     /* (n_groups) */
     uint32_t n_groups;
     const double *load; /* all_to_all: as coll.h */

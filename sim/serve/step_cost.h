@@ -29,7 +29,8 @@ double fs_step_compute_s(fs_step_model *model, uint32_t stage, const fs_batch *b
 /* Sizes of the communication of a stage, as coll.h means them; a layer's is the same `count` times. */
 typedef struct fs_step_comm {
     double tp_bytes, tp_count;                      /* all-reduce in each group of tp */
-    double logits_bytes;                            /* all-gather in each of them, once; 0: none */
+    double norm_bytes, norm_count;                  /* all-reduce of sums of squares; 0: none */
+    double logits_bytes, logits_count;              /* all-gather in each of them; 0: none */
     double dispatch_bytes, combine_bytes, ep_count; /* all-to-all over all tp x dp */
     double send_bytes;                              /* from each GPU to its like in the next stage; 0: none */
 } fs_step_comm;

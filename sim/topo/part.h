@@ -46,7 +46,11 @@ typedef struct fs_gpu_product {
     double tile_s;     /* filling and emptying a tile of 256 x 128 numbers */
     double floor_s;    /* a product that has next to nothing to do */
     double grouped;    /* fraction of that efficiency which grouped products reach, (0, 1]; 0: all of it */
+    double tile_min;   /* numbers of the smallest tile, where there are rows for it */
+    double row_s;      /* quantisation to the format on all SMs: a row, of which each has a block of its own */
+    double number_s;   /* and a number of it */
     bool whole;        /* sums over k are never split among SMs */
+    bool overlap;      /* an SM starts its next tile while it empties the last */
 } fs_gpu_product;
 
 /* How kernels run on a GPU. sms == 0: not known, and every kernel takes its flat roofline. */
@@ -59,8 +63,6 @@ typedef struct fs_gpu_costs {
         sustained; /* fraction of the arithmetic rate that stays when the clock has fallen to what power allows, (0, 1] */
     double step;   /* columns by which tiles of products differ; 0: powers of two only */
     double tile_max;       /* numbers of the largest tile */
-    double row_s;          /* quantisation to fp8: a row, of which each has a block of its own */
-    double row4_s;         /* the same to fp4 */
     double append_Bps;     /* rotating queries and keys, and writing keys and values to their cache */
     double append8_Bps;    /* the same with a cache in fp8 */
     double attention;      /* fraction of the peak at which attention multiplies, (0, 1] */

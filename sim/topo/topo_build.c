@@ -44,6 +44,7 @@ static fs_status read_costs(builder *b, const xmlNode *e, fs_part *part)
 static fs_status read_product(builder *b, const xmlNode *e, fs_gpu_product *product)
 {
     product->whole = fs_read_yes(e, "whole");
+    product->overlap = fs_read_yes(e, "overlap");
     for (size_t i = 0; i < FS_PRODUCT_FIGURES; i++) {
         const fs_gpu_figure *f = &fs_product_figures[i];
         fs_status status = fs_read_quantity(&b->r, e, f->attribute, f->unit, fs_figure_of(f, product));

@@ -48,6 +48,7 @@ static uint64_t hash_part(uint64_t h, const fs_part *p)
         for (size_t i = 0; i < FS_PRODUCT_FIGURES; i++)
             h = hash_double(h, fs_figure_value(&fs_product_figures[i], &p->product[d]));
         h = hash_u64(h, p->product[d].whole);
+        h = hash_u64(h, p->product[d].overlap);
     }
     return hash_u64(h, p->multicast);
 }

@@ -45,6 +45,8 @@ static void write_product(const fs_gpu_product *product, fs_out *out)
     }
     if (product->whole)
         fs_out_puts(out, " whole=\"yes\"");
+    if (product->overlap)
+        fs_out_puts(out, " overlap=\"yes\"");
 }
 
 static void write_costs(const fs_gpu_costs *costs, const char *element, fs_out *out)

@@ -48,7 +48,10 @@ static void read_format(fs_training_reader *r, const char *key, fs_dtype *dtype)
 /* "fp8": weights and products in it, the rest in bf16; or part by part. */
 static void read_precision(fs_training_reader *r, fs_inference *in)
 {
-    static const char *const keys[] = {"weights", "gemm", "experts", "attention", "kv", "dispatch", "combine"};
+    static const char *const keys[] = {"weights", "gemm",     "experts", "expert_gemm", "attention",
+                                       "kv",      "dispatch", "combine", "scales"};
+    static const char *const scales[] = {"tensor", "block"};
+    uint32_t scale = 0;
     const fs_json *root = fs_json_root(r->doc);
     uint32_t at = 0;
     bool parts = fs_json_kind(fs_json_get(root, "precision")) == FS_JSON_OBJECT;
@@ -60,16 +63,20 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
         read_format(r, "weights", &in->weights);
         read_format(r, "attention", &in->attention);
     }
-    in->gemm = in->experts = in->weights;
+    in->gemm = in->experts = in->expert_gemm = in->weights;
     in->kv = in->attention;
     fs_dtype dispatch = FS_BF16, combine = FS_BF16;
     if (parts) {
         read_format(r, "gemm", &in->gemm);
         read_format(r, "experts", &in->experts);
+        in->expert_gemm = in->gemm;
+        read_format(r, "expert_gemm", &in->expert_gemm);
         read_format(r, "kv", &in->kv);
         read_format(r, "dispatch", &dispatch);
         read_format(r, "combine", &combine);
+        fs_training_choice(r, r->object, "scales", false, scales, COUNT(scales), &scale);
     }
+    in->block_scales = scale == 1;
     in->dispatch_bytes = fs_dtype_bytes(dispatch);
     in->combine_bytes = fs_dtype_bytes(combine);
 }

@@ -24,17 +24,20 @@ typedef struct fs_pool {
     uint32_t max_tokens;     /* of one iteration, prefill and decode together */
     uint32_t max_seqs;       /* that run at a time on a replica */
     bool chunked_prefill;    /* prompts are cut so that decoding never waits; else prompts go first and whole */
-    bool two_batch;          /* communication beside the kernels of the other half of the batch */
+    bool two_batch;          /* two halves of the batch: communication of one beside the kernels of the other */
+    bool nccl_reduce;        /* all-reduces as NCCL has them; else by one or two shots where those are faster */
+    uint32_t redundant;      /* copies of experts beside the first of each, for the most popular ones */
     uint32_t block_tokens;   /* of a block of the KV cache */
     uint32_t blocks;         /* for each of the dp ranks; 0: what fits into memory */
     bool swap;         /* a sequence that loses its blocks leaves their content with the CPU; else computes it again */
     bool prefix_cache; /* blocks of prompts are kept for those that begin alike */
-    double memory_fraction; /* of the GPU's memory that weights and KV cache may take */
-    uint32_t draft_tokens;  /* speculative decoding: guessed in each step; 0: none */
-    double acceptance;      /* probability that a guess is right, given that those before it were */
-    double launch_s;        /* least time from one kernel to the next; < 0: as in a CUDA graph */
-    double iteration_s;     /* of the host, once an iteration */
-    bool measured;          /* iterations take what follows, communication in a replica included */
+    double memory_fraction;   /* of the GPU's memory that weights and KV cache may take */
+    uint32_t draft_tokens;    /* speculative decoding: guessed in each step; 0: none */
+    double acceptance;        /* probability that a guess is right, given that those before it were */
+    double launch_s;          /* least time from one kernel to the next; < 0: as in a CUDA graph */
+    double iteration_s;       /* of the host, once an iteration */
+    double prompt_efficiency; /* of the kernels that prompts add to an iteration, against those measured alone; 0..1 */
+    bool measured;            /* iterations take what follows, communication in a replica included */
     double prefill_s_per_token, decode_s, decode_s_per_seq;
     uint32_t ffn;           /* pool that has its MLPs and experts; FS_NONE: it has them itself */
     uint32_t micro_batches; /* that go to and fro between the two */
@@ -95,8 +98,11 @@ typedef struct fs_request_source {
 
 typedef struct fs_inference {
     fs_transformer model;
-    fs_dtype weights, gemm, experts, attention, kv; /* as stored; what products run in; experts as stored */
-    double dispatch_bytes, combine_bytes;           /* of a number on its way to the experts and back */
+    fs_dtype weights, gemm, experts,
+        expert_gemm; /* weights as stored; what products with them run in; both of experts */
+    fs_dtype attention, kv;
+    bool block_scales; /* what products read is cast by a kernel of its own: scales are found as it goes */
+    double dispatch_bytes, combine_bytes; /* of a number on its way to the experts and back */
     uint32_t n_pools;
     const fs_pool *pools; /* (n_pools) */
     fs_request_source source;

@@ -108,6 +108,16 @@ static void read_moe(fs_training_reader *r, const fs_json *model, fs_training *t
     read_skew(r, fs_json_get(r->object, "skew"), t);
 }
 
+/* What only the kernels of serving know, as windows: norms of queries and keys. */
+static void read_qk_norm(fs_training_reader *r, const fs_json *model, fs_transformer *m)
+{
+    static const char *const norms[FS_QK_NORMS] = {"none", "head", "all"};
+    uint32_t norm = FS_QK_NONE;
+    r->object = model;
+    fs_training_choice(r, model, "qk_norm", false, norms, COUNT(norms), &norm);
+    m->qk_norm = (uint8_t)norm;
+}
+
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
 static void read_sizes(fs_training_reader *r, fs_transformer *m)
@@ -160,9 +170,10 @@ static void read_window(fs_training_reader *r, const fs_json *model, fs_transfor
 
 void fs_training_read_model(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {
-        "layers", "hidden", "heads",     "kv_heads", "head_dim", "ffn", "vocab", "seq", "gated",          "tied",
-        "bias",   "norm",   "positions", "dropout",  "causal",   "mla", "moe",   "mtp", "parallel_block", "window"};
+    static const char *const keys[] = {"layers",         "hidden",  "heads",  "kv_heads", "head_dim", "ffn",
+                                       "vocab",          "seq",     "gated",  "tied",     "bias",     "norm",
+                                       "positions",      "dropout", "causal", "mla",      "moe",      "mtp",
+                                       "parallel_block", "window",  "qk_norm"};
     fs_transformer *m = &t->model;
     if (!fs_training_enter(r, fs_json_root(r->doc), "model", true, keys, COUNT(keys)))
         return;
@@ -176,6 +187,7 @@ void fs_training_read_model(fs_training_reader *r, fs_training *t)
     fs_training_divides(r, "ffn", m->ffn, "tp", t->tp);
     fs_training_divides(r, "vocab", m->vocab, "tp", t->tp);
     fs_training_divides(r, "seq", m->seq, t->sequence ? "tp x cp" : "cp", t->cp * (t->sequence ? t->tp : 1));
+    read_qk_norm(r, model, m);
     read_mla(r, model, &m->mla);
     read_moe(r, model, t);
     read_window(r, model, m);

@@ -23,6 +23,9 @@ typedef struct fs_moe {
     const double *popularity; /* (experts) how much each is chosen, sum 1; NULL: all alike */
 } fs_moe;
 
+/* Of queries and keys, before they are rotated: none; of each head by itself; of all heads together. */
+typedef enum fs_qk_norm { FS_QK_NONE, FS_QK_HEAD, FS_QK_ALL, FS_QK_NORMS } fs_qk_norm;
+
 typedef struct fs_transformer {
     uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab, seq;
     bool gated;             /* SwiGLU and its like */
@@ -36,8 +39,9 @@ typedef struct fs_transformer {
     uint32_t mtp; /* layers behind the last, each with a loss of its own, that predict later tokens (DeepSeek-V3) */
     bool causal;  /* count only the half of the scores that the mask leaves, where a kernel can */
     uint32_t window,
-        full_every; /* a token attends to the last `window`, but in layers full_every - 1, 2 full_every - 1, ...
+        full_every;  /* a token attends to the last `window`, but in layers full_every - 1, 2 full_every - 1, ...
                                   * to all; 0: to all everywhere. Inference knows it, training does not */
+    uint8_t qk_norm; /* fs_qk_norm */
     fs_mla mla;
     fs_moe moe;
 } fs_transformer;
