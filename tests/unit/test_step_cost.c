@@ -78,10 +78,12 @@ static void windows_hide_keys(void **state)
 {
     (void)state;
     const fs_batch b = decoding(3, 1000);
-    double saved = seconds_of("", "", "{}", &b) - seconds_of(",\"window\":{\"tokens\":16,\"full_every\":2}", "", "{}", &b);
+    double saved =
+        seconds_of("", "", "{}", &b) - seconds_of(",\"window\":{\"tokens\":16,\"full_every\":2}", "", "{}", &b);
     ASSERT_CLOSE(saved, 3 * 2 * 984 * 128 * each / rate, 1e-9);
     const fs_batch near = decoding(3, 10);
-    ASSERT_CLOSE(seconds_of(",\"window\":{\"tokens\":16,\"full_every\":2}", "", "{}", &near), seconds_of("", "", "{}", &near), 1e-12);
+    ASSERT_CLOSE(seconds_of(",\"window\":{\"tokens\":16,\"full_every\":2}", "", "{}", &near),
+                 seconds_of("", "", "{}", &near), 1e-12);
 }
 
 static void norms_of_queries_and_keys(void **state)
