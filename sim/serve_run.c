@@ -225,6 +225,30 @@ static fs_status fill_requests(const stages *s, fs_serving_result *v, fs_err *er
 
 /* ---- the result: pools --------------------------------------------------------------------------------------------- */
 
+/* The side that iterations spend most of their time at is what bounds them: behind full GPUs they wait, and where none are full
+ * they are on the way. */
+static void fill_afd(const stages *s, const fs_pool *pool, const fs_pool_work *work, fs_afd_row *row)
+{
+    const double(*at)[FS_STAYS] = work->side_s;
+    double sum = 0;
+    for (uint32_t side = 0; side < FS_SIDES; side++)
+        for (uint32_t stay = 0; stay < FS_STAYS; stay++)
+            sum += at[side][stay];
+    if (!(sum > 0))
+        return;
+    *row = (fs_afd_row){.ffn = s->in->pools[pool->ffn].name,
+                        .micro_batches = pool->micro_batches,
+                        .attention = at[FS_SIDE_ATTENTION][FS_STAY_WORK] / sum,
+                        .attention_queue = at[FS_SIDE_ATTENTION][FS_STAY_QUEUE] / sum,
+                        .ffn_work = at[FS_SIDE_FFN][FS_STAY_WORK] / sum,
+                        .ffn_queue = at[FS_SIDE_FFN][FS_STAY_QUEUE] / sum,
+                        .there = at[FS_SIDE_FFN][FS_STAY_WAY] / sum,
+                        .back = at[FS_SIDE_ATTENTION][FS_STAY_WAY] / sum};
+    double attention = row->attention + row->attention_queue, ffn = row->ffn_work + row->ffn_queue;
+    double links = row->there + row->back;
+    row->bound = attention >= ffn && attention >= links ? "attention" : ffn >= links ? "ffn" : "links";
+}
+
 static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
 {
     const fs_pool *pool = &s->in->pools[index];
@@ -242,18 +266,21 @@ static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
                          .mean_batch = work->decodings ? work->batch / (double)work->decodings : 0,
                          .kv_blocks = blocks,
                          .kv_block_tokens = pool->block_tokens,
-                         .kv_peak = (double)work->peak_blocks / (double)blocks,
+                         .kv_peak = blocks ? (double)work->peak_blocks / (double)blocks : 0,
                          .kv_hits = work->kv_lookups ? (double)work->kv_hits / (double)work->kv_lookups : -1,
                          .kv_sent_bytes = work->kv_bytes,
                          .weight_bytes = known ? f->weight_bytes : 0,
                          .kv_bytes = known ? f->kv_bytes : 0,
                          .gpu_bytes = f->gpu_bytes};
+    if (pool->ffn != FS_NONE)
+        fill_afd(s, pool, work, &row->afd);
     if (!(time_s > 0))
         return;
     row->busy = work->busy_s / stages_s;
     row->compute = work->compute_s / stages_s;
     row->prompt_tokens_per_s = work->prompt_tokens / time_s;
-    row->kv_mean = work->block_s / time_s / pool->replicas / (double)blocks;
+    if (blocks > 0)
+        row->kv_mean = work->block_s / time_s / pool->replicas / (double)blocks;
 }
 
 /* ---- the result ---------------------------------------------------------------------------------------------------- */

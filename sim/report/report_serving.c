@@ -184,11 +184,14 @@ fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out
     print_requests(v, out);
     print_rates(r, out);
     print_slo(v, out);
+    fs_report_similar(r, out);
     print_warnings(v, out);
     fs_out_puts(out, "\n");
     fs_status status = print_latencies(v, style, out, err);
     if (status == FS_OK)
         status = print_pools(v, style, out, err);
+    if (status == FS_OK)
+        status = fs_report_afd_text(v, style, out, err);
     if (status == FS_OK)
         status = fs_report_tiers(r, style, out, err);
     if (status == FS_OK)
@@ -262,6 +265,7 @@ static void write_pool(fs_jsonw *w, const fs_pool_row *p)
     fs_jsonw_number(w, "weight_bytes", p->weight_bytes);
     fs_jsonw_number(w, "kv_bytes", p->kv_bytes);
     fs_jsonw_number(w, "gpu_bytes", p->gpu_bytes);
+    fs_report_afd_json(&p->afd, w);
     fs_jsonw_end(w);
 }
 

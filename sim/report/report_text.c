@@ -113,7 +113,7 @@ static void print_memory(const fs_result *r, fs_out *out)
 }
 
 /* What to expect of all these figures. */
-static void print_similar(const fs_result *r, fs_out *out)
+void fs_report_similar(const fs_result *r, fs_out *out)
 {
     char name[FS_SIMILAR_NAME], value[TEXT], note[FS_SIMILAR_NAME + 4];
     fs_similar similar;
@@ -322,7 +322,7 @@ fs_status fs_report_text(const fs_result *r, fs_style style, fs_out *out, fs_err
     print_bottleneck(r, out);
     print_throughput(r, out);
     print_memory(r, out);
-    print_similar(r, out);
+    fs_report_similar(r, out);
     fs_out_puts(out, "\n");
     fs_status status = print_breakdown(r, style, out, err);
     if (status == FS_OK)

@@ -5,6 +5,15 @@
 #include "base/summary.h"
 #include "work/inference.h"
 
+/* Where iterations are whose MLPs are in another pool, as parts of their time that sum to 1: in kernels of either side, waiting
+ * for its GPUs, and on the way to it. */
+typedef struct fs_afd_row {
+    const char *ffn; /* the other pool's name; NULL: none */
+    uint32_t micro_batches;
+    double attention, attention_queue, ffn_work, ffn_queue, there, back;
+    const char *bound; /* "attention", "ffn", "links": where most of it goes, waiting included */
+} fs_afd_row;
+
 typedef struct fs_pool_row {
     const char *name, *role;
     uint32_t replicas, gpus; /* gpus: of a replica */
@@ -18,6 +27,7 @@ typedef struct fs_pool_row {
     double kv_hits;          /* part of the shared prompt blocks that were found; < 0: none were sought */
     double kv_sent_bytes;    /* to other replicas */
     double weight_bytes, kv_bytes, gpu_bytes; /* on a GPU */
+    fs_afd_row afd;
 } fs_pool_row;
 
 typedef struct fs_request_row {

@@ -14,11 +14,31 @@ static fs_pool_work *work_of(const fs_serving *s, uint32_t replica)
     return &s->run->pools[s->c->replicas[replica].pool];
 }
 
+static fs_stage_place place_of(const fs_serving *s, const fs_lane *l)
+{
+    return fs_cluster_place(s->c, &s->c->replicas[l->replica], l->stage);
+}
+
+static fs_station *station_at(const fs_serving *s, fs_stage_place at)
+{
+    return &s->posts[at.replica].stations[at.station];
+}
+
+/* What the lane has done since it did something else. */
+static void note_stay(fs_serving *s, fs_lane *l, uint32_t stay)
+{
+    uint32_t side = place_of(s, l).replica == l->replica ? FS_SIDE_ATTENTION : FS_SIDE_FFN;
+    work_of(s, l->replica)->side_s[side][stay] += s->now_s - l->since_s;
+    l->since_s = s->now_s;
+}
+
 void fs_serving_note_blocks(fs_serving *s, uint32_t replica)
 {
     fs_post *post = &s->posts[replica];
     fs_pool_work *work = work_of(s, replica);
     const fs_kv *kv = s->c->replicas[replica].kv;
+    if (!kv)
+        return;
     work->block_s += (double)post->used * (s->now_s - post->used_since_s);
     post->used_since_s = s->now_s;
     post->used = fs_kv_count(kv).blocks - fs_kv_available(kv);
@@ -46,11 +66,14 @@ static fs_status begin_stage(fs_serving *s, uint32_t lane, fs_err *err)
 {
     fs_lane *l = &s->lanes[lane];
     const fs_replica *r = &s->c->replicas[l->replica];
-    double compute_s = fs_step_compute_s(s->c->pools[r->pool].model, l->stage, &l->batch) * r->slowness[l->stage];
-    s->posts[l->replica].stations[l->stage].busy = true;
-    work_of(s, l->replica)->compute_s += compute_s;
+    double compute_s = fs_cluster_compute_s(s->c, r, l->stage, &l->batch);
+    fs_stage_place at = place_of(s, l);
+    station_at(s, at)->busy = true;
+    work_of(s, at.replica)->compute_s += compute_s;
+    if (l->phase == FS_LANE_QUEUED)
+        note_stay(s, l, FS_STAY_QUEUE);
     l->phase = FS_LANE_STAGE;
-    l->stage_begin_s = s->now_s;
+    l->since_s = s->now_s;
     l->parts = 2;
     fs_status status = FS_OK;
     if (l->stage == 0 && pool_of(s, l->replica)->role == FS_ROLE_PREFILL) {
@@ -68,12 +91,21 @@ static fs_status begin_stage(fs_serving *s, uint32_t lane, fs_err *err)
 static fs_status enter_stage(fs_serving *s, uint32_t lane, fs_err *err)
 {
     fs_lane *l = &s->lanes[lane];
-    fs_station *station = &s->posts[l->replica].stations[l->stage];
+    fs_station *station = station_at(s, place_of(s, l));
+    note_stay(s, l, FS_STAY_WAY);
     if (!station->busy)
         return begin_stage(s, lane, err);
     l->phase = FS_LANE_QUEUED;
-    station->queue[(station->head + station->count++) % pool_of(s, l->replica)->pp] = lane;
+    station->queue[(station->head + station->count++) % station->room] = lane;
     return FS_OK;
+}
+
+static fs_status begin_first(fs_serving *s, fs_station *station, fs_err *err)
+{
+    uint32_t lane = station->queue[station->head];
+    station->head = (station->head + 1) % station->room;
+    station->count--;
+    return begin_stage(s, lane, err);
 }
 
 /* Composition has taken these from the queue, and those out of work. */
@@ -93,18 +125,22 @@ static void note_composition(fs_serving *s, uint32_t lane)
     work_of(s, l->replica)->preemptions += news->preempted.count;
 }
 
-/* The first stage is free: the next lane that finds something to do. */
+/* The first station is free: the next lane that finds something to do, or, if it came before, one that is in the middle of
+ * its iteration and waits there. */
 static fs_status compose(fs_serving *s, uint32_t replica, fs_err *err)
 {
     const fs_replica *r = &s->c->replicas[replica];
     fs_post *post = &s->posts[replica];
-    uint32_t pp = pool_of(s, replica)->pp;
+    fs_station *station = &post->stations[0];
+    uint32_t lanes = fs_pool_lanes(pool_of(s, replica));
     fs_status status = FS_OK;
-    for (uint32_t i = 0; i < pp && status == FS_OK && !post->stations[0].busy; i++) {
-        uint32_t lane = (post->next_lane + i) % pp;
+    for (uint32_t i = 0; i < lanes && status == FS_OK && !station->busy; i++) {
+        uint32_t lane = (post->next_lane + i) % lanes;
         fs_lane *l = &s->lanes[r->first_lane + lane];
         bool any = false;
         if (l->phase != FS_LANE_IDLE || !fs_batcher_may_run(r->batcher, lane))
+            continue;
+        if (station->count > 0 && s->lanes[station->queue[station->head]].since_s <= l->since_s)
             continue;
         fs_serving_note_blocks(s, replica);
         status = fs_batcher_compose(r->batcher, lane, &l->batch, &any, err);
@@ -117,11 +153,11 @@ static fs_status compose(fs_serving *s, uint32_t replica, fs_err *err)
             status = fs_serving_land(s, replica, err); /* into the blocks that they lost */
         if (status != FS_OK || !any)
             continue;
-        post->next_lane = (lane + 1) % pp;
+        post->next_lane = (lane + 1) % lanes;
         l->stage = 0;
         status = begin_stage(s, r->first_lane + lane, err);
     }
-    return status;
+    return status == FS_OK && !station->busy && station->count > 0 ? begin_first(s, station, err) : status;
 }
 
 fs_status fs_serving_kick(fs_serving *s, uint32_t replica, fs_err *err)
@@ -158,11 +194,14 @@ static void note_tokens(fs_serving *s, uint32_t lane, const fs_batcher_news *new
         fs_samples_add(s->run->itl, s->now_s - l->last_step_s, l->batch.decodes - news->fresh.count);
     if (l->batch.decodes > 0)
         l->last_step_s = s->now_s;
-    fs_pool_work *work = work_of(s, l->replica);
-    work->iterations++;
-    work->prompt_tokens += l->batch.prefill_tokens;
-    work->batch += l->batch.decodes;
-    work->decodings += l->batch.decodes > 0;
+    uint32_t both[] = {l->replica, s->c->replicas[l->replica].ffn};
+    for (uint32_t i = 0; i < 2 && both[i] != FS_NONE; i++) {
+        fs_pool_work *work = work_of(s, both[i]);
+        work->iterations++;
+        work->batch += l->batch.decodes;
+        work->decodings += l->batch.decodes > 0;
+    }
+    work_of(s, l->replica)->prompt_tokens += l->batch.prefill_tokens;
 }
 
 /* First tokens and last ones. */
@@ -208,24 +247,21 @@ static fs_status end_iteration(fs_serving *s, uint32_t lane, fs_err *err)
     note_tokens(s, lane, news);
     status = note_ends(s, replica, news, err);
     l->phase = FS_LANE_IDLE;
+    l->since_s = s->now_s;
     fs_serving_note_blocks(s, replica);
     if (status == FS_OK)
         status = fs_serving_land(s, replica, err);
     return status == FS_OK ? fs_serving_kick(s, replica, err) : status;
 }
 
-/* The stage is free for the next. */
-static fs_status leave_stage(fs_serving *s, uint32_t replica, uint32_t stage, fs_err *err)
+/* The station is free for the next. Who comes first where iterations begin is seen when this event is dealt with. */
+static fs_status leave_stage(fs_serving *s, fs_stage_place at, fs_err *err)
 {
-    fs_station *station = &s->posts[replica].stations[stage];
+    fs_station *station = station_at(s, at);
     station->busy = false;
-    if (station->count > 0) {
-        uint32_t lane = station->queue[station->head];
-        station->head = (station->head + 1) % pool_of(s, replica)->pp;
-        station->count--;
-        return begin_stage(s, lane, err);
-    }
-    return FS_OK;
+    if (at.station == 0 && s->c->replicas[at.replica].batcher)
+        return fs_serving_kick(s, at.replica, err);
+    return station->count > 0 ? begin_first(s, station, err) : FS_OK;
 }
 
 /* Kernels, or communication, of the stage have ended. */
@@ -233,25 +269,24 @@ static fs_status stage_done(fs_serving *s, uint32_t lane, fs_err *err)
 {
     fs_lane *l = &s->lanes[lane];
     const fs_replica *r = &s->c->replicas[l->replica];
-    uint32_t stage = l->stage;
+    fs_stage_place at = place_of(s, l);
     if (--l->parts > 0)
         return FS_OK;
-    work_of(s, l->replica)->busy_s += s->now_s - l->stage_begin_s;
-    if (stage + 1 == pool_of(s, l->replica)->pp) {
+    work_of(s, at.replica)->busy_s += s->now_s - l->since_s;
+    note_stay(s, l, FS_STAY_WORK);
+    if (l->stage + 1 == fs_cluster_stages(s->c, r)) {
         fs_status status = end_iteration(s, lane, err);
-        return status == FS_OK ? leave_stage(s, l->replica, stage, err) : status;
+        return status == FS_OK ? leave_stage(s, at, err) : status;
     }
-    fs_exchange_step step;
+    fs_exchange_step steps[FS_EXCHANGE_STEPS_MAX];
     bool sent = true;
     l->phase = FS_LANE_SEND;
-    uint32_t n = fs_cluster_send(s->c, r, stage, &l->batch, &step);
-    fs_status status = fs_exchange_begin(s->exchange, lane, &step, n, &sent, err);
+    uint32_t n = fs_cluster_send(s->c, r, l->stage, &l->batch, steps);
+    fs_status status = fs_exchange_begin(s->exchange, lane, steps, n, &sent, err);
     l->stage++;
     if (status == FS_OK && sent)
         status = enter_stage(s, lane, err);
-    if (status == FS_OK)
-        status = leave_stage(s, l->replica, stage, err);
-    return status == FS_OK && stage == 0 ? fs_serving_kick(s, l->replica, err) : status;
+    return status == FS_OK ? leave_stage(s, at, err) : status;
 }
 
 static fs_status on_compute(fs_serving *s, uint32_t lane, fs_err *err)
@@ -308,15 +343,19 @@ static fs_status prepare(fs_serving *s, fs_err *err)
     if (!s->lanes || !s->posts || !s->passages)
         return fs_fail_nomem(err);
     for (uint32_t r = 0; r < c->n_replicas; r++) {
-        uint32_t pp = pool_of(s, r)->pp;
-        bool target = pool_of(s, r)->role == FS_ROLE_DECODE;
-        s->posts[r].stations = fs_arena_alloc(s->arena, pp, sizeof *s->posts[r].stations);
-        if (!s->posts[r].stations || !FS_PUSH(target ? &s->targets : &s->entries, r))
+        const fs_pool *pool = pool_of(s, r);
+        uint32_t lanes = fs_pool_lanes(pool), room = pool->role == FS_ROLE_FFN ? c->n_lanes : lanes;
+        fs_ids *list = pool->role == FS_ROLE_DECODE ? &s->targets : &s->entries;
+        s->posts[r].stations = fs_arena_alloc(s->arena, pool->pp, sizeof *s->posts[r].stations);
+        if (!s->posts[r].stations || (pool->role != FS_ROLE_FFN && !FS_PUSH(list, r)))
             return fs_fail_nomem(err);
-        for (uint32_t i = 0; i < pp; i++) {
+        for (uint32_t i = 0; i < lanes; i++)
             s->lanes[c->replicas[r].first_lane + i] = (fs_lane){.replica = r, .index = i};
-            s->posts[r].stations[i].queue = fs_arena_alloc(s->arena, pp, sizeof(uint32_t));
-            if (!s->posts[r].stations[i].queue)
+        for (uint32_t i = 0; i < pool->pp; i++) {
+            fs_station *station = &s->posts[r].stations[i];
+            station->room = room;
+            station->queue = fs_arena_alloc(s->arena, room, sizeof *station->queue);
+            if (!station->queue)
                 return fs_fail_nomem(err);
         }
     }
@@ -330,15 +369,15 @@ static fs_status alone(fs_serving *s, uint32_t replica, const fs_batch *batch, d
     const fs_pool *pool = pool_of(s, replica);
     fs_status status = FS_OK;
     *seconds = 0;
-    for (uint32_t stage = 0; stage < pool->pp && status == FS_OK; stage++) {
-        fs_exchange_step steps[FS_EXCHANGE_STEPS_MAX], send;
+    for (uint32_t stage = 0; stage < fs_cluster_stages(s->c, r) && status == FS_OK; stage++) {
+        fs_exchange_step steps[FS_EXCHANGE_STEPS_MAX], send[FS_EXCHANGE_STEPS_MAX];
         uint32_t n = fs_cluster_steps(s->c, r, stage, batch, steps), sends = 0;
-        double compute_s = fs_step_compute_s(s->c->pools[r->pool].model, stage, batch), moving_s = 0, send_s = 0;
+        double compute_s = fs_cluster_compute_s(s->c, r, stage, batch), moving_s = 0, send_s = 0;
         status = fs_exchange_estimate(s->exchange, steps, n, &moving_s, err);
         if (status == FS_OK)
-            sends = fs_cluster_send(s->c, r, stage, batch, &send);
+            sends = fs_cluster_send(s->c, r, stage, batch, send);
         if (status == FS_OK)
-            status = fs_exchange_estimate(s->exchange, &send, sends, &send_s, err);
+            status = fs_exchange_estimate(s->exchange, send, sends, &send_s, err);
         *seconds += send_s + (pool->two_batch ? fmax(compute_s, moving_s) : compute_s + moving_s);
     }
     return status;
@@ -375,6 +414,8 @@ static fs_status estimate_alone(fs_serving *s, fs_err *err)
 static void finish(fs_serving *s)
 {
     for (uint32_t r = 0; r < s->c->n_replicas; r++) {
+        if (!s->c->replicas[r].kv)
+            continue;
         fs_serving_note_blocks(s, r);
         const fs_kv_use use = fs_kv_count(s->c->replicas[r].kv);
         work_of(s, r)->kv_hits += use.hits;

@@ -36,6 +36,7 @@ typedef enum fs_arch {
     FS_HOPPER,
     FS_BLACKWELL,
     FS_RUBIN,
+    FS_LPU, /* no GPU, but computes in the place of one: SRAM for memory, no NVLink, no CUDA */
     FS_ARCHS
 } fs_arch;
 

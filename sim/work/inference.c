@@ -10,7 +10,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-const char *const fs_role_names[FS_ROLES] = {"both", "prefill", "decode"};
+const char *const fs_role_names[FS_ROLES] = {"both", "prefill", "decode", "ffn"};
 const char *const fs_policy_names[FS_POLICIES] = {"round_robin", "least_loaded", "prefix"};
 const char *const fs_arrival_names[FS_ARRIVALS] = {"poisson", "gamma", "bursts", "constant", "closed"};
 
@@ -48,7 +48,10 @@ static void read_format(fs_training_reader *r, const char *key, fs_dtype *dtype)
 /* "fp8": weights and products in it, the rest in bf16; or part by part. */
 static void read_precision(fs_training_reader *r, fs_inference *in)
 {
-    static const char *const keys[] = {"weights", "gemm", "experts", "attention", "kv", "dispatch", "combine"};
+    static const char *const keys[] = {"weights", "gemm",     "experts", "expert_gemm", "attention",
+                                       "kv",      "dispatch", "combine", "scales"};
+    static const char *const scales[] = {"tensor", "block"};
+    uint32_t scale = 0;
     const fs_json *root = fs_json_root(r->doc);
     uint32_t at = 0;
     bool parts = fs_json_kind(fs_json_get(root, "precision")) == FS_JSON_OBJECT;
@@ -60,16 +63,20 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
         read_format(r, "weights", &in->weights);
         read_format(r, "attention", &in->attention);
     }
-    in->gemm = in->experts = in->weights;
+    in->gemm = in->experts = in->expert_gemm = in->weights;
     in->kv = in->attention;
     fs_dtype dispatch = FS_BF16, combine = FS_BF16;
     if (parts) {
         read_format(r, "gemm", &in->gemm);
         read_format(r, "experts", &in->experts);
+        in->expert_gemm = in->gemm;
+        read_format(r, "expert_gemm", &in->expert_gemm);
         read_format(r, "kv", &in->kv);
         read_format(r, "dispatch", &dispatch);
         read_format(r, "combine", &combine);
+        fs_training_choice(r, r->object, "scales", false, scales, COUNT(scales), &scale);
     }
+    in->block_scales = scale == 1;
     in->dispatch_bytes = fs_dtype_bytes(dispatch);
     in->combine_bytes = fs_dtype_bytes(combine);
 }
@@ -99,12 +106,16 @@ static void write_note(const fs_inference *in, char *text, size_t size)
     for (uint32_t i = 0; i < in->n_pools && used > 0 && (size_t)used < size; i++) {
         const fs_pool *p = &in->pools[i];
         used += fs_snprintf(text + used, size - (size_t)used, "; %u x '%.40s' of TP %u", p->replicas, p->name, p->tp);
-        if (p->dp > 1)
+        if (p->dp > 1 && p->role != FS_ROLE_FFN)
             used = add_text(text, size, used, " x DP %u", p->dp);
         if (p->pp > 1)
             used = add_text(text, size, used, " x PP %u", p->pp);
         if (p->ep > 1)
             used = add_text(text, size, used, ", EP %u", p->ep);
+        if (p->ffn != FS_NONE)
+            used = add_text(text, size, used, ", %u micro-batches to and from", p->micro_batches);
+        if (p->ffn != FS_NONE && used > 0 && (size_t)used < size)
+            used += fs_snprintf(text + used, size - (size_t)used, " '%.40s'", in->pools[p->ffn].name);
     }
 }
 
