@@ -78,11 +78,22 @@ typedef struct gemm_case {
     bool overlap;    /* filling and emptying hide behind the next tile's sums */
     bool whole;      /* sums over k are not split */
     double useful_s; /* all arithmetic, spread evenly */
+    double slow;     /* time at the clock that power allows, over that at the highest */
 } gemm_case;
 
-static double slow_down(const fs_part *gpu, double seconds)
+/* Power at the highest clock goes with the rate and with the bits that are multiplied. `sustained` is said of products in 16 bits; a
+ * format that draws less slows down less, or not at all: where the voltage is at its lowest, power goes with the clock. */
+static double slow_of(const fs_part *gpu, double rate, fs_dtype dtype)
 {
-    return seconds * (1 + (1 / gpu->costs.sustained - 1) * seconds / (seconds + SLOW_DOWN_S));
+    fs_dtype wide = gpu->peak_flops[FS_BF16] > 0 ? FS_BF16 : FS_FP16;
+    double most = gpu->peak_flops[wide] * gpu->product[wide].efficiency * fs_dtype_bytes(wide);
+    double power = most > 0 ? rate * fs_dtype_bytes(dtype) / most : 1;
+    return fmax(1, power / gpu->costs.sustained);
+}
+
+static double slow_down(const gemm_case *c, double seconds)
+{
+    return seconds * (1 + (c->slow - 1) * seconds / (seconds + SLOW_DOWN_S));
 }
 
 static void time_tiling(const gemm_case *c, double tiles, double rows, double columns, double split,
@@ -96,7 +107,7 @@ static void time_tiling(const gemm_case *c, double tiles, double rows, double co
     double start = c->tile_s * rows * columns / TILE_NUMBERS;
     double sums = 2 * rows * columns * depth / c->rate;
     double next = c->overlap ? fmax(sums, start) : sums + start; /* of each wave but the last */
-    parts->compute_s = slow_down(c->gpu, (waves - 1) * next + sums + start);
+    parts->compute_s = slow_down(c, (waves - 1) * next + sums + start);
     parts->cache_s = (units * (rows + columns) * depth * c->in + partial) / (costs->l2_Bps * busy / costs->sms);
     parts->fixed_s = split > 1 ? c->tile_s : 0;
     parts->useful_s = c->useful_s;
@@ -133,6 +144,7 @@ void fs_gpu_gemm(const fs_part *gpu, const fs_kernel_shape *shape, fs_dtype dtyp
         rate *= product->grouped;
     gemm_case c = {.gpu = gpu, .shape = shape, .in = fs_dtype_bytes(dtype), .rate = rate / costs->sms};
     c.tile_s = product->tile_s;
+    c.slow = slow_of(gpu, gpu->peak_flops[dtype] * product->efficiency, dtype);
     c.whole = product->whole || shape->kind == FS_KERNEL_GROUPED;
     double rows = shape->kind == FS_KERNEL_GROUPED ? shape->m / shape->batch : shape->m;
     c.least = fmin(product->tile_min, fmax(rows, LEAST_ROWS) * LEAST_COLUMNS);

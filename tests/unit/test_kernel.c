@@ -61,6 +61,12 @@ static void products_run_in_waves(void **state)
     US(&gpu, wave, 1 + 9.192);
     gpu.costs.sustained = 0.5; /* 9.192 us is hardly warm: + 9.192 x 9.192 / 1009.192 */
     US(&gpu, wave, 1 + 9.192 + 9.192 * 9.192 / 1009.192);
+    gpu.peak_flops[FS_FP8] = 1e14; /* as fast with half of the bits: half of the power, which is all allowed */
+    gpu.product[FS_FP8] = gpu.product[FS_FP16];
+    assert_true(fabs(microseconds(&gpu, &wave, FS_FP8) - (1 + 9.192)) < 1e-3);
+    gpu.peak_flops[FS_FP8] = 1.5e14; /* three quarters of it */
+    double busy = 1 + 8.192 / 1.5;
+    assert_true(fabs(microseconds(&gpu, &wave, FS_FP8) - (1 + busy + 0.5 * busy * busy / (busy + 1000))) < 1e-3);
 }
 
 /* Two waves of 200 tiles of 64 x 32; a wave's sums take 8.192 us, filling and emptying 1 us. */
