@@ -23,11 +23,13 @@ typedef struct fs_pool_row {
 typedef struct fs_request_row {
     double arrival_s, start_s, first_s, landed_s, done_s; /* landed: in the decode pool, 0 without one */
     uint32_t input, output, priority, replica, target, preemptions, cached;
+    uint32_t count; /* how many alike it stands for: copies of a fleet that were simulated as one */
     bool rejected;
 } fs_request_row;
 
 typedef struct fs_serving_result {
-    uint32_t n_requests, n_rejected;
+    uint64_t n_requests, n_rejected;
+    uint32_t copies, streams, copies_simulated; /* of the service; their different streams of requests; 1: no fleet */
     double offered_per_s;                   /* requests; 0 in a closed loop */
     uint32_t concurrency;                   /* of a closed loop, else 0 */
     double mean_input, mean_output;         /* tokens */
@@ -43,7 +45,8 @@ typedef struct fs_serving_result {
     uint64_t preemptions;
     uint32_t n_pools;
     fs_pool_row *pools;       /* (n_pools) */
-    fs_request_row *requests; /* (n_requests) */
+    uint32_t n_rows;
+    fs_request_row *requests; /* (n_rows) of the copies that were simulated, each in the order of arrivals */
 } fs_serving_result;
 
 #endif

@@ -83,12 +83,19 @@ typedef struct fs_request_source {
     uint32_t n_hashes, hash_tokens; /* hash_tokens: what one hash stands for, 0 without any */
 } fs_request_source;
 
+/* The whole service several times over, on GPUs `stride` apart, each with a stream of requests of its own: copy i draws
+ * stream i mod `distinct`. */
+typedef struct fs_fleet {
+    uint32_t copies, distinct, stride;
+} fs_fleet;
+
 typedef struct fs_inference {
     fs_transformer model;
     fs_dtype weights, gemm, experts, attention, kv; /* as stored; what products run in; experts as stored */
     double dispatch_bytes, combine_bytes;           /* of a number on its way to the experts and back */
     uint32_t n_pools;
     const fs_pool *pools; /* (n_pools) */
+    fs_fleet fleet;
     fs_request_source source;
     double slo_ttft_s, slo_tpot_s; /* 0: none */
     fs_policy router;
