@@ -10,6 +10,7 @@
 #include "report/serving.h"
 #include "run_fabric.h"
 #include "run_links.h"
+#include "run_power.h"
 #include "serve/fleet.h"
 #include "serve/serve.h"
 #include "topo/bundle.h"
@@ -425,22 +426,24 @@ static fs_status fill_serving(const stages *s, fs_result *r, fs_err *err)
     return status;
 }
 
-static void fill_power(const stages *s, fs_result *r)
+/* GPUs are busy while a stage of theirs is in an iteration. */
+static void fill_power(const stages *s, double pue, fs_result *r)
 {
-    double power_W = 0;
-    for (uint32_t rank = 0; rank < s->work->n_ranks; rank++) {
-        uint32_t device = r->topo->gpus[s->work->gpu_of[rank]];
+    double busy_W = 0, rated_W = 0;
+    for (uint32_t p = 0; p < s->in->n_pools; p++) {
+        const fs_pool *pool = &s->in->pools[p];
+        uint32_t device = r->topo->gpus[pool->first_gpu];
         const fs_part *part = &r->topo->parts[fs_topo_device(r->topo, device).part];
-        if (!(part->power_W > 0))
-            return;
-        power_W += part->power_W;
-        if (rank == 0 || part->mem_bytes < r->gpu_mem_bytes)
+        double pool_W = part->power_W * pool->replicas * fs_pool_replica_gpus(pool);
+        rated_W += pool_W;
+        busy_W += pool_W * r->serving->pools[p].busy;
+        if (p == 0 || part->mem_bytes < r->gpu_mem_bytes)
             r->gpu_mem_bytes = part->mem_bytes;
     }
-    r->energy_j = power_W * r->step_time_s;
+    r->power = fs_run_power(r->topo, s->work, rated_W > 0 ? fmin(1, busy_W / rated_W) : 0, pue);
 }
 
-static fs_status fill(stages *s, const fs_topo *whole, fs_result *result, fs_err *err)
+static fs_status fill(stages *s, const fs_topo *whole, double pue, fs_result *result, fs_err *err)
 {
     fs_result r = {.topo = whole,
                    .work = s->work,
@@ -465,7 +468,8 @@ static fs_status fill(stages *s, const fs_topo *whole, fs_result *result, fs_err
     fs_status status = fs_run_fill_links(&links, s->engine, &r, err);
     if (status == FS_OK)
         status = fill_serving(s, &r, err);
-    fill_power(s, &r);
+    if (status == FS_OK)
+        fill_power(s, pue, &r);
     if (status == FS_OK)
         *result = r;
     else
@@ -485,7 +489,7 @@ fs_status fs_serve_run(const fs_topo *topo, const fs_work *work, const fs_run_op
     if (status == FS_OK)
         status = serve(&s, err);
     if (status == FS_OK)
-        status = fill(&s, topo, &made, err);
+        status = fill(&s, topo, options->pue, &made, err);
     discard(&s);
     if (status != FS_OK)
         return status;

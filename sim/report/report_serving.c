@@ -59,12 +59,7 @@ static void print_rates(const fs_result *r, fs_out *out)
     fs_snprintf(note, sizeof note, "(%s per GPU, %s per user; %s tokens/s in)", rate(v->output_tokens_per_s_per_gpu, a),
                 rate(v->output_tokens_per_s_per_user, b), rate(v->input_tokens_per_s, c));
     fs_report_line(out, "Throughput", value, note);
-    if (r->energy_j > 0) {
-        fs_snprintf(value, sizeof value, "%.4g kW of GPUs", r->energy_j / r->step_time_s * 1e-3);
-        fs_snprintf(note, sizeof note, "(rated; %s tokens/s out per MW)",
-                    rate(v->output_tokens_per_s * r->step_time_s / (r->energy_j * 1e-6), a));
-        fs_report_line(out, "Power", value, note);
-    }
+    fs_report_power(r, out);
 }
 
 /* A limit that a request alone does not keep nobody keeps. */

@@ -114,7 +114,7 @@ static const fs_word words[] = {
      "",
      {NAME, LATENCY(true), POWER, PORTS, {"multicast", FS_WORD_CHOICE, false, 0, "yes no"}, SOURCE}},
     {"nic", "parts", "", {NAME, LATENCY(false), POWER, SOURCE}},
-    {"cpu", "parts", "", {NAME, LATENCY(false), POWER, SOURCE}},
+    {"cpu", "parts", "", {NAME, LATENCY(false), POWER, {"host-power", FS_WORD_QUANTITY, false, FS_UNIT_WATTS, NULL}, SOURCE}},
     {"pcie-switch", "parts", "", {NAME, LATENCY(true), POWER, SOURCE}},
     {"net-switch",
      "parts",
