@@ -50,6 +50,10 @@ FS_MUST_CHECK fs_status fs_cluster_open(const fs_inference *in, const char *trac
                                         bool ideal, const fs_requests *requests, fs_cluster *cluster, fs_err *err);
 void fs_cluster_close(fs_cluster *cluster);
 
+/* Tokens that the KV cache of one replica holds. FS_E_TRACE where the model does not fit. */
+FS_MUST_CHECK fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo,
+                                         const fs_pool *pool, uint64_t *tokens, fs_err *err);
+
 /* The communication of a stage of a replica in an iteration: at most FS_EXCHANGE_STEPS_MAX steps; and to the next one. */
 uint32_t fs_cluster_steps(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage, const fs_batch *batch,
                           fs_exchange_step *steps);

@@ -71,6 +71,7 @@ typedef struct fs_request_source {
     double cv;            /* gamma: of the times between arrivals */
     uint32_t burst;       /* bursts: requests that come together */
     uint32_t concurrency; /* closed: under way at any time */
+    bool staggered;       /* closed: the first answers end at random places, as if they had begun before */
     uint32_t count;
     fs_length input, output;
     uint32_t n_priorities;
@@ -101,6 +102,9 @@ typedef struct fs_inference {
     fs_policy router;
     uint64_t seed;
 } fs_inference;
+
+/* Can the model be split as the pool's tp, dp, pp and ep say? */
+bool fs_pool_splits(const fs_transformer *model, const fs_pool *pool);
 
 extern const char *const fs_role_names[FS_ROLES];
 extern const char *const fs_policy_names[FS_POLICIES];

@@ -9,6 +9,12 @@
 
 enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20 };
 
+bool fs_pool_splits(const fs_transformer *m, const fs_pool *p)
+{
+    bool spread = p->ep == 1 || (p->ep == (uint64_t)p->tp * p->dp && m->moe.experts > 0 && m->moe.experts % p->ep == 0);
+    return m->heads % p->tp == 0 && m->vocab % p->tp == 0 && p->pp <= m->layers && spread;
+}
+
 static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_inference *in, fs_pool *p)
 {
     static const char *const keys[] = {"tp", "dp", "pp", "ep"};
@@ -19,7 +25,7 @@ static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_i
     fs_training_number(r, "dp", false, FS_RANKS_MAX, &p->dp);
     fs_training_number(r, "pp", false, FS_LAYERS_MAX, &p->pp);
     fs_training_number(r, "ep", false, FS_RANKS_MAX, &p->ep);
-    if (r->status != FS_OK)
+    if (r->status != FS_OK || fs_pool_splits(m, p))
         return;
     const fs_json *tp = fs_json_get(r->object, "tp"), *pp = fs_json_get(r->object, "pp"),
                   *ep = fs_json_get(r->object, "ep");
@@ -31,7 +37,7 @@ static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_i
         r->status = fs_json_fail(r->doc, pp, false, r->err, "pp is %u, but there are %u layers", p->pp, m->layers);
     else if (p->ep > 1 && m->moe.experts == 0)
         r->status = fs_json_fail(r->doc, ep, false, r->err, "'ep' spreads experts, but the model has no 'moe'");
-    else if (p->ep > 1 && (p->ep != (uint64_t)p->tp * p->dp || m->moe.experts % p->ep != 0))
+    else
         r->status = fs_json_fail(r->doc, ep, false, r->err,
                                  "'ep' is %u; expected 1, or tp x dp, %llu, where that divides the %u experts", p->ep,
                                  (unsigned long long)p->tp * p->dp, m->moe.experts);
