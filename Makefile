@@ -79,6 +79,12 @@ $(BUILD)/gen/measured.csv.h: sim/report/measured.csv
 	@mkdir -p $(@D)
 	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 
+# So are the price tiers of a factory.
+$(BUILD)/sim/pareto/tiers.o: $(BUILD)/gen/tiers.json.h
+$(BUILD)/gen/tiers.json.h: sim/pareto/tiers.json
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c tests/validation/valid_*.c))
 

@@ -29,7 +29,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char **v
         {"tpot", 0, FS_OPTION_TIME, &a->tpot_s, "TIME",
          "90 % of requests with this for a token after the first (default: the trace's slo, else none).", NULL, 0},
         {"points", 0, FS_OPTION_UINT, &a->points, "N", "How many points to simulate, at most (default 200).", NULL, 0},
-        {"gpus", 0, FS_OPTION_UINT, &a->gpus, "N", "GPUs of a candidate, at most (default: those of a node or rack that NVLink joins).",
+        {"gpus", 0, FS_OPTION_UINT, &a->gpus, "N", "GPUs of a candidate, at most (default: those of a rack, or 32).",
          NULL, 0},
         {"concurrency", 0, FS_OPTION_UINT, &a->concurrency, "N",
          "Requests under way at a time, at most (default 4096).", NULL, 0},

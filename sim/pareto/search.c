@@ -11,7 +11,7 @@
 
 #define SECONDS_MAX 120 /* of one point: it is given up then */
 
-enum { POINTS_MAX = 100000, CONCURRENCY_MAX = 1 << 18, WORKERS_MAX = 1024 };
+enum { POINTS_MAX = 100000, CONCURRENCY_MAX = 1 << 18, WORKERS_MAX = 1024, GPUS_LEAST = 32 };
 
 typedef struct context {
     const fs_search_def *def;
@@ -61,12 +61,14 @@ static void tick(void *data)
     fs_progress_show(&c->progress);
 }
 
-static uint32_t gpus_of_a_board(const fs_topo *topo)
+/* A rack, or some nodes: a large model needs more than one of eight GPUs. */
+static uint32_t gpus_of_a_replica(const fs_topo *topo)
 {
+    uint32_t gpus = GPUS_LEAST;
     for (uint32_t r = 0; r < topo->n_runs; r++)
-        if (topo->runs[r].unit->of_kind[FS_DEVICE_GPU] > 0)
-            return topo->runs[r].unit->of_kind[FS_DEVICE_GPU];
-    return topo->n_gpus;
+        if (topo->runs[r].unit->of_kind[FS_DEVICE_GPU] > gpus)
+            gpus = topo->runs[r].unit->of_kind[FS_DEVICE_GPU];
+    return gpus < topo->n_gpus ? gpus : topo->n_gpus;
 }
 
 fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, uint64_t concurrency, uint64_t workers,
@@ -84,7 +86,7 @@ fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, ui
     if (workers > WORKERS_MAX)
         return fs_fail(err, FS_E_USAGE, "--workers: expected at most %d", WORKERS_MAX);
     def->space = (fs_space_limits){.points = (uint32_t)points,
-                                   .gpus = gpus ? (uint32_t)gpus : gpus_of_a_board(def->topo),
+                                   .gpus = gpus ? (uint32_t)gpus : gpus_of_a_replica(def->topo),
                                    .concurrency = (uint32_t)concurrency};
     def->workers = (uint32_t)workers;
     if (def->work->inference)

@@ -22,8 +22,8 @@ typedef struct fs_search {
     double wall_s;
 } fs_search;
 
-/* Fills the space and the number of workers from options, and the limits from the trace's. gpus 0: those of the first board, with
- * all that is placed in it, that has GPUs. FS_E_USAGE for numbers of nothing, or more GPUs than there are. */
+/* Fills the space and the number of workers from options, and the limits from the trace's. gpus 0: those of the
+ * largest board with all that is placed in it, or 32, as far as there are any. FS_E_USAGE for numbers of nothing, or more GPUs than there are. */
 FS_MUST_CHECK fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, uint64_t concurrency,
                                         uint64_t workers, fs_err *err);
 /* A point that fails is counted and does not stop the others. *signal as in workers.h. */
