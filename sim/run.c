@@ -19,7 +19,8 @@ typedef struct stages {
 
 fs_run_options fs_run_default(void)
 {
-    return (fs_run_options){.network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL, .pue = FS_PUE};
+    return (fs_run_options){
+        .network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL, .pue = FS_PUE};
 }
 
 static fs_status prepare(const fs_topo *whole, const fs_work *work, const fs_run_options *options, stages *s,

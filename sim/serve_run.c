@@ -141,9 +141,8 @@ static fs_status open_copy(stages *s, const fs_run_options *options, uint32_t i,
 static fs_status open_copies(stages *s, const fs_run_options *options, fs_err *err)
 {
     fs_router *const routers[] = {s->fabric.router, s->fabric.epochs ? s->fabric.epochs[0] : NULL};
-    fs_status status =
-        fs_fleet_plan_make(s->in, s->fabric.topo, routers, s->fabric.epochs ? 2 : 1, options->fold == FS_FOLD_AUTO,
-                           s->arena, &s->plan, err);
+    fs_status status = fs_fleet_plan_make(s->in, s->fabric.topo, routers, s->fabric.epochs ? 2 : 1,
+                                          options->fold == FS_FOLD_AUTO, s->arena, &s->plan, err);
     if (status != FS_OK)
         return status;
     s->copies = fs_arena_alloc(s->arena, s->plan.n, sizeof *s->copies);
@@ -398,8 +397,9 @@ static fs_status fill_serving(const stages *s, fs_result *r, fs_err *err)
         return fs_fail_nomem(err);
     for (uint32_t i = 0; i < s->plan.n; i++) {
         if (UINT32_MAX - v->n_rows < s->copies[i].requests.n)
-            return fs_fail(err, FS_E_TRACE, "%s: more than %u requests to simulate: fewer copies, or a lower 'distinct'",
-                           s->work->path, UINT32_MAX);
+            return fs_fail(err, FS_E_TRACE,
+                           "%s: more than %u requests to simulate: fewer copies, or a lower 'distinct'", s->work->path,
+                           UINT32_MAX);
         v->n_rows += s->copies[i].requests.n;
         v->n_requests += (uint64_t)s->copies[i].requests.n * s->plan.members[i].count;
     }

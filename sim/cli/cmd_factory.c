@@ -34,8 +34,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char **v
          "90 % of first tokens within this (default: each trace's slo, else none).", NULL, 0},
         {"points", 0, FS_OPTION_UINT, &a->points, "N", "Points to simulate for each system, at most (default 100).",
          NULL, 0},
-        {"gpus", 0, FS_OPTION_UINT, &a->gpus, "N",
-         "GPUs of a replica, at most (default: those of a rack, or 32).", NULL, 0},
+        {"gpus", 0, FS_OPTION_UINT, &a->gpus, "N", "GPUs of a replica, at most (default: those of a rack, or 32).",
+         NULL, 0},
         {"concurrency", 0, FS_OPTION_UINT, &a->concurrency, "N",
          "Requests under way at a time on a replica, at most (default 4096).", NULL, 0},
         {"workers", 0, FS_OPTION_UINT, &a->workers, "N", "Processes that work (default: one for each core).", NULL, 0},
@@ -46,9 +46,10 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char **v
     static const char *const names[] = {"TOPOLOGY.xml", "TRACE.json"};
     const fs_command command = {
         .usage = "fabsim factory TOPOLOGY.xml TRACE.json [TOPOLOGY.xml TRACE.json ...] [options]",
-        .description = "Compare systems that serve a model in a facility of given power: for each price tier the best\n"
-                       "operating point that is fast enough for it, how many replicas fit into its share of the power,\n"
-                       "tokens/s, and what they sell for.",
+        .description =
+            "Compare systems that serve a model in a facility of given power: for each price tier the best\n"
+            "operating point that is fast enough for it, how many replicas fit into its share of the power,\n"
+            "tokens/s, and what they sell for.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .arguments = names,

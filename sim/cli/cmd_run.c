@@ -66,6 +66,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
             "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
             "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
             "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export\n"
+            "  fabsim pareto TOPOLOGY.xml TRACE.json       operating points of a served model that nothing beats\n"
+            "  fabsim factory TOPOLOGY.xml TRACE.json ...  systems side by side in a facility of given power\n"
             "  fabsim --version                            the version",
         .options = options,
         .n_options = sizeof options / sizeof *options,

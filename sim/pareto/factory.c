@@ -130,16 +130,16 @@ static void print_empty(const fs_factory *f, fs_out *out)
             double share_W = f->power_W * f->tiers->all[t].power_share;
             char share[TEXT], needed[TEXT];
             if (share_W > 0 && line->point && line->replicas < 1)
-                fs_out_printf(out, "  ! %s: the %s of tier '%s' are too little for one replica, %s\n", f->rows[r].system,
-                              fs_format_watts(share_W, share, sizeof share), f->tiers->all[t].name,
+                fs_out_printf(out, "  ! %s: the %s of tier '%s' are too little for one replica, %s\n",
+                              f->rows[r].system, fs_format_watts(share_W, share, sizeof share), f->tiers->all[t].name,
                               fs_format_watts(line->point->rated_W, needed, sizeof needed));
         }
 }
 
 fs_status fs_factory_text(const fs_factory *f, fs_style style, fs_out *out, fs_err *err)
 {
-    static const char *const heading[] = {"system", "tier", "$/M", "tokens/s/user", "layout",       "replicas",
-                                          "GPUs",   "MW",   "tokens/s", "J/token",   "tokens/s/MW", "$/year"};
+    static const char *const heading[] = {"system", "tier", "$/M",      "tokens/s/user", "layout",      "replicas",
+                                          "GPUs",   "MW",   "tokens/s", "J/token",       "tokens/s/MW", "$/year"};
     char power[TEXT];
     fs_table *table = fs_table_new("llrrlrrrrrrr");
     if (!table)
@@ -156,8 +156,9 @@ fs_status fs_factory_text(const fs_factory *f, fs_style style, fs_out *out, fs_e
     fs_table_free(table);
     if (status != FS_OK)
         return status;
-    fs_out_puts(out, "\nMW: drawn. tokens/s/MW: of the power that must be provided, GPUs at their rated power. $/year: every "
-                     "output token sold. x: against the first system.\n");
+    fs_out_puts(
+        out, "\nMW: drawn. tokens/s/MW: of the power that must be provided, GPUs at their rated power. $/year: every "
+             "output token sold. x: against the first system.\n");
     print_empty(f, out);
     return FS_OK;
 }

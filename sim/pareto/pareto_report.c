@@ -23,8 +23,7 @@ static void print_limits(const fs_point_limits *limits, fs_out *out)
 {
     char ttft[TEXT], tpot[TEXT];
     if (limits->ttft_s > 0)
-        fs_out_printf(out, ", 90 %% of first tokens within %s",
-                      fs_format_seconds(limits->ttft_s, ttft, sizeof ttft));
+        fs_out_printf(out, ", 90 %% of first tokens within %s", fs_format_seconds(limits->ttft_s, ttft, sizeof ttft));
     if (limits->tpot_s > 0)
         fs_out_printf(out, ", 90 %% of requests within %s a token",
                       fs_format_seconds(limits->tpot_s, tpot, sizeof tpot));
@@ -69,8 +68,8 @@ static void print_counts(const fs_pareto_view *view, fs_out *out)
 
 static fs_status print_table(const fs_pareto_view *view, fs_style style, fs_out *out, fs_err *err)
 {
-    static const char *const heading[] = {"layout",   "GPUs", "requests", "tokens/s/user",
-                                          "per GPU",  "per MW",  "TTFT p90", "TPOT p90"};
+    static const char *const heading[] = {"layout",  "GPUs",   "requests", "tokens/s/user",
+                                          "per GPU", "per MW", "TTFT p90", "TPOT p90"};
     fs_table *table = fs_table_new("lrrrrrrr");
     if (!table)
         return fs_fail_nomem(err);
@@ -109,9 +108,9 @@ static fs_status print_plot(const fs_pareto_view *view, fs_out *out, fs_err *err
         marks[n++] = (fs_plot_point){p->per_user, fs_point_throughput(p, view->by), 'O'};
     }
     fs_out_puts(out, "\n");
-    fs_status status = fs_plot(marks, n, view->width, PLOT_ROWS,
-                               "tokens/s per user   (O frontier, : dominated, . over a limit)",
-                               view->by == FS_BY_MW ? "tokens/s per MW" : "tokens/s per GPU", out, err);
+    fs_status status =
+        fs_plot(marks, n, view->width, PLOT_ROWS, "tokens/s per user   (O frontier, : dominated, . over a limit)",
+                view->by == FS_BY_MW ? "tokens/s per MW" : "tokens/s per GPU", out, err);
     fs_free(marks);
     return status;
 }

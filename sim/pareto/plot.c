@@ -55,8 +55,8 @@ static void print_axis(uint32_t columns, const span *x, const char *title, fs_ou
         fs_out_puts(out, "-");
     int left = (int)columns / 2 - (int)strlen(low);
     int right = (int)columns - (int)columns / 2 - (int)strlen(high);
-    fs_out_printf(out, "\n%*s  %s%*s%*s%s\n%*s  %s\n", LABEL, "", low, left > 0 ? left : 1, middle, right > 0 ? right : 1,
-                  "", high, LABEL, "", title);
+    fs_out_printf(out, "\n%*s  %s%*s%*s%s\n%*s  %s\n", LABEL, "", low, left > 0 ? left : 1, middle,
+                  right > 0 ? right : 1, "", high, LABEL, "", title);
 }
 
 fs_status fs_plot(const fs_plot_point *points, uint32_t n, uint32_t width, uint32_t height, const char *x_title,

@@ -18,8 +18,7 @@ enum {
     RUNS_MAX = 4
 };
 
-const char *const fs_point_states[FS_POINT_STATES] = {"good",          "ttft",     "tpot",
-                                                      "not converged", "rejected", "failed"};
+const char *const fs_point_states[FS_POINT_STATES] = {"good", "ttft", "tpot", "not converged", "rejected", "failed"};
 
 /* ---- the steady state ---------------------------------------------------------------------------------------------- */
 

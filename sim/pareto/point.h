@@ -24,13 +24,13 @@ extern const char *const fs_point_states[FS_POINT_STATES]; /* for people and fil
 typedef struct fs_point {
     fs_candidate candidate;
     fs_point_state state;
-    double tokens_per_s; /* output, of the candidate */
+    double tokens_per_s;              /* output, of the candidate */
     double per_gpu, per_user, per_MW; /* tokens/s: per user 1 / mean TPOT; per MW of the facility while it runs */
-    double per_rated_MW; /* of the facility with GPUs at rated power: what must be provided for */
-    double rated_W;      /* that power, of the candidate */
-    double ttft_s, tpot_s; /* 90th percentiles */
-    double unevenness;     /* of the halves: |a - b| / (a + b) x 2 */
-    uint32_t requests;     /* of the last run */
+    double per_rated_MW;              /* of the facility with GPUs at rated power: what must be provided for */
+    double rated_W;                   /* that power, of the candidate */
+    double ttft_s, tpot_s;            /* 90th percentiles */
+    double unevenness;                /* of the halves: |a - b| / (a + b) x 2 */
+    uint32_t requests;                /* of the last run */
 } fs_point;
 
 typedef struct fs_point_limits {

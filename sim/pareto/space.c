@@ -149,8 +149,8 @@ static fs_status make_points(const fs_topo *topo, const fs_work *work, const fs_
     uint32_t fitting = space->layouts_tried - space->layouts_too_large;
     for (uint32_t i = 0; i < space->layouts_tried && status == FS_OK; i++) {
         uint32_t at = (uint32_t)((uint64_t)i * layouts->count / space->layouts_tried);
-        if (most[i] >= 1 && !add_points(&layouts->data[at], fmin(most[i], limits->concurrency),
-                                        limits->points / fitting, points))
+        if (most[i] >= 1 &&
+            !add_points(&layouts->data[at], fmin(most[i], limits->concurrency), limits->points / fitting, points))
             status = fs_fail_nomem(err);
     }
     fs_free(most);
@@ -194,9 +194,10 @@ fs_status fs_space_make(const fs_topo *topo, const fs_work *work, const fs_space
     if (status == FS_OK)
         status = make_points(topo, work, limits, &layouts, space, &points, err);
     if (status == FS_OK && points.count == 0)
-        status = fs_fail(err, FS_E_TRACE,
-                         "%s: the model and the KV cache of one request fit into none of the %u layouts that were tried",
-                         work->path, space->layouts_tried);
+        status =
+            fs_fail(err, FS_E_TRACE,
+                    "%s: the model and the KV cache of one request fit into none of the %u layouts that were tried",
+                    work->path, space->layouts_tried);
     fs_free(layouts.data);
     space->all = points.data;
     space->n = points.count;

@@ -79,8 +79,7 @@ fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const
                            uint64_t *tokens, fs_err *err)
 {
     fs_pool_fit f = {.gpu_bytes = part_of(topo, pool->first_gpu)->mem_bytes};
-    fs_status status =
-        fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, &f.model, err);
+    fs_status status = fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, &f.model, err);
     if (status == FS_OK)
         status = fit(trace_path, pool, &f, err);
     *tokens = f.blocks * pool->block_tokens * pool->dp;

@@ -14,7 +14,8 @@ typedef struct stance {
     uint32_t *links; /* (n_links) ascending, within the unit */
 } stance;
 
-typedef struct class {
+typedef struct class
+{
     uint32_t stance, member, next; /* of the same stream */
 } class;
 

@@ -17,8 +17,8 @@
 /* A copy that is simulated, for `count` of them. */
 typedef struct fs_fleet_member {
     uint32_t copy, count;
-    uint32_t n_links; /* 0 where nothing was folded */
-    const uint32_t *links;  /* (n_links) that it may use; nobody else does */
+    uint32_t n_links;      /* 0 where nothing was folded */
+    const uint32_t *links; /* (n_links) that it may use; nobody else does */
 } fs_fleet_member;
 
 typedef struct fs_fleet_plan {

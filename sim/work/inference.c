@@ -180,8 +180,8 @@ static fs_status keep(fs_work_builder *b, const fs_inference *in, fs_err *err)
 
 fs_status fs_trace_read_inference(const fs_json_doc *doc, const char *path, fs_work_builder *b, fs_err *err)
 {
-    static const char *const keys[] = {"fabsim",  "source",   "kind", "name",   "model", "precision",
-                                       "engines", "requests", "slo",  "router", "seed",  "faults", "fleet"};
+    static const char *const keys[] = {"fabsim",   "source", "kind",   "name", "model",  "precision", "engines",
+                                       "requests", "slo",    "router", "seed", "faults", "fleet"};
     const fs_json *root = fs_json_root(doc);
     fs_arena *arena = fs_work_arena(b);
     fs_inference *in = fs_arena_alloc(arena, 1, sizeof *in);

@@ -201,8 +201,8 @@ static void read_file(fs_training_reader *r, const char *trace_path, fs_arena *a
 
 void fs_inference_read_requests(fs_training_reader *r, const char *trace_path, fs_arena *arena, fs_inference *in)
 {
-    static const char *const keys[] = {"arrival", "rate",       "cv",    "burst",  "concurrency",
-                                       "count",   "duration_s", "input", "output", "priorities",
+    static const char *const keys[] = {"arrival", "rate",       "cv",    "burst",    "concurrency",
+                                       "count",   "duration_s", "input", "output",   "priorities",
                                        "prefix",  "file",       "speed", "staggered"};
     if (!fs_training_enter(r, fs_json_root(r->doc), "requests", true, keys, COUNT(keys)))
         return;

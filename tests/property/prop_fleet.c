@@ -52,8 +52,8 @@ static void make_requests(fs_rng *rng, char *text, size_t size)
                 arrivals[fs_rng_below(rng, 3)], pick(rng, 1, 60));
 }
 
-static served run(const setting *s, const char *engines, const char *requests, const char *more,
-                  const fs_fault *fault, fs_fold_mode fold)
+static served run(const setting *s, const char *engines, const char *requests, const char *more, const fs_fault *fault,
+                  fs_fold_mode fold)
 {
     fs_run_options options = ideal();
     served made = {0};
@@ -125,8 +125,9 @@ static void folded_is_unfolded(void **state)
         make_engines(&rng, s->gpus, engines, sizeof engines);
         make_requests(&rng, requests, sizeof requests);
         fs_snprintf(more, sizeof more,
-                    ",\"fleet\":{\"copies\":%u,\"distinct\":%u,\"stride\":%u},\"slo\":{\"ttft_s\":0.004},\"precision\":\"fp16\"", copies,
-                    distinct, s->gpus);
+                    ",\"fleet\":{\"copies\":%u,\"distinct\":%u,\"stride\":%u},\"slo\":{\"ttft_s\":0.004},\"precision\":"
+                    "\"fp16\"",
+                    copies, distinct, s->gpus);
         print_message("# run %u: %s [%s] {%s}%s\n", i, s->machine, engines, requests, more);
         served a = run(s, engines, requests, more, NULL, FS_FOLD_AUTO);
         served b = run(s, engines, requests, more, NULL, FS_FOLD_OFF);
@@ -152,9 +153,9 @@ static void streams_and_places_count(void **state)
     static const struct {
         const char *fleet;
         uint32_t simulated;
-    } cases[] = {{"\"copies\":4,\"distinct\":1", 2},   /* first and second half of a node */
-                 {"\"copies\":4,\"distinct\":2", 2},   /* the first halves draw one stream, the second the other */
-                 {"\"copies\":4,\"distinct\":3", 4},   /* copy 3 draws what copy 0 does, but stands elsewhere */
+    } cases[] = {{"\"copies\":4,\"distinct\":1", 2}, /* first and second half of a node */
+                 {"\"copies\":4,\"distinct\":2", 2}, /* the first halves draw one stream, the second the other */
+                 {"\"copies\":4,\"distinct\":3", 4}, /* copy 3 draws what copy 0 does, but stands elsewhere */
                  {"\"copies\":4,\"distinct\":4", 4},
                  {"\"copies\":2,\"distinct\":1,\"stride\":8", 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
