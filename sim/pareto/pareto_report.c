@@ -48,7 +48,7 @@ static void print_counts(const fs_pareto_view *view, fs_out *out)
         "not converged", "with rejected requests",         "failed"};
     const fs_search *s = view->search;
     char wall[TEXT];
-    fs_out_printf(out, "\n%u points of %u layouts", s->space.n, s->space.layouts_tried - s->space.layouts_too_large);
+    fs_out_printf(out, "\n%u points of %u layouts", s->space.n, s->space.layouts_tried - s->space.layouts_unfit);
     const char *sep = ": ";
     for (uint32_t i = 0; i < FS_POINT_STATES; i++)
         if (s->of_state[i] > 0) {
@@ -56,9 +56,9 @@ static void print_counts(const fs_pareto_view *view, fs_out *out)
             sep = ", ";
         }
     fs_out_printf(out, "; in %s\n", fs_format_seconds(s->wall_s, wall, sizeof wall));
-    if (s->space.layouts_too_large > 0)
-        fs_out_printf(out, "%u layouts skipped: the model and one request do not fit into the memory\n",
-                      s->space.layouts_too_large);
+    if (s->space.layouts_unfit > 0)
+        fs_out_printf(out, "%u layouts skipped; the first: %s\n", s->space.layouts_unfit,
+                      s->space.reason[0] ? s->space.reason : "its KV cache holds no request");
     if (s->space.layouts_tried < s->space.layouts)
         fs_out_printf(out, "%u of %u layouts tried, evenly spread: more with --points\n", s->space.layouts_tried,
                       s->space.layouts);
@@ -176,7 +176,7 @@ void fs_pareto_json(const fs_pareto_view *view, fs_out *out)
     fs_jsonw_number(&w, "tpot_s", view->def->limits.tpot_s);
     fs_jsonw_uint(&w, "layouts", s->space.layouts);
     fs_jsonw_uint(&w, "layouts_tried", s->space.layouts_tried);
-    fs_jsonw_uint(&w, "layouts_too_large", s->space.layouts_too_large);
+    fs_jsonw_uint(&w, "layouts_unfit", s->space.layouts_unfit);
     fs_jsonw_array(&w, "points");
     for (uint32_t i = 0; i < s->space.n; i++)
         write_point(&s->points[i], on_frontier(view, i), &w);

@@ -95,8 +95,8 @@ static double mean_length(const fs_length *l)
 }
 
 /* Requests that the KV cache of the candidate's decoding replica holds; 0 where the model does not fit. */
-static fs_status count_requests(const fs_topo *topo, const fs_work *work, const fs_candidate *c, double *most,
-                                fs_err *err)
+static fs_status count_requests(const fs_topo *topo, const fs_work *work, const fs_candidate *c, fs_space *space,
+                                double *most, fs_err *err)
 {
     const fs_inference *in = work->inference;
     fs_pool pools[2];
@@ -107,8 +107,11 @@ static fs_status count_requests(const fs_topo *topo, const fs_work *work, const 
     *most = 0;
     for (uint32_t i = 0; i < n && status == FS_OK; i++)
         status = fs_pool_capacity(in, work->path, topo, &pools[i], &tokens, err);
-    if (status == FS_E_TRACE) /* said with counts in the end */
+    if (status == FS_E_TRACE) { /* said with counts in the end */
+        if (space->reason[0] == '\0')
+            fs_snprintf(space->reason, sizeof space->reason, "%s", err->text);
         return FS_OK;
+    }
     *most = floor((double)tokens / (mean_length(&in->source.input) + mean_length(&in->source.output)));
     return status;
 }
@@ -143,10 +146,10 @@ static fs_status make_points(const fs_topo *topo, const fs_work *work, const fs_
     fs_status status = most ? FS_OK : fs_fail_nomem(err);
     for (uint32_t i = 0; i < space->layouts_tried && status == FS_OK; i++) {
         uint32_t at = (uint32_t)((uint64_t)i * layouts->count / space->layouts_tried);
-        status = count_requests(topo, work, &layouts->data[at], &most[i], err);
-        space->layouts_too_large += status == FS_OK && most[i] < 1;
+        status = count_requests(topo, work, &layouts->data[at], space, &most[i], err);
+        space->layouts_unfit += status == FS_OK && most[i] < 1;
     }
-    uint32_t fitting = space->layouts_tried - space->layouts_too_large;
+    uint32_t fitting = space->layouts_tried - space->layouts_unfit;
     for (uint32_t i = 0; i < space->layouts_tried && status == FS_OK; i++) {
         uint32_t at = (uint32_t)((uint64_t)i * layouts->count / space->layouts_tried);
         if (most[i] >= 1 &&
@@ -195,9 +198,8 @@ fs_status fs_space_make(const fs_topo *topo, const fs_work *work, const fs_space
         status = make_points(topo, work, limits, &layouts, space, &points, err);
     if (status == FS_OK && points.count == 0)
         status =
-            fs_fail(err, FS_E_TRACE,
-                    "%s: the model and the KV cache of one request fit into none of the %u layouts that were tried",
-                    work->path, space->layouts_tried);
+            fs_fail(err, FS_E_TRACE, "%s: none of the %u layouts that were tried can run; the first: %s", work->path,
+                    space->layouts_tried, space->reason[0] ? space->reason : "its KV cache holds no request");
     fs_free(layouts.data);
     space->all = points.data;
     space->n = points.count;

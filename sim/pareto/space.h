@@ -22,8 +22,9 @@ typedef struct fs_space {
     fs_candidate *all; /* (n) layout after layout, in each from few requests to many */
     uint32_t n;
     uint32_t layouts,
-        layouts_tried;          /* that the model splits into; thinned out evenly to keep to the number of points */
-    uint32_t layouts_too_large; /* of those tried: weights and a request do not fit into the memory */
+        layouts_tried;      /* that the model splits into; thinned out evenly to keep to the number of points */
+    uint32_t layouts_unfit; /* of those tried: mostly, weights and a request do not fit into the memory */
+    char reason[256];       /* of the first of these */
 } fs_space;
 
 typedef struct fs_space_limits {

@@ -138,7 +138,7 @@ static void layouts_are_those_that_the_model_splits_into(void **state)
     ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &work, &failure));
     ASSERT_OK(fs_space_make(topo, work, &limits, &space, &failure));
     assert_int_equal(space.layouts, 6); /* TP 1, 2, 4 by PP 1, 2: four heads, two layers, no experts */
-    assert_int_equal(space.layouts_too_large, 0);
+    assert_int_equal(space.layouts_unfit, 0);
     assert_true(space.n <= 200 && space.n >= 6 * 5);
     for (uint32_t i = 0; i < space.n; i++) {
         const fs_candidate *c = &space.all[i];
