@@ -6,6 +6,11 @@
 
 enum { PREFIX = 5 }; /* of "topo:" and "nccl:" */
 
+bool fs_setting_is_topo(const char *path)
+{
+    return strncmp(path, "topo:", PREFIX) == 0 || fs_topo_is_kind(path, strcspn(path, "."));
+}
+
 void fs_overrides_clear(fs_overrides *o)
 {
     o->count = o->n_topo = o->n_nccl = o->n_trace = 0;
@@ -30,7 +35,7 @@ fs_status fs_overrides_add(fs_overrides *o, const char *path, const char *value,
     strcpy(text, path);
     char *kept = strcpy(text + length + 1, value);
     bool nccl = strncmp(text, "nccl:", PREFIX) == 0, prefixed = nccl || strncmp(text, "topo:", PREFIX) == 0;
-    if (!prefixed && !fs_topo_is_kind(text, strcspn(text, "."))) {
+    if (!nccl && !fs_setting_is_topo(text)) {
         o->trace[o->n_trace++] = (fs_trace_override){text, kept};
         return FS_OK;
     }

@@ -19,6 +19,8 @@ typedef struct fs_overrides {
     uint32_t n_topo, n_nccl, n_trace;
 } fs_overrides;
 
+bool fs_setting_is_topo(const char *path);
+
 void fs_overrides_clear(fs_overrides *o);
 /* FS_E_USAGE where the path has no sense or there are too many. */
 FS_MUST_CHECK fs_status fs_overrides_add(fs_overrides *o, const char *path, const char *value, fs_err *err);

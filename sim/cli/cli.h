@@ -17,6 +17,7 @@ typedef struct fs_call {
 FS_MUST_CHECK fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_kernel(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_sweep(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_topo(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_import(int argc, char *const *argv, const fs_call *call, fs_err *err);
 
