@@ -17,9 +17,9 @@ declare -A may=(
     [serve]="base topo route gpu coll work engine serve"
     [metric]="base metric"
     [report]="base topo route coll work engine report"
-    [sweep]="base topo route gpu coll work fold engine sched metric report sweep run.h serve_run.h"
+    [sweep]="base topo route gpu coll work fold engine sched metric report sweep run.h run_set.h serve_run.h"
     [pareto]="base topo route gpu coll work engine serve report sweep pareto run.h serve_run.h"
-    [cli]="base topo route gpu coll work fold engine sched metric report sweep pareto cli run.h serve_run.h"
+    [cli]="base topo route gpu coll work fold engine sched metric report sweep pareto cli run.h run_set.h serve_run.h"
 )
 
 bad=0

@@ -95,6 +95,8 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
     if (status == FS_OK)
         status = simulate(&s, topo, timeline, &made, err);
     discard(&s);
+    if (status != FS_OK && options->cache)
+        fs_run_cache_forget(options->cache, topo);
     if (status != FS_OK)
         return status;
     made.power = fs_run_power(topo, work, fs_run_busy(&made), options->pue);

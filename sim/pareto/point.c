@@ -136,8 +136,8 @@ static fs_point_state judge(const fs_point *p, const fs_point_limits *limits)
     return limits->tpot_s > 0 && p->tpot_s > limits->tpot_s ? FS_POINT_TPOT : FS_POINT_GOOD;
 }
 
-fs_status fs_point_run(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
-                       const fs_point_limits *limits, fs_point *p, fs_err *err)
+fs_status fs_point_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
+                            const fs_point_limits *limits, fs_point *p, fs_err *err)
 {
     const fs_candidate *c = &p->candidate;
     fs_run_options chosen = *options;

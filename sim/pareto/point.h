@@ -38,8 +38,8 @@ typedef struct fs_point_limits {
 } fs_point_limits;
 
 /* Simulate; fills all of *point but its candidate. Errors of the simulation are errors here. */
-FS_MUST_CHECK fs_status fs_point_run(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
-                                     const fs_point_limits *limits, fs_point *point, fs_err *err);
+FS_MUST_CHECK fs_status fs_point_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
+                                          const fs_point_limits *limits, fs_point *point, fs_err *err);
 
 /* From the requests of a run: rates and latencies in its steady state. false where there is none. */
 struct fs_serving_result;

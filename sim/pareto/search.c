@@ -31,7 +31,7 @@ static fs_status run_point(void *data, uint32_t task, fs_out *answer, fs_err *er
 {
     const context *c = data;
     fs_point p = {.candidate = c->search->space.all[task]};
-    fs_status status = fs_point_run(c->def->topo, c->def->work, c->def->options, &c->def->limits, &p, err);
+    fs_status status = fs_point_simulate(c->def->topo, c->def->work, c->def->options, &c->def->limits, &p, err);
     if (status == FS_OK)
         fs_out_write(answer, (const char *)&p, sizeof p);
     return status;
