@@ -110,7 +110,7 @@ static void same(const served *a, const served *b)
         ASSERT_CLOSE(a->result.tiers[t].capacity_Bps, b->result.tiers[t].capacity_Bps, 1e-9);
         ASSERT_CLOSE(a->result.tiers[t].peak_utilization, b->result.tiers[t].peak_utilization, 1e-6);
     }
-    ASSERT_CLOSE(a->result.energy_j, b->result.energy_j, 1e-9);
+    ASSERT_CLOSE(a->result.power.facility_W, b->result.power.facility_W, 1e-9);
 }
 
 static void folded_is_unfolded(void **state)
