@@ -11,7 +11,7 @@ JOBS    := $(shell nproc)
 MAKEFLAGS += --no-print-directory
 
 # ---- compiler -------------------------------------------------------------------------------------------------------
-PKGS     := libxml-2.0 hwloc yajl zlib
+PKGS     := libxml-2.0 hwloc yajl sqlite3 zlib
 # -isystem: other people's headers are not held to our warnings.
 INCLUDES := -Isim -I$(BUILD)/gen $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS) 2>/dev/null))
 CPPFLAGS += $(INCLUDES) -D_POSIX_C_SOURCE=200809L -DFABSIM_VERSION='"$(VERSION)"' $(DEFINES)
@@ -76,6 +76,12 @@ $(BUILD)/gen/nccl.xml.h: topologies/costs/nccl.xml
 # So are the errors on measured cases, by class.
 $(BUILD)/sim/report/similar.o: $(BUILD)/gen/measured.csv.h
 $(BUILD)/gen/measured.csv.h: sim/report/measured.csv
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
+# So are the price tiers of a factory.
+$(BUILD)/sim/pareto/tiers.o: $(BUILD)/gen/tiers.json.h
+$(BUILD)/gen/tiers.json.h: sim/pareto/tiers.json
 	@mkdir -p $(@D)
 	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 

@@ -17,7 +17,9 @@ declare -A may=(
     [serve]="base topo route gpu coll work engine serve"
     [metric]="base metric"
     [report]="base topo route coll work engine report"
-    [cli]="base topo route gpu coll work fold engine sched metric report cli run.h serve_run.h"
+    [sweep]="base topo route gpu coll work fold engine sched metric report sweep run.h run_set.h serve_run.h"
+    [pareto]="base topo route gpu coll work engine serve report sweep pareto run.h serve_run.h"
+    [cli]="base topo route gpu coll work fold engine sched metric report sweep pareto cli run.h run_set.h serve_run.h"
 )
 
 bad=0
@@ -31,7 +33,7 @@ for folder in sim/*/; do
     while IFS=: read -r file line include; do
         target=$(sed -E 's/.*"([^"]*)".*/\1/' <<<"$include")
         first=${target%%/*}
-        [[ $target == */* || $target == *.h && ! $target == *.x[sm][dl].h && ! $target == *.csv.h ]] || continue # generated from a data file
+        [[ $target == */* || $target == *.h && ! $target == *.x[sm][dl].h && ! $target == *.csv.h && ! $target == tiers.json.h ]] || continue # generated from a data file
         case " ${may[$layer]} " in *" $first "*) ;; *)
             echo "$file:$line: $layer may not include $target" >&2
             bad=1
@@ -46,7 +48,7 @@ if [ -n "$duplicates" ]; then
     bad=1
 fi
 
-flags=$(pkg-config --cflags libxml-2.0 hwloc yajl | sed "s/-I/-isystem /g")
+flags=$(pkg-config --cflags libxml-2.0 hwloc yajl sqlite3 | sed "s/-I/-isystem /g")
 for header in sim/*.h sim/*/*.h; do
     ${CC:-cc} -std=c17 -Wall -Wextra -Wpedantic -Werror -Isim -D_POSIX_C_SOURCE=200809L $flags -fsyntax-only -x c "$header" || bad=1
 done

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "run_fabric.h"
+#include "run_power.h"
 #include "run_watch.h"
 
 typedef struct stages {
@@ -18,7 +19,8 @@ typedef struct stages {
 
 fs_run_options fs_run_default(void)
 {
-    return (fs_run_options){.network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL};
+    return (fs_run_options){
+        .network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL, .pue = FS_PUE};
 }
 
 static fs_status prepare(const fs_topo *whole, const fs_work *work, const fs_run_options *options, stages *s,
@@ -93,8 +95,11 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
     if (status == FS_OK)
         status = simulate(&s, topo, timeline, &made, err);
     discard(&s);
+    if (status != FS_OK && options->cache)
+        fs_run_cache_forget(options->cache, topo);
     if (status != FS_OK)
         return status;
+    made.power = fs_run_power(topo, work, fs_run_busy(&made), options->pue);
     made.network = fs_backend_name(options->network);
     made.lowering = fs_lowering_names[chosen.lowering];
     made.cost = fs_cost_names[options->cost];

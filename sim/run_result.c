@@ -265,20 +265,17 @@ static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_resul
 static void fill_rates(const fs_job *job, fs_result *r)
 {
     const fs_totals *totals = &job->work->totals;
-    double peak = 0, power = 0, memory = 0;
-    bool all_peaks = true, all_power = true;
+    double peak = 0, memory = 0;
+    bool all_peaks = true;
     for (uint32_t rank = 0; rank < job->work->n_ranks; rank++) {
         const fs_part *part =
             &job->topo->parts[fs_topo_device(job->topo, job->topo->gpus[job->work->gpu_of[rank]]).part];
         peak += part->peak_flops[totals->dtype];
-        power += part->power_W;
         all_peaks = all_peaks && part->peak_flops[totals->dtype] > 0;
-        all_power = all_power && part->power_W > 0;
         if (rank == 0 || part->mem_bytes < memory)
             memory = part->mem_bytes;
     }
     r->gpu_mem_bytes = memory;
-    r->energy_j = all_power ? power * r->step_time_s : 0;
     if (!(r->step_time_s > 0))
         return;
     r->tflops_per_gpu = totals->hardware_flops / r->step_time_s / (double)r->ranks * 1e-12;

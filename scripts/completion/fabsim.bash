@@ -2,11 +2,12 @@
 _fabsim()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=run options
-    case ${COMP_WORDS[1]:-} in coll | kernel | topo | import) command=${COMP_WORDS[1]} ;; esac
+    case ${COMP_WORDS[1]:-} in coll | kernel | topo | import | pareto | factory) command=${COMP_WORDS[1]} ;; esac
     case $previous in
     --dtype) COMPREPLY=($(compgen -W "fp64 fp32 tf32 fp16 bf16 fp8 fp4 int8" -- "$current")); return ;;
     --cost) COMPREPLY=($(compgen -W "nccl ideal" -- "$current")); return ;;
     --scaling) COMPREPLY=($(compgen -W "weak strong" -- "$current")); return ;;
+    --by) COMPREPLY=($(compgen -W "gpu mw" -- "$current")); return ;;
     --fold) COMPREPLY=($(compgen -W "auto off" -- "$current")); return ;;
     --lowering) COMPREPLY=($(compgen -W "coupled flows messages" -- "$current")); return ;;
     --network) COMPREPLY=($(compgen -W "fabric cm02 ns3" -- "$current")); return ;;
@@ -17,16 +18,18 @@ _fabsim()
     --csv) COMPREPLY=($(compgen -d -- "$current")); return ;;
     esac
     case $command in
-    run) options="--json --csv --timeline --quiet --set --fault --scale --scaling --cost --nccl --nccl-version --registered --sharp --lowering --fold --network --seed --top --stable --max-events --dump-ops --help --version" ;;
+    run) options="--json --csv --timeline --quiet --set --fault --scale --scaling --cost --nccl --nccl-version --registered --sharp --lowering --fold --network --pue --seed --top --stable --max-events --dump-ops --help --version" ;;
     coll) options="--op --gpus --min --max --factor --sizes --algo --proto --root --top-k --top-domains --cost --nccl --nccl-version --registered --sharp --lowering --network --set --fault --json --csv --help" ;;
     kernel) options="--dtype --file --part --cost --set --json --csv --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
+    pareto) options="--by --ttft --tpot --points --gpus --concurrency --workers --pue --seed --set --json --csv --quiet --help" ;;
+    factory) options="--power --pue --tiers --ttft --points --gpus --concurrency --workers --seed --json --quiet --help" ;;
     import) options="--output --gpu-part --nic-part --this-machine --help" ;;
     esac
     if [[ $current == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$current"))
     elif [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W "coll kernel topo import" -- "$current") $(compgen -f -X '!*.xml' -- "$current"))
+        COMPREPLY=($(compgen -W "coll kernel topo import pareto factory" -- "$current") $(compgen -f -X '!*.xml' -- "$current"))
     elif [[ $command == kernel && $COMP_CWORD -eq 3 ]]; then
         COMPREPLY=($(compgen -W "gemm grouped attention attention_grad append quantise plain" -- "$current"))
     elif [[ $command == import && $COMP_CWORD -eq 2 ]]; then

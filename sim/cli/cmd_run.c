@@ -10,6 +10,7 @@ typedef struct arguments {
     bool quiet, stable;
     uint64_t seed, top, max_events;
     uint32_t network, lowering, cost, fold, scaling;
+    double pue;
     fs_option_list sets, faults;
     fs_cli_nccl nccl;
 } arguments;
@@ -45,6 +46,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL",
          "fabric (default), cm02 (stock SimGrid flows) or ns3 (packets; small sizes, no coupled lowering).",
          fs_network_names, 3},
+        {"pue", 0, FS_OPTION_NUMBER, &a->pue, "X",
+         "Power of the whole facility over that of its machines (default 1.2).", NULL, 0},
         {"seed", 0, FS_OPTION_UINT, &a->seed, "N", "Seed of everything random; reported in the result.", NULL, 0},
         {"top", 0, FS_OPTION_UINT, &a->top, "N", "How many links the JSON lists (default 20).", NULL, 0},
         {"stable", 0, FS_OPTION_FLAG, &a->stable, NULL,
@@ -63,6 +66,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
             "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
             "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
             "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export\n"
+            "  fabsim pareto TOPOLOGY.xml TRACE.json       operating points of a served model that nothing beats\n"
+            "  fabsim factory TOPOLOGY.xml TRACE.json ...  systems side by side in a facility of given power\n"
             "  fabsim --version                            the version",
         .options = options,
         .n_options = sizeof options / sizeof *options,
@@ -161,6 +166,7 @@ static fs_run_options run_options(const arguments *a)
     options.seed = a->seed;
     options.max_events = a->max_events;
     options.timeline = a->timeline;
+    options.pue = a->pue;
     fs_cli_nccl_apply(&a->nccl, &options);
     return options;
 }
@@ -238,7 +244,7 @@ static fs_status dump_ops(const job *j, fs_err *err)
 
 fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *err)
 {
-    arguments a = {.top = 20};
+    arguments a = {.top = 20, .pue = FS_PUE};
     const char *values[FS_ARGUMENTS_MAX];
     bool help = false;
     fs_status status = parse(&a, argc, argv, values, &help, err);

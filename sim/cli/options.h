@@ -16,6 +16,9 @@ typedef enum fs_option_type {
     FS_OPTION_CHOICE, /* uint32_t *: index into choices[] */
     FS_OPTION_SIZE,   /* double *: "64K", "8G", "64MiB", in bytes */
     FS_OPTION_UINT,   /* uint64_t * */
+    FS_OPTION_NUMBER, /* double *: positive */
+    FS_OPTION_TIME,   /* double *: "500ms", in seconds; positive */
+    FS_OPTION_POWER,  /* double *: "1GW", in W; positive */
     FS_OPTION_LIST    /* fs_option_list *: may be given many times */
 } fs_option_type;
 
@@ -47,7 +50,7 @@ typedef struct fs_command {
     uint32_t min_arguments, max_arguments;
 } fs_command;
 
-enum { FS_ARGUMENTS_MAX = 16 };
+enum { FS_ARGUMENTS_MAX = 4096 }; /* as many databases `fabsim sweep --merge` takes */
 
 /* argv[0] is the first word after the command's name. values[] receives the positional arguments. *help is set
  * where --help was given (then nothing else is checked). */

@@ -9,6 +9,7 @@
 void fs_report_head(const fs_result *r, fs_style style, fs_out *out);
 void fs_report_line(fs_out *out, const char *what, const char *value, const char *note);
 void fs_report_similar(const fs_result *r, fs_out *out); /* what to expect of all figures: errors of measured cases */
+void fs_report_power(const fs_result *r, fs_out *out); /* nothing where no power is known */
 FS_MUST_CHECK fs_status fs_report_tiers(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
 FS_MUST_CHECK fs_status fs_report_links(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
 

@@ -11,6 +11,19 @@ enum { TEXT = 64 };
 
 /* ---- text: the head ------------------------------------------------------------------------------------------------ */
 
+static void print_fleet(const fs_serving_result *v, fs_out *out)
+{
+    char value[TEXT], note[2 * TEXT], copies[TEXT], streams[TEXT], simulated[TEXT];
+    if (v->copies == 1)
+        return;
+    fs_snprintf(value, sizeof value, "%s copies", fs_format_count(v->copies, copies, sizeof copies));
+    fs_snprintf(note, sizeof note, "(%s stream%s of requests, the same for %.4g each; %s simulated, %s)",
+                fs_format_count(v->streams, streams, sizeof streams), v->streams > 1 ? "s" : "",
+                (double)v->copies / v->streams, fs_format_count(v->copies_simulated, simulated, sizeof simulated),
+                v->copies_simulated < v->copies ? "which is exact" : "all of them");
+    fs_report_line(out, "Fleet", value, note);
+}
+
 static void print_requests(const fs_serving_result *v, fs_out *out)
 {
     char value[TEXT], note[3 * TEXT], count[TEXT];
@@ -22,9 +35,10 @@ static void print_requests(const fs_serving_result *v, fs_out *out)
         fs_snprintf(note, sizeof note, "(%.4g /s offered, %.4g /s done, %.0f tokens in, %.0f out on average)",
                     v->offered_per_s, v->requests_per_s, v->mean_input, v->mean_output);
     fs_report_line(out, "Requests", value, note);
+    print_fleet(v, out);
     if (v->n_rejected == 0)
         return;
-    fs_snprintf(value, sizeof value, "%u", v->n_rejected);
+    fs_snprintf(value, sizeof value, "%s", fs_format_count(v->n_rejected, count, sizeof count));
     fs_report_line(out, "Rejected", value, "(their KV cache never fits on a GPU of theirs)");
 }
 
@@ -45,12 +59,7 @@ static void print_rates(const fs_result *r, fs_out *out)
     fs_snprintf(note, sizeof note, "(%s per GPU, %s per user; %s tokens/s in)", rate(v->output_tokens_per_s_per_gpu, a),
                 rate(v->output_tokens_per_s_per_user, b), rate(v->input_tokens_per_s, c));
     fs_report_line(out, "Throughput", value, note);
-    if (r->energy_j > 0) {
-        fs_snprintf(value, sizeof value, "%.4g kW of GPUs", r->energy_j / r->step_time_s * 1e-3);
-        fs_snprintf(note, sizeof note, "(rated; %s tokens/s out per MW)",
-                    rate(v->output_tokens_per_s * r->step_time_s / (r->energy_j * 1e-6), a));
-        fs_report_line(out, "Power", value, note);
-    }
+    fs_report_power(r, out);
 }
 
 /* A limit that a request alone does not keep nobody keeps. */
@@ -274,6 +283,9 @@ void fs_report_serving_json(const fs_serving_result *v, fs_jsonw *w)
     fs_jsonw_object(w, "serving");
     fs_jsonw_uint(w, "requests", v->n_requests);
     fs_jsonw_uint(w, "rejected", v->n_rejected);
+    fs_jsonw_uint(w, "copies", v->copies);
+    fs_jsonw_uint(w, "streams", v->streams);
+    fs_jsonw_uint(w, "copies_simulated", v->copies_simulated);
     if (v->concurrency > 0)
         fs_jsonw_null(w, "offered_per_s");
     else

@@ -59,6 +59,16 @@ typedef struct fs_scaling_row {
     double wall_s;
 } fs_scaling_row;
 
+/* What the job's share of the machine draws, in W; all 0 where a GPU's power is not known. */
+typedef struct fs_power {
+    double gpus_W, gpus_rated_W; /* while the job runs; at most */
+    double hosts_W;              /* CPUs and what stands around them */
+    double nics_W, switches_W;   /* switches: NVSwitches, PCIe and network switches */
+    double busy;                 /* part of the time that GPUs are not idle */
+    double pue;                  /* facility over IT */
+    double facility_W, rated_W;  /* all of it times PUE: while the job runs; with GPUs at their rated power */
+} fs_power;
+
 typedef struct fs_result {
     const fs_topo *topo; /* not owned */
     const fs_work *work; /* not owned */
@@ -68,7 +78,7 @@ typedef struct fs_result {
     double tflops_per_gpu, mfu, hfu; /* 0 = not known. tflops counts hardware FLOPs, mfu / hfu are fractions of peak */
     double tokens_per_s, tokens_per_s_per_gpu;
     double gpu_mem_bytes; /* capacity of the smallest GPU used */
-    double energy_j;      /* GPUs at their rated power for the whole step: an upper bound; 0 = not known */
+    fs_power power;
     uint32_t n_breakdown, n_tiers, n_links, n_comms;
     fs_breakdown_row *breakdown; /* sorted by precedence: compute first, idle last */
     fs_tier_row *tiers;          /* (topo->n_tiers) */
@@ -87,6 +97,10 @@ typedef struct fs_result {
 } fs_result;
 
 void fs_result_free(fs_result *result);
+
+/* Tokens/s for each MW that the facility draws, and the J that a token takes; 0 where either is not known. */
+double fs_result_per_mw(const fs_result *result);
+double fs_result_joules(const fs_result *result);
 
 /* Bytes on the fullest GPU, 0 where the trace does not say. */
 double fs_result_memory(const fs_result *result);

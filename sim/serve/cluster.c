@@ -96,6 +96,18 @@ static fs_status open_pool(fs_cluster *c, const char *trace_path, uint32_t index
     return pool->role == FS_ROLE_FFN ? fit_ffn(trace_path, pool, gpu, f, err) : fit(trace_path, pool, f, err);
 }
 
+fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo, const fs_pool *pool,
+                           uint64_t *tokens, fs_err *err)
+{
+    fs_pool_fit f = {.gpu_bytes = part_of(topo, pool->first_gpu)->mem_bytes};
+    fs_status status = fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, &f.model, err);
+    if (status == FS_OK)
+        status = fit(trace_path, pool, &f, err);
+    *tokens = f.blocks * pool->block_tokens * pool->dp;
+    fs_step_model_free(f.model);
+    return status;
+}
+
 /* ---- replicas ---------------------------------------------------------------------------------------------------- */
 
 static fs_group_ref *make_groups(fs_arena *arena, const uint32_t *gpus, uint32_t n, uint32_t size)

@@ -53,6 +53,10 @@ FS_MUST_CHECK fs_status fs_cluster_open(const fs_inference *in, const char *trac
                                         bool ideal, const fs_requests *requests, fs_cluster *cluster, fs_err *err);
 void fs_cluster_close(fs_cluster *cluster);
 
+/* Tokens that the KV cache of one replica holds. FS_E_TRACE where the model does not fit. */
+FS_MUST_CHECK fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo,
+                                         const fs_pool *pool, uint64_t *tokens, fs_err *err);
+
 /* An iteration goes through stages, each at a station of a replica. They are those of its pipeline; or, with the MLPs
  * elsewhere, the attention and the MLP of each layer in turn, and the logits. */
 uint32_t fs_cluster_stages(const fs_cluster *cluster, const fs_replica *replica);

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+enum { TAG_BITS = 62 }; /* below those that say what a tag is about */
+
 static const fs_pool *pool_of(const fs_serving *s, uint32_t replica)
 {
     return &s->c->in->pools[s->c->replicas[replica].pool];
@@ -83,7 +85,7 @@ static fs_status begin_stage(fs_serving *s, uint32_t lane, fs_err *err)
             status = fs_serving_chunk_begins(s, chunks[i].id, chunks[i].tokens, compute_s, err);
     }
     if (status == FS_OK)
-        status = fs_engine_timer(s->engine, compute_s, FS_TAG_COMPUTE | lane, err);
+        status = fs_engine_timer(s->engine, compute_s, s->tag | FS_TAG_COMPUTE | lane, err);
     return status == FS_OK && pool_of(s, l->replica)->two_batch ? begin_exchange(s, lane, err) : status;
 }
 
@@ -187,11 +189,12 @@ static void note_tokens(fs_serving *s, uint32_t lane, const fs_batcher_news *new
     for (uint32_t k = 0; k < 2; k++)
         for (uint32_t i = 0; i < single[k]->count; i++) {
             double *last_s = &s->passages[single[k]->data[i]].last_token_s;
-            fs_samples_add(s->run->itl, s->now_s - *last_s, 1);
+            fs_samples_add(s->run->itl, s->now_s - *last_s, s->run->count);
             *last_s = s->now_s;
         }
     if (l->batch.decodes > news->fresh.count)
-        fs_samples_add(s->run->itl, s->now_s - l->last_step_s, l->batch.decodes - news->fresh.count);
+        fs_samples_add(s->run->itl, s->now_s - l->last_step_s,
+                       (double)(l->batch.decodes - news->fresh.count) * s->run->count);
     if (l->batch.decodes > 0)
         l->last_step_s = s->now_s;
     uint32_t both[] = {l->replica, s->c->replicas[l->replica].ffn};
@@ -320,18 +323,28 @@ static fs_status on_event(fs_serving *s, uint64_t tag, fs_err *err)
     }
 }
 
+/* All services of a run; a tag says whose it is in the bits from `shift` up to what it is about. */
+typedef struct host {
+    fs_serving *all; /* (n) */
+    uint32_t n;
+    unsigned shift;
+    const fs_serve_calls *calls;
+} host;
+
 static fs_status on_done(void *context, uint64_t tag, double now_s, fs_err *err)
 {
-    fs_serving *s = context;
+    const host *h = context;
+    uint64_t whose = tag & ~FS_TAG_KV & ~((UINT64_C(1) << h->shift) - 1);
+    fs_serving *s = &h->all[whose >> h->shift];
     s->now_s = now_s;
-    fs_status status = on_event(s, tag, err);
+    fs_status status = on_event(s, tag & ~whose, err);
     return status == FS_OK ? compose_all(s, err) : status;
 }
 
 static void on_load(void *context, uint32_t resource, double load, double now_s)
 {
-    const fs_serving *s = context;
-    s->calls->load(s->calls->context, resource, load, now_s);
+    const host *h = context;
+    h->calls->load(h->calls->context, resource, load, now_s);
 }
 
 static fs_status prepare(fs_serving *s, fs_err *err)
@@ -359,7 +372,7 @@ static fs_status prepare(fs_serving *s, fs_err *err)
                 return fs_fail_nomem(err);
         }
     }
-    return fs_exchange_new(s->engine, c->lowering, FS_TAG_EXCHANGE, &s->exchange, err);
+    return fs_exchange_new(s->engine, c->lowering, s->tag | FS_TAG_EXCHANGE, &s->exchange, err);
 }
 
 /* The least that a prompt and a token take, with nobody else there: what no SLO may undercut. */
@@ -426,6 +439,8 @@ static void finish(fs_serving *s)
 
 static void clear(fs_serving *s)
 {
+    if (!s->c)
+        return;
     for (uint32_t r = 0; s->posts && r < s->c->n_replicas; r++)
         fs_free(s->posts[r].landing.data);
     fs_free(s->entries.data);
@@ -435,27 +450,48 @@ static void clear(fs_serving *s)
     fs_arena_free(s->arena);
 }
 
-fs_status fs_serve(fs_cluster *cluster, const fs_requests *requests, fs_engine *engine, const fs_serve_calls *calls,
-                   fs_serve_out *run, fs_err *err)
+static fs_status open_service(fs_serving *s, fs_err *err)
 {
-    fs_serving s = {.c = cluster, .requests = requests, .engine = engine, .run = run, .calls = calls};
+    s->arena = fs_arena_new();
+    fs_status status = s->arena ? prepare(s, err) : fs_fail_nomem(err);
+    if (status == FS_OK)
+        status = estimate_alone(s, err);
+    if (status == FS_OK)
+        status = fs_serving_begin(s, err);
+    return status == FS_OK ? compose_all(s, err) : status;
+}
+
+static fs_status close_service(fs_serving *s, fs_err *err)
+{
+    if (s->ended < s->requests->n)
+        return fs_fail(err, FS_E_SIM, "%u of %u requests never end: nothing is left to happen",
+                       s->requests->n - s->ended, s->requests->n);
+    finish(s);
+    return FS_OK;
+}
+
+fs_status fs_serve(const fs_service *services, uint32_t n, fs_engine *engine, const fs_serve_calls *calls, fs_err *err)
+{
+    host h = {.all = fs_zalloc(n, sizeof *h.all), .n = n, .shift = TAG_BITS, .calls = calls};
     const fs_engine_calls engine_calls = {
-        .context = &s, .done = on_done, .load = calls && calls->load ? on_load : NULL};
-    s.arena = fs_arena_new();
-    fs_status status = s.arena ? prepare(&s, err) : fs_fail_nomem(err);
-    if (status == FS_OK)
-        status = estimate_alone(&s, err);
-    if (status == FS_OK)
-        status = fs_serving_begin(&s, err);
-    if (status == FS_OK)
-        status = compose_all(&s, err);
+        .context = &h, .done = on_done, .load = calls && calls->load ? on_load : NULL};
+    fs_status status = h.all ? FS_OK : fs_fail_nomem(err);
+    while ((n - 1) >> (TAG_BITS - h.shift) > 0)
+        h.shift--;
+    for (uint32_t i = 0; i < n && status == FS_OK; i++) {
+        h.all[i] = (fs_serving){.c = services[i].cluster,
+                                .requests = services[i].requests,
+                                .engine = engine,
+                                .run = services[i].out,
+                                .tag = (uint64_t)i << h.shift};
+        status = open_service(&h.all[i], err);
+    }
     if (status == FS_OK)
         status = fs_engine_run(engine, &engine_calls, err);
-    if (status == FS_OK && s.ended < requests->n)
-        status = fs_fail(err, FS_E_SIM, "%u of %u requests never end: nothing is left to happen", requests->n - s.ended,
-                         requests->n);
-    if (status == FS_OK)
-        finish(&s);
-    clear(&s);
+    for (uint32_t i = 0; i < n && status == FS_OK; i++)
+        status = close_service(&h.all[i], err);
+    for (uint32_t i = 0; i < n && h.all; i++)
+        clear(&h.all[i]);
+    fs_free(h.all);
     return status;
 }

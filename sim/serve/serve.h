@@ -43,7 +43,8 @@ typedef struct fs_serve_out {
     double end_s;
     fs_served *requests; /* (n) the caller's */
     fs_pool_work *pools; /* (n_pools) the caller's */
-    fs_samples *itl;     /* the caller's: times between two steps of a sequence */
+    fs_samples *itl;     /* the caller's: times between two steps of a sequence, `count` of each */
+    uint32_t count;      /* how many services alike this one stands for: the caller's, >= 1 */
     double fresh_ttft_s; /* the shortest prompt alone; 0: not computed */
     double fresh_tpot_s; /* a sequence alone, with the shortest context */
 } fs_serve_out;
@@ -53,8 +54,15 @@ typedef struct fs_serve_calls {
     void (*load)(void *context, uint32_t resource, double load, double now_s); /* engine.h; NULL: none */
 } fs_serve_calls;
 
-/* Fills *run. Every request is done or rejected when it returns FS_OK. */
-FS_MUST_CHECK fs_status fs_serve(fs_cluster *cluster, const fs_requests *requests, fs_engine *engine,
-                                 const fs_serve_calls *calls, fs_serve_out *run, fs_err *err);
+/* A cluster with a stream of requests and a router of its own. Services share the fabric and nothing else. */
+typedef struct fs_service {
+    fs_cluster *cluster;
+    const fs_requests *requests;
+    fs_serve_out *out;
+} fs_service;
+
+/* Fills the outs of all (n >= 1). Every request is done or rejected when it returns FS_OK. */
+FS_MUST_CHECK fs_status fs_serve(const fs_service *services, uint32_t n, fs_engine *engine, const fs_serve_calls *calls,
+                                 fs_err *err);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "serve/serve.h"
 
-/* Tags of events: what it is in the two highest bits. */
+/* Tags of events: what it is in the two highest bits, which service's below them; these are without the latter. */
 #define FS_TAG_ARRIVAL (UINT64_C(0) << 62)
 #define FS_TAG_COMPUTE (UINT64_C(1) << 62)
 #define FS_TAG_EXCHANGE (UINT64_C(2) << 62)
@@ -59,7 +59,7 @@ typedef struct fs_serving {
     fs_engine *engine;
     fs_exchange *exchange;
     fs_serve_out *run;
-    const fs_serve_calls *calls;
+    uint64_t tag; /* in all its tags: whose they are */
     double now_s;
     uint32_t arrived, ended;
     fs_lane *lanes;          /* (n_lanes) */

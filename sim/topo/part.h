@@ -92,7 +92,8 @@ typedef struct fs_part {
     double launch_s;                   /* time between dependent kernels (GPUs) */
     fs_gpu_costs costs;                /* (GPUs) */
     fs_gpu_product product[FS_DTYPES]; /* (GPUs) */
-    double power_W;
+    double power_W;                    /* at most; 0 = not said */
+    double host_W; /* what stands around a socket: memory, drives, fans, conversion, switches without a power (CPUs) */
     double latency_s; /* time through a switch chip, added to each link that leaves it */
     bool multicast;   /* NVLS: reduces and multicasts in the switch (NVSwitches) */
     uint32_t ports;   /* how many links a chip or box has room for; 0 = not said (NVSwitches, network switches) */

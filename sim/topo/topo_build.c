@@ -112,6 +112,8 @@ static fs_status read_part(builder *b, const xmlNode *e, fs_device_kind kind)
     if (status == FS_OK)
         status = fs_read_quantity(&b->r, e, "power", FS_UNIT_WATTS, &part.power_W);
     if (status == FS_OK)
+        status = fs_read_quantity(&b->r, e, "host-power", FS_UNIT_WATTS, &part.host_W);
+    if (status == FS_OK)
         status = fs_read_quantity(&b->r, e, "latency", FS_UNIT_SECONDS, &part.latency_s);
     if (status == FS_OK)
         status = fs_read_count(&b->r, e, "ports", FS_COUNT_MAX, &part.ports);

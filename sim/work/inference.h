@@ -84,6 +84,7 @@ typedef struct fs_request_source {
     double cv;            /* gamma: of the times between arrivals */
     uint32_t burst;       /* bursts: requests that come together */
     uint32_t concurrency; /* closed: under way at any time */
+    bool staggered;       /* closed: the first answers end at random places, as if they had begun before */
     uint32_t count;
     fs_length input, output;
     uint32_t n_priorities;
@@ -96,6 +97,12 @@ typedef struct fs_request_source {
     uint32_t n_hashes, hash_tokens; /* hash_tokens: what one hash stands for, 0 without any */
 } fs_request_source;
 
+/* The whole service several times over, on GPUs `stride` apart, each with a stream of requests of its own: copy i draws
+ * stream i mod `distinct`. */
+typedef struct fs_fleet {
+    uint32_t copies, distinct, stride;
+} fs_fleet;
+
 typedef struct fs_inference {
     fs_transformer model;
     fs_dtype weights, gemm, experts,
@@ -105,11 +112,15 @@ typedef struct fs_inference {
     double dispatch_bytes, combine_bytes; /* of a number on its way to the experts and back */
     uint32_t n_pools;
     const fs_pool *pools; /* (n_pools) */
+    fs_fleet fleet;
     fs_request_source source;
     double slo_ttft_s, slo_tpot_s; /* 0: none */
     fs_policy router;
     uint64_t seed;
 } fs_inference;
+
+/* Can the model be split as the pool's tp, dp, pp and ep say? */
+bool fs_pool_splits(const fs_transformer *model, const fs_pool *pool);
 
 extern const char *const fs_role_names[FS_ROLES];
 extern const char *const fs_policy_names[FS_POLICIES];

@@ -9,6 +9,13 @@
 
 enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20 };
 
+bool fs_pool_splits(const fs_transformer *m, const fs_pool *p)
+{
+    uint32_t places = m->moe.experts + p->redundant; /* every GPU keeps as many experts, copies among them */
+    bool spread = p->ep == 1 || (p->ep == (uint64_t)p->tp * p->dp && m->moe.experts > 0 && places % p->ep == 0);
+    return m->heads % p->tp == 0 && m->vocab % p->tp == 0 && p->pp <= m->layers && spread;
+}
+
 static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_inference *in, fs_pool *p)
 {
     static const char *const keys[] = {"tp", "dp", "pp", "ep"};
@@ -19,7 +26,7 @@ static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_i
     fs_training_number(r, "dp", false, FS_RANKS_MAX, &p->dp);
     fs_training_number(r, "pp", false, FS_LAYERS_MAX, &p->pp);
     fs_training_number(r, "ep", false, FS_RANKS_MAX, &p->ep);
-    if (r->status != FS_OK)
+    if (r->status != FS_OK || fs_pool_splits(m, p))
         return;
     const fs_json *tp = fs_json_get(r->object, "tp"), *pp = fs_json_get(r->object, "pp"),
                   *ep = fs_json_get(r->object, "ep");

@@ -231,7 +231,7 @@ static void what_never_fits_is_rejected(void **state)
         one, engine,
         "\"arrival\":\"closed\",\"concurrency\":3,\"count\":50,\"input\":{\"uniform\":[1,100]},\"output\":10", "");
     uint32_t rejected = 0;
-    for (uint32_t i = 0; i < s.v->n_requests; i++) {
+    for (uint32_t i = 0; i < s.v->n_rows; i++) {
         const fs_request_row *r = &s.v->requests[i];
         assert_int_equal(r->rejected, r->input + 9 > 64);
         rejected += r->rejected;
@@ -447,7 +447,7 @@ static double decoding_s(const fs_result *r)
 static double landing_s(const fs_result *r)
 {
     double sum = 0;
-    for (uint32_t i = r->serving->n_requests - 8; i < r->serving->n_requests; i++)
+    for (uint32_t i = r->serving->n_rows - 8; i < r->serving->n_requests; i++)
         sum += r->serving->requests[i].landed_s - r->serving->requests[i].first_s;
     return sum / 8;
 }
