@@ -161,7 +161,7 @@ static fs_status write_merge(const submission *s, const char *path, fs_err *err)
         "\nshards=()\nagain=()\n"
         "for ((i = 0; i < %u; i++)); do\n"
         "    shard=$out.shard-$i-of-%u\n"
-        "    [ -e \"$shard\" ] && shards+=(\"$shard\")\n"
+        "    [ -f \"$shard\" ] && shards+=(\"$shard\")\n"
         "    \"$fabsim\" sweep \"$sweep\" -o \"$shard\" --shard \"$i/%u\" --check >/dev/null 2>&1 || again+=(\"$i\")\n"
         "done\n"
         "[ ${#shards[@]} -eq 0 ] || \"$fabsim\" sweep --merge -o \"$out\" \"${shards[@]}\" || exit 1\n"
