@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fit what collectives take (topologies/costs/nccl.xml) to the series that tests/validation/collectives.csv marks as fitted.
+"""Fit what collectives take (topologies/costs/nccl.xml) to the series that tests/validation/collectives.csv and expert_parallel.csv mark as
+fitted.
 
     scripts/fit_collectives.py [--data DIR] [--only WORD ...] [--write]
 
@@ -19,7 +20,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from concurrent.futures import ThreadPoolExecutor
 
-from validation import collectives
+from validation import collectives, expert_parallel
 from validation.case import ROOT
 
 # Its links' rate was set by its largest size, and nothing else: GPUDirect-TCPX behaves like no other network here.
@@ -29,10 +30,14 @@ US, GBPS, NONE = "us", "GB/s", ""
 # Row of the table -> figures fitted: unit, least, most. A row is fitted to the cases that run by it; "with": to those of other rows, too.
 LAUNCH, HOP, FILL, WINDOW, EFFICIENCY, CAP, OVERLAP = ((US, 0.5, 60), (US, 0.1, 40), (NONE, 0.05, 10), (US, 1, 5000), (NONE, 0.3, 1),
                                                        (GBPS, 5, 900), (NONE, 1, 4))
+PART = (NONE, 0.001, 3)
 STAGES = []
 for arch in ("ampere", "hopper", "blackwell"):
-    STAGES += [(f"{arch}-ring-LL", {"launch": LAUNCH, "hop": HOP, "cap": CAP, "fill": FILL}),
-               (f"{arch}-ring-Simple", {"launch": LAUNCH, "hop": HOP, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
+    # Blackwell's copy does not show, and its drift hardly matters up to 512 MiB.
+    more = {"overlap": OVERLAP} if arch == "blackwell" else {"copy": PART, "drift": (US, 200, 50000)}
+    STAGES += [(f"{arch}-ring-LL", {"launch": LAUNCH, "hop": HOP, "cap": CAP, "fill": FILL, "crowd": PART}),
+               (f"{arch}-ring-Simple", {"launch": LAUNCH, "hop": HOP, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW,
+                                        "drain": PART, **more}),
                (f"{arch}-direct-LL", {"launch": LAUNCH, "hop": HOP, "cap": CAP}),
                (f"{arch}-direct-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "copy": FILL, "window": WINDOW})]
     if arch != "ampere":
@@ -43,9 +48,18 @@ STAGES += [("ampere-ring-LL128", {"launch": LAUNCH, "hop": HOP, "efficiency": EF
            ("ampere-tree-Simple", {"window": WINDOW, "flight": (NONE, 1, 1000)}),
            ("hopper-nvls-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW}),
            ("blackwell-nvls-Simple", {"launch": LAUNCH, "cap": CAP, "fill": FILL, "window": WINDOW}),
-           ("hopper-tree-LL", {"net-hop": HOP}),
-           ("hopper-tree-LL128", {"net-hop": HOP}),
-           ("hopper-nvlstree-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW})]
+           ("hopper-forwarded-Simple", {"launch": LAUNCH, "hop": HOP, "net-hop": HOP, "cap": CAP}),
+           ("blackwell-forwarded-Simple", {"launch": LAUNCH, "cap": CAP}),
+           ("hopper-lowlatency-Simple", {"launch": LAUNCH, "hop": (US, 0.01, 10), "net-hop": HOP, "efficiency": EFFICIENCY}),
+           ("blackwell-lowlatency-Simple", {"launch": LAUNCH, "efficiency": EFFICIENCY}),
+           ("ampere-direct-Simple", {"net-efficiency": EFFICIENCY}),
+           ("hopper-nvlstree-Simple", {"net-hop": HOP, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW})]
+# Rows that have figures of another row, put there before they are fitted.
+LL_FIGURES, DOMAIN_FIGURES = ("launch", "hop", "cap", "fill", "crowd", "window"), ("launch", "hop")
+COPIES = {"ampere-tree-LL": ("ampere-ring-LL", LL_FIGURES), "hopper-tree-LL": ("hopper-ring-LL", LL_FIGURES),
+          "blackwell-tree-LL": ("blackwell-ring-LL", LL_FIGURES),
+          "hopper-nvlstree-Simple": ("hopper-nvls-Simple", DOMAIN_FIGURES),
+          "blackwell-nvlstree-Simple": ("blackwell-nvls-Simple", DOMAIN_FIGURES)}
 
 
 def simplex(f, start, least, most, steps):
@@ -156,7 +170,16 @@ class Fit:
         print(f"{row}: n {count}, mean error {100 * mean:.1f} %, " +
               ", ".join(f"{name} {math.exp(value):.3g}{figures[name][0]}" for name, value in zip(names, x)), flush=True)
 
-    kept = ()
+    def copy(self):
+        """What one row has of another; the program still holds the file's, so these go along as settings."""
+        sets = []
+        for row, (source, names) in COPIES.items():
+            for name in names:
+                value = figure(self.text, source, name)
+                self.text = replace(self.text, row, name, value)
+                unit = re.search(rf'<takes name="{source}"[^>]*?[ \n]{name}="[0-9.e+-]+([^"]*)', self.text)[1]
+                sets += ["--set", f"nccl:{row}.{name}={value:.9g}{unit}"]
+        self.kept = tuple(sets)
 
 
 def main():
@@ -168,11 +191,14 @@ def main():
     rows = [row for row in collectives.rows() if row["fitted"] == "yes" and row["series"] not in LEFT_OUT]
     if options.data:
         rows = list(all_sizes(options.data, rows))
+    rows += [expert_parallel.as_collective(row) for row in expert_parallel.rows() if row["fitted"] == "yes"]
     fit = Fit(rows, TABLE.read_text())
     for row, figures in STAGES:
         if any(word in row for word in options.only):
+            fit.copy()
             fit.stage(row, figures)
             if options.write:
+                fit.copy()
                 TABLE.write_text(fit.text)
 
 

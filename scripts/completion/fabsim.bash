@@ -10,7 +10,7 @@ _fabsim()
     --fold) COMPREPLY=($(compgen -W "auto off" -- "$current")); return ;;
     --lowering) COMPREPLY=($(compgen -W "coupled flows messages" -- "$current")); return ;;
     --network) COMPREPLY=($(compgen -W "fabric cm02 ns3" -- "$current")); return ;;
-    --algo) COMPREPLY=($(compgen -W "auto ring tree nvls direct chain nvlstree sharp pat hierarchical oneshot twoshot" -- "$current")); return ;;
+    --algo) COMPREPLY=($(compgen -W "auto ring tree nvls direct chain nvlstree sharp pat hierarchical oneshot twoshot forwarded lowlatency" -- "$current")); return ;;
     --proto) COMPREPLY=($(compgen -W "auto LL LL128 Simple" -- "$current")); return ;;
     --op) COMPREPLY=($(compgen -W "all_reduce all_gather reduce_scatter all_to_all broadcast reduce sendrecv" -- "$current")); return ;;
     --nccl-version) COMPREPLY=($(compgen -W "2.25 2.30" -- "$current")); return ;;
@@ -18,7 +18,7 @@ _fabsim()
     esac
     case $command in
     run) options="--json --csv --timeline --quiet --set --fault --scale --scaling --cost --nccl --nccl-version --registered --sharp --lowering --fold --network --seed --top --stable --max-events --dump-ops --help --version" ;;
-    coll) options="--op --gpus --min --max --factor --sizes --algo --proto --root --cost --nccl --nccl-version --registered --sharp --lowering --network --set --fault --json --csv --help" ;;
+    coll) options="--op --gpus --min --max --factor --sizes --algo --proto --root --top-k --top-domains --cost --nccl --nccl-version --registered --sharp --lowering --network --set --fault --json --csv --help" ;;
     kernel) options="--dtype --file --part --cost --set --json --csv --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
     import) options="--output --gpu-part --nic-part --this-machine --help" ;;

@@ -13,7 +13,7 @@
 
 typedef struct arguments {
     bool json, csv;
-    uint64_t gpus, root;
+    uint64_t gpus, root, top_k, top_domains;
     double min, max;
     uint64_t factor;
     uint32_t kind, algo, proto, cost, network, lowering;
@@ -40,11 +40,15 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         {"sizes", 0, FS_OPTION_TEXT, &a->sizes_text, "SIZE,SIZE,...", "These sizes instead.", NULL, 0},
         {"algo", 0, FS_OPTION_CHOICE, &a->algo, "NAME",
          "auto (default), ring, tree, nvls, nvlstree, sharp, pat, hierarchical, direct, chain, oneshot,\n"
-         "twoshot.",
+         "twoshot, forwarded, lowlatency.",
          fs_algo_names, FS_ALGOS},
         {"proto", 0, FS_OPTION_CHOICE, &a->proto, "NAME", "auto (default), LL, LL128, Simple.", fs_proto_names,
          FS_PROTOS},
         {"root", 'r', FS_OPTION_UINT, &a->root, "N", "Root of broadcast and reduce (default 0).", NULL, 0},
+        {"top-k", 0, FS_OPTION_UINT, &a->top_k, "K",
+         "With --algo forwarded: sizes count K copies of each token (default 1).", NULL, 0},
+        {"top-domains", 0, FS_OPTION_UINT, &a->top_domains, "N",
+         "With --algo forwarded: a token's copies are in at most N NVLink domains (default: all).", NULL, 0},
         {"cost", 0, FS_OPTION_CHOICE, &a->cost, "nccl|ideal",
          "Protocol costs of NCCL (default), or bare bandwidth and hop latency.", fs_cost_names, 2},
         FS_CLI_NCCL_OPTIONS(&a->nccl),
@@ -114,6 +118,8 @@ static fs_status check(const arguments *a, const fs_topo *topo, uint32_t *n, fs_
         *n = 2;
     if (a->root >= *n)
         return fs_fail(err, FS_E_USAGE, "--root: %llu is not among %u ranks", (unsigned long long)a->root, *n);
+    if (a->top_k > UINT16_MAX || a->top_domains > UINT16_MAX)
+        return fs_fail(err, FS_E_USAGE, "--top-k and --top-domains: expected at most %d", UINT16_MAX);
     if (a->factor < 2)
         return fs_fail(err, FS_E_USAGE, "--factor: expected at least 2");
     if (!(a->min >= 1) || !(a->max >= a->min))
@@ -134,6 +140,8 @@ static fs_status add_ops(fs_work_builder *b, const arguments *a, uint32_t progra
     op.algo = (uint8_t)a->algo;
     op.proto = (uint8_t)a->proto;
     op.root = (uint32_t)a->root;
+    op.top_k = (uint16_t)a->top_k;
+    op.top_domains = (uint16_t)a->top_domains;
     if (kind == FS_OP_COLLECTIVE)
         op.family = family;
     else

@@ -16,7 +16,8 @@ typedef struct fs_algo_run {
     bool cross_rail;    /* point to point between rails: through the network; else PXN */
     const double *load; /* (n) all_to_all: parts of what each rank sends (transpose: gets), sum 1; NULL: even */
     bool transpose;
-    fs_shape_builder *b; /* begun */
+    uint32_t top_k, top_domains; /* forwarded: copies of a token; domains that they are in at most, 0: all */
+    fs_shape_builder *b;         /* begun */
 } fs_algo_run;
 
 enum { FS_CHUNKS = 8 }; /* messages that chains and trees cut their bytes into: NCCL_STEPS, the depth of its pipeline */
@@ -40,6 +41,8 @@ FS_MUST_CHECK fs_status fs_hierarchical_emit(const fs_algo_run *run, fs_err *err
 FS_MUST_CHECK fs_status fs_pat_emit(const fs_algo_run *run, fs_err *err);
 /* direct.c */
 FS_MUST_CHECK fs_status fs_direct_emit(const fs_algo_run *run, fs_err *err);
+/* forwarded.c */
+FS_MUST_CHECK fs_status fs_forwarded_emit(const fs_algo_run *run, fs_err *err);
 
 /* ---- crossing.c: ways between GPUs, added to the transfer that is being put together ---- */
 

@@ -15,7 +15,7 @@ enum { CANDIDATES = 8 };
 
 /* What can do what. `picked`: the first so many are considered by auto; the rest only by name: NCCL has no one-shot
  * all_gather or reduce_scatter, no NVLS broadcast and nothing hierarchical or
- * in shots, and its ring broadcast is the chain. */
+ * in shots, its ring broadcast is the chain, and it knows nothing of tokens. */
 typedef struct ability {
     uint32_t n, picked;
     fs_algo algos[CANDIDATES];
@@ -31,14 +31,15 @@ typedef struct ability {
         FS_ALGO_RING, FS_ALGO_NVLS, FS_ALGO_PAT, FS_ALGO_DIRECT, FS_ALGO_HIERARCHICAL                                  \
     }
 
-static const ability abilities[FS_COLL_KINDS] = {[FS_ALL_REDUCE] = {8, 5, REDUCES},
-                                                 [FS_ALL_GATHER] = {5, 3, GATHERS},
-                                                 [FS_REDUCE_SCATTER] = {5, 3, GATHERS},
-                                                 [FS_ALL_TO_ALL] = {1, 1, {FS_ALGO_DIRECT}},
-                                                 [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
-                                                 [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
-                                                 [FS_BARRIER] = {8, 5, REDUCES},
-                                                 [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
+static const ability abilities[FS_COLL_KINDS] = {
+    [FS_ALL_REDUCE] = {8, 5, REDUCES},
+    [FS_ALL_GATHER] = {5, 3, GATHERS},
+    [FS_REDUCE_SCATTER] = {5, 3, GATHERS},
+    [FS_ALL_TO_ALL] = {3, 1, {FS_ALGO_DIRECT, FS_ALGO_FORWARDED, FS_ALGO_LOWLATENCY}},
+    [FS_BROADCAST] = {3, 1, {FS_ALGO_CHAIN, FS_ALGO_RING, FS_ALGO_NVLS}},
+    [FS_REDUCE] = {2, 1, {FS_ALGO_CHAIN, FS_ALGO_RING}},
+    [FS_BARRIER] = {8, 5, REDUCES},
+    [FS_SENDRECV] = {1, 1, {FS_ALGO_DIRECT}}};
 
 fs_status fs_check_algo(fs_coll_kind kind, fs_algo algo, fs_err *err)
 {
@@ -74,14 +75,17 @@ fs_nccl_run fs_nccl_run_of(const fs_lowering *low, const fs_group *group, const 
                        .channels = shape->channels,
                        .intra_class = shape->intra_class,
                        .registered = low->options.registered,
+                       .top_k = request->top_k,
+                       .top_domains = request->top_domains,
                        .size_bytes = request->size_bytes,
                        .stream_s = request->size_bytes * s_per_B * scaled->times,
-                       .nvlink_s = request->size_bytes * shape->nvlink_s_per_B * scaled->times};
+                       .nvlink_s = request->size_bytes * shape->nvlink_s_per_B * scaled->times,
+                       .nic_s = request->size_bytes * shape->nic_s_per_B * scaled->times};
     double intra, inter;
     fs_nccl_ring_steps(&run, &intra, &inter);
-    if (n_nodes > 1) /* of a ring, the steps between domains alone */
-        run.wire_s =
-            shape->latency_s * scaled->latency_times * (scaled->algo == FS_ALGO_RING ? inter / (intra + inter) : 1.0);
+    if (n_nodes > 1) /* the part between domains alone: what is inside them is part of a hop's figure */
+        run.wire_s = scaled->latency_times * (shape->latency_s - shape->within_s) *
+                     (scaled->algo == FS_ALGO_RING ? inter / (intra + inter) : 1.0);
     return run;
 }
 

@@ -37,6 +37,8 @@ typedef enum fs_algo {
     FS_ALGO_HIERARCHICAL, /* rings in nodes, then across, then in nodes: all_reduce, all_gather, reduce_scatter */
     FS_ALGO_ONESHOT,      /* every rank sends all to all and sums by itself, in one domain: all_reduce; not NCCL's */
     FS_ALGO_TWOSHOT,      /* the same for parts, then sends the sums around: all_reduce; not NCCL's */
+    FS_ALGO_FORWARDED,    /* a token once to each domain of its experts, passed on inside it: all_to_all; DeepEP's */
+    FS_ALGO_LOWLATENCY,   /* as direct, by kernels that write to the experts' GPUs themselves: all_to_all; DeepEP's */
     FS_ALGOS
 } fs_algo;
 
@@ -87,6 +89,9 @@ typedef struct fs_coll_request {
     double size_bytes;  /* >= 0 */
     const double *load; /* (n) all_to_all: position i sends size_bytes x load[j] to j; sums to 1. NULL: even */
     bool transpose;     /* with a load: i sends size_bytes x load[i] to each */
+    /* all_to_all by forwarded: size_bytes counts top_k copies of each token; 0: one. top_domains: domains that a token's
+     * copies are in at most; 0: all. */
+    uint16_t top_k, top_domains;
 } fs_coll_request;
 
 typedef struct fs_lowering fs_lowering;

@@ -18,15 +18,9 @@
  * O(boards^2 x NICs of a board) routes for a group, in place of O(ranks^2). Where some NIC is not reached as
  * point-to-point traffic wants it, pairs are walked after all.
  * Messages: one per pair, no order among them. */
-#include "coll/algorithms.h"
+#include "coll/direct.h"
 
 #include <math.h>
-
-/* Transfers by class of route. */
-typedef struct classes {
-    bool used[FS_LINK_CLASSES];
-    double latency_s[FS_LINK_CLASSES];
-} classes;
 
 /* Factors of a pair: it counts from(src) x to(dst) times S/n. */
 static double from(const fs_algo_run *run, uint32_t src)
@@ -39,7 +33,7 @@ static double to(const fs_algo_run *run, uint32_t dst)
     return run->load != NULL && !run->transpose ? run->load[dst] * run->group.n : 1.0;
 }
 
-static void note(classes *c, const fs_way *way)
+static void note(fs_direct_classes *c, const fs_way *way)
 {
     c->used[way->worst_class] = true;
     c->latency_s[way->worst_class] = fmax(c->latency_s[way->worst_class], way->latency_s);
@@ -70,9 +64,9 @@ static fs_status healthy_way(const fs_algo_run *run, uint32_t src, uint32_t dst,
     return fs_way_pair(&healthy, src, dst, 0.0, way, err);
 }
 
-static fs_status add_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double share, classes *c, fs_err *err)
+fs_status fs_direct_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double share, double times, double after_s,
+                         fs_direct_classes *c, fs_err *err)
 {
-    double times = from(run, src) * to(run, dst);
     bool together = run->form->domain_of[src] == run->form->domain_of[dst];
     fs_way way = {0};
     if (src == dst || !(times > 0.0))
@@ -82,13 +76,20 @@ static fs_status add_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, do
         status = healthy_way(run, src, dst, &way, err);
     if (status != FS_OK)
         return status;
+    way.latency_s += after_s;
     note(c, &way);
     if (together && way.worst_class > run->b->intra_class)
         run->b->intra_class = way.worst_class;
     return end_pair(run, &way, share, times, err);
 }
 
-static fs_status add_pairs_within(const fs_algo_run *run, double share, classes *c, fs_err *err)
+static fs_status add_pair(const fs_algo_run *run, uint32_t src, uint32_t dst, double share, fs_direct_classes *c,
+                          fs_err *err)
+{
+    return fs_direct_pair(run, src, dst, share, from(run, src) * to(run, dst), 0.0, c, err);
+}
+
+static fs_status add_pairs_within(const fs_algo_run *run, double share, fs_direct_classes *c, fs_err *err)
 {
     fs_status status = FS_OK;
     for (uint32_t d = 0; d < run->form->n_domains; d++) {
@@ -100,7 +101,7 @@ static fs_status add_pairs_within(const fs_algo_run *run, double share, classes 
     return status;
 }
 
-static fs_status add_pairs_across(const fs_algo_run *run, double share, classes *c, fs_err *err)
+static fs_status add_pairs_across(const fs_algo_run *run, double share, fs_direct_classes *c, fs_err *err)
 {
     fs_status status = FS_OK;
     uint32_t n = run->group.n;
@@ -180,7 +181,8 @@ static fs_status list_gates(const fs_algo_run *run, uint32_t board, bool in, gat
 }
 
 /* NIC to NIC from one board to all others. *found = false where some pair has no such way. */
-static fs_status add_net(const fs_algo_run *run, uint32_t board, stages *s, classes *c, bool *found, fs_err *err)
+static fs_status add_net(const fs_algo_run *run, uint32_t board, stages *s, fs_direct_classes *c, bool *found,
+                         fs_err *err)
 {
     uint32_t domain = run->form->domain_of[run->form->on_board[run->form->board_begin[board]]];
     for (uint32_t i = 0; i < s->in.count; i++) {
@@ -268,7 +270,7 @@ static fs_status all_have_nics(const fs_algo_run *run, bool *found, fs_err *err)
 }
 
 /* All pairs between domains. *found = false, and nothing is added, where they have to be walked one by one. */
-static fs_status add_stages(const fs_algo_run *run, classes *c, bool *found, fs_err *err)
+static fs_status add_stages(const fs_algo_run *run, fs_direct_classes *c, bool *found, fs_err *err)
 {
     stages s = {0};
     fs_status status = all_have_nics(run, found, err);
@@ -292,17 +294,28 @@ static fs_status add_stages(const fs_algo_run *run, classes *c, bool *found, fs_
 
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
-static fs_status add_all(const fs_algo_run *run, double share, classes *c, fs_err *err)
+static fs_status add_all(const fs_algo_run *run, double share, fs_direct_classes *c, fs_err *err)
 {
     bool found = false;
     fs_status status = add_pairs_within(run, share, c, err);
     if (status == FS_OK && run->form->n_domains > 1 && run->b->mode == FS_LOWER_COUPLED) {
-        classes before = *c;
+        fs_direct_classes before = *c;
         status = add_stages(run, c, &found, err);
         if (!found)
             *c = before;
     }
     return status == FS_OK && !found ? add_pairs_across(run, share, c, err) : status;
+}
+
+fs_status fs_direct_end(const fs_algo_run *run, double share, const fs_direct_classes *c, fs_err *err)
+{
+    fs_status status = FS_OK;
+    for (uint32_t class_ = 0; class_ < FS_LINK_CLASSES && status == FS_OK; class_++) {
+        fs_shape_take_up(run->b, class_);
+        if (c->used[class_])
+            status = fs_shape_move_end(run->b, share, c->latency_s[class_], err);
+    }
+    return status;
 }
 
 fs_status fs_direct_emit(const fs_algo_run *run, fs_err *err)
@@ -311,15 +324,10 @@ fs_status fs_direct_emit(const fs_algo_run *run, fs_err *err)
     bool pair = run->kind == FS_SENDRECV;
     double count = pair ? 1.0 : (double)n * (n - 1), share = pair ? 1.0 : 1.0 / n;
     fs_status status = FS_OK;
-    classes c = {0};
+    fs_direct_classes c = {0};
     if (run->b->mode != FS_LOWER_COUPLED)
         status = fs_shape_check_moves(run->kind, FS_ALGO_DIRECT, n, count, err);
     if (status == FS_OK)
         status = pair ? add_pair(run, 0, 1, share, &c, err) : add_all(run, share, &c, err);
-    for (uint32_t class_ = 0; class_ < FS_LINK_CLASSES && status == FS_OK; class_++) {
-        fs_shape_take_up(run->b, class_);
-        if (c.used[class_])
-            status = fs_shape_move_end(run->b, share, c.latency_s[class_], err);
-    }
-    return status;
+    return status == FS_OK ? fs_direct_end(run, share, &c, err) : status;
 }

@@ -11,8 +11,9 @@
 
 const char *const fs_coll_names[FS_COLL_KINDS] = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all",
                                                   "broadcast",  "reduce",     "barrier",        "sendrecv"};
-const char *const fs_algo_names[FS_ALGOS] = {"auto",     "ring",  "tree", "nvls",         "direct",  "chain",
-                                             "nvlstree", "sharp", "pat",  "hierarchical", "oneshot", "twoshot"};
+const char *const fs_algo_names[FS_ALGOS] = {"auto",    "ring",     "tree",      "nvls",      "direct",
+                                             "chain",   "nvlstree", "sharp",     "pat",       "hierarchical",
+                                             "oneshot", "twoshot",  "forwarded", "lowlatency"};
 const char *const fs_proto_names[FS_PROTOS] = {"auto", "LL", "LL128", "Simple"};
 const char *const fs_cost_names[FS_COSTS] = {"nccl", "ideal"};
 const char *const fs_lowering_names[FS_LOWERINGS] = {"coupled", "flows", "messages"};
@@ -126,6 +127,7 @@ static fs_status emit(const fs_algo_run *run, fs_err *err)
     case FS_ALGO_TREE: return fs_tree_emit(run, err);
     case FS_ALGO_NVLS: return fs_nvls_emit(run, err);
     case FS_ALGO_DIRECT: return fs_direct_emit(run, err);
+    case FS_ALGO_FORWARDED: return fs_forwarded_emit(run, err);
     case FS_ALGO_NVLSTREE: return fs_nvls_tree_emit(run, err);
     case FS_ALGO_SHARP: return fs_sharp_emit(run, err);
     case FS_ALGO_PAT: return fs_pat_emit(run, err);
@@ -133,6 +135,7 @@ static fs_status emit(const fs_algo_run *run, fs_err *err)
     case FS_ALGO_CHAIN:
     case FS_ALGO_ONESHOT: /* shapes of direct's: key_of */
     case FS_ALGO_TWOSHOT:
+    case FS_ALGO_LOWLATENCY:
     case FS_ALGO_AUTO:
     case FS_ALGOS: break;
     }
@@ -188,6 +191,8 @@ static fs_status build_shape(fs_lowering *low, const fs_shape_key *key, const fs
                        .cross_rail = network,
                        .load = key->load == FS_NONE ? NULL : low->loads.data[key->load].weights,
                        .transpose = key->transpose,
+                       .top_k = key->top_k,
+                       .top_domains = key->top_domains,
                        .b = &low->builder};
     fs_shape *shape = NULL;
     fs_status status = emit(&run, err);
@@ -223,6 +228,8 @@ static fs_shape_key key_of(const fs_lowering *low, uint32_t group, const fs_requ
         out->latency_times = algo == FS_ALGO_ONESHOT ? 1.0 : 2.0;
         algo = FS_ALGO_DIRECT;
     }
+    if (algo == FS_ALGO_LOWLATENCY)
+        algo = FS_ALGO_DIRECT;
     if (algo == FS_ALGO_DIRECT && (kind == FS_ALL_GATHER || kind == FS_REDUCE_SCATTER || kind == FS_ALL_REDUCE))
         kind = FS_ALL_TO_ALL;
     return (fs_shape_key){.group = group,
@@ -230,7 +237,9 @@ static fs_shape_key key_of(const fs_lowering *low, uint32_t group, const fs_requ
                           .load = request->load,
                           .kind = (uint8_t)kind,
                           .algo = (uint8_t)algo,
-                          .transpose = request->transpose};
+                          .transpose = request->transpose,
+                          .top_k = request->top_k,
+                          .top_domains = request->top_domains};
 }
 
 fs_status fs_find_shape(fs_lowering *low, uint32_t group, const fs_request_key *request, fs_algo algo, bool quiet,
@@ -371,6 +380,9 @@ static fs_status check_request(const fs_coll_request *request, fs_err *err)
         if (status != FS_OK)
             return status;
     }
+    if ((request->top_k > 0 || request->top_domains > 0) && request->algo != FS_ALGO_FORWARDED)
+        return fs_fail(err, FS_E_TRACE, "%s of %s by '%s'; only all_to_all by 'forwarded' has it",
+                       request->top_k > 0 ? "top_k" : "top_domains", name, fs_algo_names[request->algo]);
     return fs_check_algo(request->kind, request->algo, err);
 }
 
@@ -397,6 +409,10 @@ fs_status fs_lower(fs_lowering *low, const fs_coll_request *request, const fs_pl
                           .algo = (uint8_t)request->algo,
                           .proto = (uint8_t)request->proto,
                           .transpose = request->load != NULL && request->transpose};
+    if (request->algo == FS_ALGO_FORWARDED) {
+        key.top_k = request->top_k > 0 ? request->top_k : 1;
+        key.top_domains = request->top_domains;
+    }
     fs_status status = check_request(request, err);
     if (status == FS_OK)
         status = find_group(low, request, &key.whose, err);

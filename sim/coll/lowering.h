@@ -2,7 +2,7 @@
  *
  *   group  the GPUs seen from the fabric (group.c)                    per distinct list of GPUs
  *   form   what groups that lie alike have in common (group.c)        per relative position of the members
- *   shape  an algorithm on a group: patterns and shares (shape.c)     per (group, kind, algorithm, root, load)
+ *   shape  an algorithm on a group: patterns and shares (shape.c)     per (group, kind, algorithm, root, load, copies)
  *   choice algorithm and protocol                                     per (form, kind, what was asked for, size)
  *   plan   a shape times a size, with the protocol's cost             per (group, kind, what was asked for, size) */
 #ifndef FS_LOWERING_H
@@ -16,11 +16,13 @@ typedef struct fs_request_key {
     double size_bytes;
     uint32_t whose, root, load;
     uint8_t kind, algo, proto, transpose;
+    uint16_t top_k, top_domains, unused[2];
 } fs_request_key;
 
 typedef struct fs_shape_key {
     uint32_t group, root, load;
     uint8_t kind, algo, transpose, unused;
+    uint16_t top_k, top_domains;
 } fs_shape_key;
 
 typedef struct fs_known_shape {

@@ -1,18 +1,25 @@
 /* nccl_cost.c - see nccl_cost.h. With P serial steps (of a ring; all else is one pipeline) of c seconds for the bytes each and
  * latency L each, c as fast as the slower of links and GPUs:
  *
- *     time = launch + P (c^q + L^q)^(1/q) + (fill x W + flight x wire) c / (c + W)
+ *     time = launch + P (c^q + L^q)^(1/q) + (fill x W + flight x wire) c / (c + W) + (drain + copy) g D / (g + D)
  *
- * q = 1: latency adds to each step. q > 1: a chunk's slices hide part of it. The last term is what does not overlap at the ends
- * of the pipeline (the first slices, the copy out of the last ones), which grows with the chunk until NCCL's buffers are full: W is
- * what they hold.
+ * q = 1: latency adds to each step. q > 1: a chunk's slices hide part of it. The fill is what does not overlap at the ends of the
+ * pipeline (the first slices, the copy out of the last ones), which grows with the chunk until NCCL's buffers are full: W is what
+ * they hold. g is a chunk's time on a GPU: after the P steps that send, each round of a ring has one that only receives ("drain"), done
+ * by the same blocks, while the links idle; with two GPUs it is half as many steps again. An all_gather besides copies a rank's own part.
+ * With many rounds (D, "drift") the channels drift apart and use each other's idle links.
  *
  * What is bytes goes on the wire: LL sends a 4 B flag with each 4 B (factor 2), LL128 8 B of flags in each 128 B (128/120). The
  * rest is GPUs that cannot keep the links busy: it is paid as time beside the transfer, so that bytes per link stay true and others
  * may use the idle links. */
 #include "coll/nccl_cost.h"
 
+#include "coll/copies.h"
+
 #include <math.h>
+
+static const double threads = 512,
+                    thread_bytes = 8; /* NCCL_LL_MAX_NTHREADS, NCCL_LL_THREAD_THRESHOLD (devcomm.h, from memory) */
 
 double fs_nccl_wire(fs_proto proto)
 {
@@ -23,7 +30,8 @@ double fs_nccl_wire(fs_proto proto)
 static bool only_simple(fs_algo algo)
 {
     return algo == FS_ALGO_NVLS || algo == FS_ALGO_NVLSTREE || algo == FS_ALGO_SHARP || algo == FS_ALGO_PAT ||
-           algo == FS_ALGO_HIERARCHICAL || algo == FS_ALGO_ONESHOT || algo == FS_ALGO_TWOSHOT;
+           algo == FS_ALGO_HIERARCHICAL || algo == FS_ALGO_ONESHOT || algo == FS_ALGO_TWOSHOT ||
+           algo == FS_ALGO_FORWARDED || algo == FS_ALGO_LOWLATENCY;
 }
 
 bool fs_nccl_has(const fs_nccl_run *run)
@@ -68,10 +76,21 @@ double fs_nccl_launch(const fs_nccl_table *table, fs_arch arch, fs_algo algo, fs
     return takes_of(table, arch, algo, proto)->launch_s;
 }
 
-/* Latency of all steps together. */
-static double steps_s(const fs_nccl_takes *t, const fs_nccl_run *run)
+/* How far the blocks of a small collective are filled with threads, which then wait for each other at each step: NCCL starts one
+ * block with few, and more blocks once that is full (threads x bytes of each; a ring's LL has that for each rank). */
+static double crowd(const fs_nccl_run *run)
 {
-    double near = t->hop_s[fs_nccl_hardware_of(run->intra_class)], far = t->hop_s[FS_NCCL_NET], intra, inter;
+    double full_bytes = threads * thread_bytes * (run->algo == FS_ALGO_RING ? run->n : 1.0);
+    return fmin(run->size_bytes / (2.0 * full_bytes), 1.0);
+}
+
+/* Latency of all steps together. */
+static double steps_s(const fs_nccl_table *table, const fs_nccl_takes *t, const fs_nccl_run *run)
+{
+    double near = t->hop_s[fs_nccl_hardware_of(run->intra_class)] * (1.0 + t->crowd * crowd(run));
+    /* With one rank a node nothing hides the network's latency: a tree's figure, as NCCL believes. */
+    bool exposed = run->algo == FS_ALGO_RING && run->n == run->n_nodes;
+    double far = (exposed ? takes_of(table, run->arch, FS_ALGO_TREE, run->proto) : t)->hop_s[FS_NCCL_NET], intra, inter;
     double levels = fs_nccl_floor_log2(run->n_nodes), per_node = run->n / run->n_nodes; /* whole, as NCCL counts */
     fs_nccl_ring_steps(run, &intra, &inter);
     switch (run->algo) {
@@ -82,6 +101,8 @@ static double steps_s(const fs_nccl_takes *t, const fs_nccl_run *run)
     case FS_ALGO_PAT: return levels * far + run->n * near;
     case FS_ALGO_ONESHOT:
     case FS_ALGO_TWOSHOT: return (run->n - 1) * near;
+    case FS_ALGO_FORWARDED:
+    case FS_ALGO_LOWLATENCY:
     case FS_ALGO_DIRECT: return (run->n - 1) * near + (run->n_nodes > 1 ? far : 0.0);
     case FS_ALGO_AUTO:
     case FS_ALGO_RING:
@@ -99,40 +120,64 @@ static double buffers(const fs_nccl_run *run)
     return nvls ? run->n / run->n_nodes : 1.0;
 }
 
+/* What the SMs of one GPU handle of forwarded tokens, its own included: a copy for each GPU and, over a network, one for each
+ * domain. */
+static double handled_bytes(const fs_nccl_run *run)
+{
+    double copies = run->n * fs_copies_reach(1.0 / run->n, run->top_k, run->top_domains, run->n_nodes);
+    if (run->n_nodes > 1)
+        copies += run->n_nodes * fs_copies_reach(1.0 / run->n_nodes, run->top_k, run->top_domains, run->n_nodes);
+    return run->size_bytes / run->top_k * copies;
+}
+
 /* What a cap counts: payload through one GPU, where an all_reduce carries its bytes twice; of sends, which have channels of their
  * own, one message. */
 static double payload_bytes(const fs_nccl_run *run)
 {
+    if (run->algo == FS_ALGO_FORWARDED)
+        return handled_bytes(run);
     if (run->algo == FS_ALGO_DIRECT)
         return run->kind == FS_SENDRECV ? run->size_bytes : run->size_bytes / run->n;
     return run->size_bytes * fs_busbw_factor(run->kind, run->n);
 }
 
-/* What does not overlap: filling and draining the pipeline, and in an all-to-all a rank's message to itself. A single send has neither, and
- * nothing is copied between registered buffers. */
-static double ends_s(const fs_nccl_takes *t, const fs_nccl_run *run, double chunk_s, double seconds)
+/* What does not overlap: filling and draining the pipeline, and a rank's message to itself, of an all_gather or an all-to-all. A single send
+ * has none of it, and nothing is copied between registered buffers. gpu_s: time of the payload on the GPUs. */
+static double ends_s(const fs_nccl_takes *t, const fs_nccl_run *run, double steps, double chunk_s, double gpu_s)
 {
     double window_s = t->window_s * buffers(run);
+    bool own = run->kind == FS_ALL_TO_ALL || run->kind == FS_ALL_GATHER;
     if (run->registered || run->kind == FS_SENDRECV || chunk_s <= 0.0)
         return 0.0;
+    double round_s = gpu_s / steps, apart = 1.0 / (1.0 + round_s / t->drift_s);
     return (t->fill * window_s + t->flight * run->wire_s) * chunk_s / (chunk_s + window_s) +
-           (run->kind == FS_ALL_TO_ALL ? t->copy * seconds / (run->n - 1) : 0.0);
+           apart * (t->drain * round_s + (own ? t->copy * gpu_s / (run->n - 1) : 0.0));
+}
+
+/* Seconds of the payload over the links between domains, and on the GPUs. */
+static double links_s(const fs_nccl_takes *t, const fs_nccl_run *run, double *gpu_s)
+{
+    double wire = fs_nccl_wire(run->proto);
+    /* What the GPUs must keep busy: the NVLinks, where there are any. */
+    *gpu_s = wire * (run->nvlink_s > 0.0 ? run->nvlink_s : run->stream_s);
+    /* A single send has no one to wait for, and one GPU a node nothing but the network. */
+    if (run->kind != FS_SENDRECV && run->n > run->n_nodes)
+        *gpu_s /= t->efficiency;
+    if (t->cap_Bps > 0.0)
+        *gpu_s = fmax(*gpu_s, payload_bytes(run) / t->cap_Bps);
+    return wire * run->stream_s / (run->n_nodes > 1 ? t->net_efficiency : 1.0);
 }
 
 fs_nccl_time fs_nccl_cost(const fs_nccl_table *table, const fs_nccl_run *run)
 {
     const fs_nccl_takes *t = takes_of(table, run->arch, run->algo, run->proto);
-    double wire = fs_nccl_wire(run->proto), stream_s = wire * run->stream_s, intra, inter;
+    double wire = fs_nccl_wire(run->proto), intra, inter, gpu_s, network_s = links_s(t, run, &gpu_s);
     fs_nccl_ring_steps(run, &intra, &inter);
     double steps = run->algo == FS_ALGO_RING ? fmax(intra + inter, 1.0) : 1.0;
-    double near_s = wire * (run->nvlink_s > 0.0 ? run->nvlink_s : run->stream_s); /* what the GPUs must keep busy */
-    double seconds =
-        fmax(stream_s, run->kind == FS_SENDRECV ? near_s : near_s / t->efficiency); /* one has no one to wait for */
-    if (t->cap_Bps > 0.0)
-        seconds = fmax(seconds, payload_bytes(run) / t->cap_Bps);
-    double chunk_s = seconds / steps, latency_s = (steps_s(t, run) + run->wire_s) / steps;
+    double chunk_s = fmax(network_s, gpu_s) / steps, latency_s = (steps_s(table, t, run) + run->wire_s) / steps;
     double longer = fmax(chunk_s, latency_s), shorter = fmin(chunk_s, latency_s);
     double step_s = longer > 0.0 ? longer * pow(1.0 + pow(shorter / longer, t->overlap), 1.0 / t->overlap) : 0.0;
     return (fs_nccl_time){.wire = wire,
-                          .latency_s = t->launch_s + steps * step_s + ends_s(t, run, chunk_s, seconds) - stream_s};
+                          .latency_s = t->launch_s + steps * step_s + ends_s(t, run, steps, chunk_s, gpu_s) -
+                                       wire * run->stream_s};
 }

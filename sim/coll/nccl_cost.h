@@ -12,11 +12,13 @@ typedef struct fs_nccl_run {
     fs_arch arch;        /* of the GPUs */
     uint32_t n, n_nodes; /* ranks; scale-up domains */
     uint32_t channels;
-    uint32_t intra_class; /* slowest fs_link_class inside a domain */
-    bool registered;      /* its buffers are: no copies through NCCL's own */
+    uint32_t intra_class;        /* slowest fs_link_class inside a domain */
+    bool registered;             /* its buffers are: no copies through NCCL's own */
+    uint32_t top_k, top_domains; /* of forwarded */
     double size_bytes;
     double stream_s; /* the payload's time at the links' effective rate */
     double nvlink_s; /* the same, over NVLinks alone */
+    double nic_s;    /* the same, over the adapters alone */
     double wire_s;   /* latency of the links, switches and NICs on the way, of the whole algorithm */
 } fs_nccl_run;
 

@@ -14,8 +14,8 @@ static const unsigned char shipped[] = {
 #include "nccl.xml.h" /* made from topologies/costs/nccl.xml by the Makefile */
 };
 
-static const char *const row_names[FS_NCCL_ROWS] = {"tree", "ring",   "nvls",    "nvlstree",
-                                                    "pat",  "direct", "oneshot", "twoshot"};
+static const char *const row_names[FS_NCCL_ROWS] = {"tree",   "ring",    "nvls",    "nvlstree",  "pat",
+                                                    "direct", "oneshot", "twoshot", "forwarded", "lowlatency"};
 
 typedef struct reader {
     fs_doc *doc;
@@ -38,6 +38,8 @@ fs_nccl_row fs_nccl_row_of(fs_algo algo)
     case FS_ALGO_DIRECT: return FS_NCCL_DIRECT;
     case FS_ALGO_ONESHOT: return FS_NCCL_ONESHOT;
     case FS_ALGO_TWOSHOT: return FS_NCCL_TWOSHOT;
+    case FS_ALGO_FORWARDED: return FS_NCCL_FORWARDED;
+    case FS_ALGO_LOWLATENCY: return FS_NCCL_LOWLATENCY;
     case FS_ALGO_AUTO:
     case FS_ALGO_RING:
     case FS_ALGO_CHAIN:
@@ -149,6 +151,8 @@ static fs_status read_release(reader *r, const xmlNode *e)
     fs_status status = read_number(r, e, "nvls-all-reduce", FS_UNIT_NONE, 1e-3, 1.0, &release.nvls_all_reduce);
     if (status == FS_OK)
         status = read_number(r, e, "nvls-ranks", FS_UNIT_NONE, 2, 1e6, &ranks);
+    if (status == FS_OK)
+        status = read_number(r, e, "nvlstree-net", FS_UNIT_SECONDS, 0, 1, &release.nvlstree_net_s);
     release.nvls_ranks = (uint32_t)ranks;
     t->releases[t->n_releases++] = release;
     return status;
@@ -181,6 +185,11 @@ static fs_status read_architecture(reader *r, const xmlNode *e)
     for (int i = 0; i < 3 && status == FS_OK; i++)
         if (r->t->ll_max_Bps[arch][i] <= 0)
             status = fs_doc_fail(r->doc, e, "LL", r->err, "LL: value %d must be more than 0", i + 1);
+    if (status == FS_OK)
+        status = read_list(r, e, "tree", FS_UNIT_BPS, 2, r->t->tree_channel_Bps[arch]);
+    for (int i = 0; i < 2 && status == FS_OK; i++)
+        if (r->t->tree_channel_Bps[arch][i] <= 0)
+            status = fs_doc_fail(r->doc, e, "tree", r->err, "tree: value %d must be more than 0", i + 1);
     r->t->nvls[arch] = 1.0;
     r->t->ll128_max_Bps[arch] = INFINITY;
     if (status == FS_OK)
@@ -214,7 +223,8 @@ static fs_status read_correction(reader *r, const xmlNode *e)
 static fs_status read_takes(reader *r, const xmlNode *e)
 {
     uint32_t arch, row, column;
-    fs_nccl_takes takes = {.efficiency = 1.0, .window_s = 1.0, .overlap = 1.0};
+    fs_nccl_takes takes = {
+        .efficiency = 1.0, .net_efficiency = 1.0, .window_s = 1.0, .drift_s = INFINITY, .overlap = 1.0};
     const struct {
         const char *attribute;
         fs_unit unit;
@@ -225,8 +235,12 @@ static fs_status read_takes(reader *r, const xmlNode *e)
         {"pci-hop", FS_UNIT_SECONDS, 0, 1, &takes.hop_s[FS_NCCL_PCI]},
         {"net-hop", FS_UNIT_SECONDS, 0, 1, &takes.hop_s[FS_NCCL_NET]},
         {"efficiency", FS_UNIT_NONE, 1e-3, 1, &takes.efficiency},
+        {"net-efficiency", FS_UNIT_NONE, 1e-3, 1, &takes.net_efficiency},
         {"cap", FS_UNIT_BPS, 1, 1e18, &takes.cap_Bps},
         {"fill", FS_UNIT_NONE, 0, 100, &takes.fill},
+        {"drain", FS_UNIT_NONE, 0, 100, &takes.drain},
+        {"drift", FS_UNIT_SECONDS, 1e-9, 1e3, &takes.drift_s},
+        {"crowd", FS_UNIT_NONE, 0, 100, &takes.crowd},
         {"copy", FS_UNIT_NONE, 0, 100, &takes.copy},
         {"window", FS_UNIT_SECONDS, 1e-9, 1, &takes.window_s},
         {"flight", FS_UNIT_NONE, 0, 1e4, &takes.flight},
@@ -329,7 +343,12 @@ static fs_status read_all(reader *r, const char *release)
     }
     if (status == FS_OK)
         status = complete(r, root);
-    return status == FS_OK ? choose_release(r, root, release) : status;
+    if (status == FS_OK)
+        status = choose_release(r, root, release);
+    if (status == FS_OK && r->t->n_releases > 0 && r->t->releases[r->t->release].nvlstree_net_s > 0.0)
+        r->t->hop_s[FS_NCCL_NET][FS_NCCL_NVLSTREE][fs_nccl_column_of(FS_PROTO_SIMPLE)] =
+            r->t->releases[r->t->release].nvlstree_net_s;
+    return status;
 }
 
 fs_status fs_nccl_table_load(const char *path, const char *release, const fs_topo_override *overrides,

@@ -19,6 +19,8 @@ typedef enum fs_nccl_row {
     FS_NCCL_DIRECT,
     FS_NCCL_ONESHOT, /* not NCCL's: nothing believed of it */
     FS_NCCL_TWOSHOT,
+    FS_NCCL_FORWARDED,
+    FS_NCCL_LOWLATENCY,
     FS_NCCL_ROWS
 } fs_nccl_row;
 
@@ -30,9 +32,13 @@ typedef struct fs_nccl_takes {
     double launch_s;                /* kernel, and the first and the last synchronisation */
     double hop_s[FS_NCCL_HARDWARE]; /* per step */
     double efficiency;              /* (0, 1] of the NVLinks' effective rate; of all links' where there are none */
+    double net_efficiency;          /* (0, 1] of the links' between domains */
     double cap_Bps;                 /* of payload through one GPU, or of one message; 0: none */
     double fill;     /* >= 0: parts of a chunk that nothing overlaps: filling and draining the pipeline, copying */
-    double copy;     /* all-to-all: of the time of a message, for a rank's own */
+    double drain;    /* of a chunk's time on the GPU: what the last step of each round adds, which sends nothing */
+    double drift_s;  /* > 0: chunks so long hide half of the drain and the copy */
+    double copy;     /* all-to-all, all_gather: of the time of a message, for a rank's own */
+    double crowd;    /* part by which a step in a node takes longer once a block has all its threads */
     double window_s; /* > 0: the fill grows no further than fill x this; NVLS: for each GPU of a domain */
     double flight;   /* latencies of the way between domains that show as well, once chunks are full */
     double overlap;  /* >= 1: 1, a step's latency adds to its bytes' time; infinity, the longer counts */
@@ -42,6 +48,7 @@ typedef struct fs_nccl_takes {
 typedef struct fs_nccl_release {
     const char *name;
     double nvls_all_reduce; /* part of NVLS's rate that an all_reduce gets, with its stages' hand-over */
+    double nvlstree_net_s;  /* NVLSTree's step between domains; 0: as <believes> has it */
     uint32_t nvls_ranks;    /* NVLS only for as many ranks in a domain */
 } fs_nccl_release;
 
@@ -50,9 +57,10 @@ struct fs_nccl_table {
     /* What NCCL believes. */
     double base_s[FS_NCCL_ROWS][FS_NCCL_COLUMNS];
     double hop_s[FS_NCCL_HARDWARE][FS_NCCL_ROWS][FS_NCCL_COLUMNS];
-    double ll_max_Bps[FS_ARCHS][3];                               /* on one, two and more nodes */
-    double ll128_max_Bps[FS_ARCHS];                               /* of rings; INFINITY where the links are slower */
-    double nvls[FS_ARCHS];                                        /* share of the NVLinks */
+    double ll_max_Bps[FS_ARCHS][3];       /* on one, two and more nodes */
+    double ll128_max_Bps[FS_ARCHS];       /* of rings; INFINITY where the links are slower */
+    double tree_channel_Bps[FS_ARCHS][2]; /* most bus rate of a tree's channel, on two nodes and more */
+    double nvls[FS_ARCHS];                /* share of the NVLinks */
     double tree_correction[FS_NCCL_COLUMNS][FS_NCCL_CORRECTIONS]; /* at 64 B, 128 B, ... 512 MiB */
     fs_nccl_release releases[FS_NCCL_RELEASES_MAX];
     uint32_t n_releases, release; /* the one in use */

@@ -34,7 +34,8 @@ static double tree_latency(const fs_algo_run *run, const fs_heads *h)
             latency += h->up_s[at] + h->down_s[at];
         longest = fmax(longest, latency);
     }
-    return longest + fs_heads_latency(run, h);
+    run->b->within_s = fs_heads_latency(run, h);
+    return longest + run->b->within_s;
 }
 
 static fs_status emit(const fs_algo_run *run, fs_heads *h, double share, fs_err *err)

@@ -30,8 +30,8 @@ void fs_shape_begin(fs_shape_builder *b)
     b->moves.count = b->arcs.count = 0;
     b->channels = 1;
     b->intra_class = FS_CLASS_NVLINK;
-    b->latency_s = b->phase_latency_s = 0.0;
-    b->stream_s_per_B = b->near_s_per_B = b->nvlink_s_per_B = 0.0;
+    b->latency_s = b->phase_latency_s = b->within_s = 0.0;
+    b->stream_s_per_B = b->near_s_per_B = b->nvlink_s_per_B = b->nic_s_per_B = 0.0;
 }
 
 static void merge(fs_row_sum *sum)
@@ -185,21 +185,25 @@ static bool has_end_on_board(const fs_topo *topo, const fs_link *link)
 
 void fs_shape_phase_end(fs_shape_builder *b)
 {
-    double stream = 0.0, near = 0.0, nvlink = 0.0;
+    double stream = 0.0, near = 0.0, nvlink = 0.0, nic = 0.0;
     merge(&b->load);
     for (uint32_t i = 0; i < b->load.shares.count; i++) {
         const fs_share *load = &b->load.shares.data[i];
         const fs_link link = fs_topo_link(b->topo, load->resource);
         double s_per_B = load->coefficient / (b->cost == FS_COST_IDEAL ? link.bandwidth_Bps : link.effective_Bps);
         stream = fmax(stream, s_per_B);
-        if (s_per_B > near && has_end_on_board(b->topo, &link))
-            near = s_per_B;
-        if (s_per_B > nvlink && b->topo->link_types[link.type].class_ == FS_CLASS_NVLINK)
+        uint32_t class_ = b->topo->link_types[link.type].class_;
+        if (s_per_B > fmin(near, nic) && has_end_on_board(b->topo, &link)) {
+            near = fmax(near, s_per_B);
+            nic = class_ == FS_CLASS_NET ? fmax(nic, s_per_B) : nic;
+        }
+        if (s_per_B > nvlink && class_ == FS_CLASS_NVLINK)
             nvlink = s_per_B;
     }
     b->stream_s_per_B += stream;
     b->near_s_per_B += near;
     b->nvlink_s_per_B += nvlink;
+    b->nic_s_per_B += nic;
     b->phase_latency_s += b->latency_s;
     b->latency_s = 0.0;
     empty(&b->load);
@@ -221,9 +225,11 @@ fs_status fs_shape_end(fs_shape_builder *b, fs_algo algo, fs_shape **out, fs_err
                         .channels = b->channels,
                         .intra_class = b->intra_class,
                         .latency_s = b->phase_latency_s,
+                        .within_s = b->within_s,
                         .stream_s_per_B = b->stream_s_per_B,
                         .near_s_per_B = b->near_s_per_B,
-                        .nvlink_s_per_B = b->nvlink_s_per_B};
+                        .nvlink_s_per_B = b->nvlink_s_per_B,
+                        .nic_s_per_B = b->nic_s_per_B};
     fs_status status = sort_arcs(b, shape, err);
     if (status == FS_OK)
         *out = shape;

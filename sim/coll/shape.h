@@ -29,9 +29,11 @@ typedef struct fs_shape {
     uint32_t channels;
     uint32_t intra_class;  /* slowest fs_link_class between GPUs of one domain */
     double latency_s;      /* wire latency of the whole algorithm */
+    double within_s;       /* trees: the part of it inside domains */
     double stream_s_per_B; /* fluid bound: max over links of sum(coefficient x share) / capacity */
     double near_s_per_B;   /* the same over links with an end on a board: what the form alone decides */
     double nvlink_s_per_B; /* the same over NVLinks */
+    double nic_s_per_B;    /* the same over the adapters' cables */
 } fs_shape;
 
 typedef struct fs_arc {
@@ -55,11 +57,12 @@ typedef struct fs_shape_builder {
     fs_row_sum load;                   /* sum of coefficient x share so far */
     FS_VEC(fs_shape_move) moves;
     FS_VEC(fs_arc) arcs;
-    double stream_s_per_B, near_s_per_B, nvlink_s_per_B; /* of the phases that are complete */
+    double stream_s_per_B, near_s_per_B, nvlink_s_per_B, nic_s_per_B; /* of the phases that are complete */
     double phase_latency_s;
     uint32_t n_zeros;
     const uint32_t *zeros;          /* (n_zeros) the order of moves that have none */
     uint32_t channels, intra_class; /* set by the algorithm */
+    double within_s;                /* set by trees */
     double latency_s;               /* of the slowest transfer so far */
 } fs_shape_builder;
 

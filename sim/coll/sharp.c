@@ -133,7 +133,8 @@ static double latency(const fs_algo_run *run, const fs_heads *h, double switches
         up = fmax(up, h->up_s[d]);
         down = fmax(down, h->down_s[d]);
     }
-    return up + down + switches_s + fs_heads_latency(run, h);
+    run->b->within_s = fs_heads_latency(run, h);
+    return up + down + switches_s + run->b->within_s;
 }
 
 static fs_status emit(const fs_algo_run *run, fs_heads *h, tap *taps, double share, fs_err *err)

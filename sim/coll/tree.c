@@ -134,15 +134,22 @@ static fs_status add_down(const fs_algo_run *run, tree *t, uint32_t i, fs_way *w
     return status;
 }
 
-/* Up and down the longest path. Paths are short (chain + log n), so each is walked. */
+/* Up and down the longest path, and the part of it inside domains. Paths are short (chain + log n), so each is walked. */
 static double tree_latency(const fs_algo_run *run, const tree *t)
 {
+    const uint32_t *domain_of = run->form->domain_of;
     double longest = 0.0;
     for (uint32_t i = 0; i < run->group.n; i++) {
-        double latency = 0.0;
-        for (uint32_t at = i; t->parent[at] != FS_NONE; at = t->parent[at])
-            latency += t->up_s[at] + t->down_s[at];
-        longest = fmax(longest, latency);
+        double latency = 0.0, within = 0.0;
+        for (uint32_t at = i; t->parent[at] != FS_NONE; at = t->parent[at]) {
+            double edge_s = t->up_s[at] + t->down_s[at];
+            latency += edge_s;
+            within += domain_of[at] == domain_of[t->parent[at]] ? edge_s : 0.0;
+        }
+        if (latency > longest) {
+            longest = latency;
+            run->b->within_s = within;
+        }
     }
     return longest;
 }

@@ -16,7 +16,8 @@ typedef struct signature_key {
     uint32_t family, kind, root;
     int32_t peer;
     uint32_t algo, proto;
-    uint32_t load, transpose, padding;
+    uint32_t load, transpose;
+    uint16_t top_k, top_domains;
     double size_bytes;
 } signature_key;
 
@@ -51,6 +52,8 @@ static signature_key key_of(uint32_t program, const fs_op *op)
         key.proto = op->proto;
         key.load = op->load;
         key.transpose = op->transpose;
+        key.top_k = op->top_k;
+        key.top_domains = op->top_domains;
     }
     return key;
 }
@@ -204,7 +207,9 @@ static fs_status make_plan(planner *p, uint32_t s, uint32_t rank, const fs_plan 
                                .n = n,
                                .group = number,
                                .root = key->root,
-                               .size_bytes = key->size_bytes};
+                               .size_bytes = key->size_bytes,
+                               .top_k = key->top_k,
+                               .top_domains = key->top_domains};
     if (op->kind == FS_OP_COLLECTIVE && op->load != FS_NONE) {
         request.load = work->loads[op->load].weight;
         request.transpose = op->transpose;

@@ -31,7 +31,7 @@ typedef struct fs_word_attr {
 typedef struct fs_word {
     const char *element, *parent; /* parent NULL: wherever another word lists it as a child */
     const char *children;         /* "device link" */
-    fs_word_attr attributes[20];  /* up to the first without a name */
+    fs_word_attr attributes[24];  /* up to the first without a name */
 } fs_word;
 
 const fs_word *fs_word_of(const xmlNode *element); /* NULL: not a word of the format, or not there */

@@ -12,9 +12,9 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const char *const field_names[FS_FIELDS] = {
-    "op",       "id",    "name",    "stream",    "after", "duration_us", "duration_s", "flops",
-    "bytes",    "dtype", "kernels", "phase",     "group", "size_bytes",  "algo",       "proto",
-    "sm_share", "root",  "load",    "transpose", "to",    "from",        "shift",      "tag"};
+    "op",    "id",        "name",  "stream",      "after",      "duration_us", "duration_s", "flops",    "bytes",
+    "dtype", "kernels",   "phase", "group",       "size_bytes", "algo",        "proto",      "sm_share", "root",
+    "load",  "transpose", "top_k", "top_domains", "to",         "from",        "shift",      "tag"};
 
 #define BIT(field) (1u << (field))
 #define COMMON (BIT(FS_F_OP) | BIT(FS_F_ID) | BIT(FS_F_NAME) | BIT(FS_F_STREAM) | BIT(FS_F_AFTER) | BIT(FS_F_PHASE))
@@ -36,7 +36,8 @@ static const struct {
     {FS_OP_COLLECTIVE, FS_ALL_REDUCE, COLLECTIVE},
     {FS_OP_COLLECTIVE, FS_ALL_GATHER, COLLECTIVE},
     {FS_OP_COLLECTIVE, FS_REDUCE_SCATTER, COLLECTIVE},
-    {FS_OP_COLLECTIVE, FS_ALL_TO_ALL, COLLECTIVE | BIT(FS_F_LOAD) | BIT(FS_F_TRANSPOSE)},
+    {FS_OP_COLLECTIVE, FS_ALL_TO_ALL,
+     COLLECTIVE | BIT(FS_F_LOAD) | BIT(FS_F_TRANSPOSE) | BIT(FS_F_TOP_K) | BIT(FS_F_TOP_DOMAINS)},
     {FS_OP_COLLECTIVE, FS_BROADCAST, COLLECTIVE | BIT(FS_F_ROOT)},
     {FS_OP_COLLECTIVE, FS_REDUCE, COLLECTIVE | BIT(FS_F_ROOT)},
     {FS_OP_COLLECTIVE, FS_BARRIER, COMMON | BIT(FS_F_GROUP)},
@@ -284,6 +285,21 @@ static fs_status read_share(fs_ops_reader *r, fs_op *op)
     return status;
 }
 
+/* Of a token: how many copies there are, and in how many domains. */
+static fs_status read_copies(fs_ops_reader *r, fs_op *op)
+{
+    const fs_json *given = r->field[FS_F_TOP_K] ? r->field[FS_F_TOP_K] : r->field[FS_F_TOP_DOMAINS];
+    uint32_t top_k = 0, top_domains = 0;
+    fs_status status = unsigned_number(r, FS_F_TOP_K, false, UINT16_MAX, &top_k);
+    if (status == FS_OK)
+        status = unsigned_number(r, FS_F_TOP_DOMAINS, false, UINT16_MAX, &top_domains);
+    if (status == FS_OK && given && op->algo != FS_ALGO_FORWARDED)
+        return fs_json_fail(r->doc, given, true, r->err, "'top_k' and 'top_domains' go with \"algo\": \"forwarded\"");
+    op->top_k = (uint16_t)top_k;
+    op->top_domains = (uint16_t)top_domains;
+    return status;
+}
+
 static fs_status read_collective(fs_ops_reader *r, fs_op *op)
 {
     fs_status status = group(r, &op->family);
@@ -301,6 +317,8 @@ static fs_status read_collective(fs_ops_reader *r, fs_op *op)
         status = fs_json_bool_in(r->doc, r->op_json, "transpose", true, &op->transpose, r->err);
     if (status == FS_OK && r->field[FS_F_TRANSPOSE] && op->load == FS_NONE)
         return fs_json_fail(r->doc, r->field[FS_F_TRANSPOSE], true, r->err, "'transpose' goes with 'load'");
+    if (status == FS_OK)
+        status = read_copies(r, op);
     return status == FS_OK ? read_share(r, op) : status;
 }
 

@@ -29,6 +29,8 @@ enum {
     FS_F_ROOT,
     FS_F_LOAD,
     FS_F_TRANSPOSE,
+    FS_F_TOP_K,
+    FS_F_TOP_DOMAINS,
     FS_F_TO,
     FS_F_FROM,
     FS_F_SHIFT,

@@ -282,6 +282,7 @@ fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_
                                        "kernels",
                                        "optimizer",
                                        "overlap",
+                                       "dispatch",
                                        "schedule",
                                        "faults",
                                        "scale",

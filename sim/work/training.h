@@ -14,7 +14,9 @@
 typedef enum fs_kernels { FS_UNFUSED, FS_FUSED, FS_FLASH, FS_KERNELS } fs_kernels;
 typedef enum fs_recompute { FS_RECOMPUTE_NONE, FS_RECOMPUTE_SELECTIVE, FS_RECOMPUTE_FULL } fs_recompute;
 /* What selective recomputation forms again: bits. */
-enum { FS_AGAIN_SCORES = 1, FS_AGAIN_NORM = 2, FS_AGAIN_ACTIVATION = 4, FS_AGAIN_LATENT = 8 };
+enum { FS_AGAIN_SCORES = 1, FS_AGAIN_NORM = 2, FS_AGAIN_ACTIVATION = 4, FS_AGAIN_LATENT = 8, FS_AGAIN_MLP = 16 };
+/* Parts of a layer that CUDA graphs have captured: bits. */
+enum { FS_GRAPH_ATTENTION = 1, FS_GRAPH_ROUTER = 2 };
 /* Which tensor-parallel collectives run beside products: of the backward pass, beside gradients of weights. */
 typedef enum fs_tp_overlap { FS_TP_NONE, FS_TP_BACKWARD, FS_TP_ALL } fs_tp_overlap;
 /* With vpp > 1, 1F1B is interleaved. ZB-H1: P. Qi et al., "Zero Bubble Pipeline Parallelism", ICLR 2024. */
@@ -34,6 +36,8 @@ typedef struct fs_training {
     fs_dtype precision;                        /* of weights and activations as they are kept: 2 bytes */
     fs_dtype gemm, experts, attention, logits; /* what products run in */
     double dispatch_bytes, combine_bytes;      /* of one number on its way to the experts and back */
+    uint8_t dispatch_algo;                     /* fs_algo that moves tokens: forwarded, direct, lowlatency */
+    uint32_t top_domains;                      /* forwarded: NVLink domains of a token's experts at most; 0: all */
     double param_bytes;                        /* of a weight that is gathered */
     fs_dtype grad_dtype;                       /* of gradients, accumulated and reduced */
     double master_bytes, moment_bytes;         /* Adam's, per parameter; two moments */
@@ -47,10 +51,12 @@ typedef struct fs_training {
     fs_tp_overlap overlap_tp;
     bool overlap_pp;      /* kernels do not wait for pipeline messages that they do not need */
     bool overlap_shared;  /* shared experts beside the dispatch of tokens */
+    bool overlap_ep;      /* a microbatch's tokens move beside kernels of another one */
     double bucket;        /* parameters; layers join until they have as many. 0: a layer each */
     float sm_share;       /* of overlapped collectives */
     double host_launch_s; /* CPU time to launch a kernel, collective or message; 0: graphs, or never the limit */
     double host_step_s;   /* CPU time of a step beside that */
+    uint32_t host_graphs; /* FS_GRAPH_...: what CUDA graphs launch, at the price of one kernel */
     bool host_sync;       /* the CPU waits for the GPU at the end of each pass */
 } fs_training;
 

@@ -161,6 +161,7 @@ static void attention_core(fs_task_writer *w, bool back)
 
 static void attention_forward(fs_task_writer *w)
 {
+    fs_task_part(w, FS_GRAPH_ATTENTION);
     fs_task_label(w, "attention");
     fs_kernels_norm(&w->k);
     tp_enter(w, "attention all-gather");
@@ -182,6 +183,7 @@ static void attention_forward(fs_task_writer *w)
     fs_task_wait(w, sum);
     fs_task_label(w, "residual");
     fs_kernels_residual(&w->k);
+    fs_task_part(w, 0);
 }
 
 static void mlp_forward(fs_task_writer *w, double columns)
@@ -208,11 +210,17 @@ static uint32_t move_tokens(fs_task_writer *w, const char *name, double bytes_ea
     if (w->t->ep == 1)
         return FS_NONE;
     double bytes = w->k.routed * w->k.hidden * bytes_each;
-    uint32_t at =
-        fs_task_collective(w, name, FS_ALL_TO_ALL, w->wiring->ep, w->wiring->ep_stream, bytes, w->t->overlap_shared);
+    uint32_t at = fs_task_collective(w, name, FS_ALL_TO_ALL, w->wiring->ep, w->wiring->ep_stream, bytes,
+                                     w->t->overlap_shared || w->t->overlap_ep);
     if (at != FS_NONE && w->k.status == FS_OK) {
-        w->task->ops.data[at].op.load = w->request->load;
-        w->task->ops.data[at].op.transpose = back && w->request->load != FS_NONE;
+        fs_op *op = &w->task->ops.data[at].op;
+        op->load = w->request->load;
+        op->transpose = back && w->request->load != FS_NONE;
+        op->algo = w->t->dispatch_algo;
+        if (op->algo == FS_ALGO_FORWARDED) {
+            op->top_k = (uint16_t)w->t->model.moe.top_k;
+            op->top_domains = (uint16_t)w->t->top_domains;
+        }
     }
     return at;
 }
@@ -230,10 +238,14 @@ static void moe_forward(fs_task_writer *w)
     const fs_moe *moe = &w->t->model.moe;
     double shared = (double)moe->shared_ffn / w->t->tp;
     fs_task_label(w, "route");
+    fs_task_part(w, FS_GRAPH_ROUTER);
     fs_kernels_route(&w->k);
+    fs_task_part(w, 0);
     if (shared > 0 && !w->t->overlap_shared)
         mlp_forward(w, shared);
     uint32_t there = move_tokens(w, "dispatch", w->t->dispatch_bytes, false);
+    if (there != FS_NONE && w->k.status == FS_OK)
+        w->task->ops.data[there].counted = !(moe->capacity > 0);
     if (shared > 0 && w->t->overlap_shared) {
         mlp_forward(w, shared);
         fs_task_flush(w);
@@ -276,6 +288,14 @@ static void parallel_forward(fs_task_writer *w)
     fs_kernels_residual(&w->k);
 }
 
+void fs_mlp_forward(fs_task_writer *w, uint32_t layer)
+{
+    if (fs_layer_has_experts(&w->t->model, layer))
+        moe_forward(w);
+    else
+        mlp_forward(w, (double)w->t->model.ffn / w->t->tp);
+}
+
 void fs_layer_forward(fs_task_writer *w, uint32_t layer)
 {
     if (w->t->model.parallel_block) {
@@ -285,10 +305,7 @@ void fs_layer_forward(fs_task_writer *w, uint32_t layer)
     attention_forward(w);
     fs_task_label(w, "mlp");
     fs_kernels_norm(&w->k);
-    if (fs_layer_has_experts(&w->t->model, layer))
-        moe_forward(w);
-    else
-        mlp_forward(w, (double)w->t->model.ffn / w->t->tp);
+    fs_mlp_forward(w, layer);
     fs_task_label(w, "residual");
     fs_kernels_residual(&w->k);
 }
@@ -327,11 +344,14 @@ static void moe_backward(fs_task_writer *w)
         fs_task_flush(w);
     fs_task_wait(w, back);
     fs_task_label(w, "route grad");
+    fs_task_part(w, FS_GRAPH_ROUTER);
     fs_kernels_route_grad(&w->k);
+    fs_task_part(w, 0);
 }
 
 static void attention_backward(fs_task_writer *w)
 {
+    fs_task_part(w, FS_GRAPH_ATTENTION);
     tp_enter_grad(w, "attention grad all-gather");
     fs_task_label(w, "attention grad");
     fs_kernels_projection_grad(&w->k);
@@ -339,6 +359,7 @@ static void attention_backward(fs_task_writer *w)
     fs_task_label(w, "attention grad");
     fs_kernels_qkv_grad(&w->k);
     tp_leave_grad(w, w->t->sequence ? "attention grad reduce-scatter" : "attention grad all-reduce");
+    fs_task_part(w, 0);
 }
 
 static void parallel_backward(fs_task_writer *w)

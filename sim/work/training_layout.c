@@ -155,17 +155,22 @@ double fs_training_hardware_flops(const fs_training *t)
     const fs_transformer *m = &t->model;
     bool flash = t->kernels == FS_FLASH, causal = m->causal && flash; /* separate products form all scores */
     uint32_t depth = fs_transformer_depth(m);
-    double layers = layers_flops(t, causal), scores = depth * fs_scores_flops(m, causal);
+    double layers = layers_flops(t, causal), padding = 0, scores = depth * fs_scores_flops(m, causal);
     double query = fs_transformer_query_width(m), value = fs_transformer_value_width(m);
     if (m->moe.capacity > 0) /* padding is computed */
-        layers += (m->moe.capacity - 1) * fs_layers_with_experts(m, 0, depth) * 2.0 * m->seq *
+        padding = (m->moe.capacity - 1) * fs_layers_with_experts(m, 0, depth) * 2.0 * m->seq *
                   fs_transformer_mlp_weights(m, (double)m->moe.top_k * m->moe.ffn);
+    layers += padding;
     if (m->mla.kv_rank) /* down to the latents on every tensor-parallel GPU */
         layers += (t->tp - 1) * 2.0 * m->seq * depth * m->hidden * (m->mla.kv_rank + m->mla.rope + m->mla.q_rank);
     double ends = 2.0 * m->seq * 2.0 * m->hidden * m->hidden + fs_logits_flops(m); /* of a layer for later tokens */
     double again = t->recompute == FS_RECOMPUTE_FULL ? layers - m->mtp * ends : 0;
     if ((t->recompute_parts & FS_AGAIN_LATENT) && m->mla.kv_rank)
         again += 2.0 * m->seq * depth * fs_latent_up_weights(m);
+    for (uint32_t i = 0; i < depth && (t->recompute_parts & FS_AGAIN_MLP); i++)
+        again += fs_layer_mlp_flops(m, i);
+    if (t->recompute_parts & FS_AGAIN_MLP)
+        again += padding;
     if ((t->recompute_parts & FS_AGAIN_SCORES) && !flash)
         again += scores;
     /* The backward pass of flash attention forms the scores once more: 5 products for 4 (Dao et al. 2022). */

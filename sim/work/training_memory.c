@@ -38,15 +38,16 @@ static double layer_activations(const fs_training *t, uint32_t layer, double sha
     double tokens = (double)t->micro_batch * m->seq / t->cp, h = m->hidden, tp = t->tp, saved = saved_bytes(t->gemm);
     bool experts = fs_layer_has_experts(m, layer), scores = t->kernels != FS_FLASH && !(again & FS_AGAIN_SCORES);
     double ffn = experts ? m->moe.shared_ffn : m->ffn;
+    bool no_mlp = (again & FS_AGAIN_MLP) != 0;
     /* Inputs of two norms at 2 B, their outputs, which products read, two dropout masks at 1 B. */
-    double whole =
-        (m->parallel_block ? 0.5 : 1) * (4 + (again & FS_AGAIN_NORM ? 0 : 2 * saved) + (m->dropout ? 2 : 0)) * h;
+    double outputs = again & FS_AGAIN_NORM ? 0 : no_mlp ? saved : 2 * saved;
+    double whole = (m->parallel_block ? 0.5 : 1) * (4 + outputs + (m->dropout ? 2 : 0)) * h;
     double heads = again & FS_AGAIN_LATENT && m->mla.kv_rank ? 0 : 2 * fs_transformer_qkv_width(m);
-    double split = heads + saved * fs_transformer_value_width(m) + inner_bytes(t, t->gemm, again) * ffn;
+    double split = heads + saved * fs_transformer_value_width(m) + (no_mlp ? 0 : inner_bytes(t, t->gemm, again) * ffn);
     double kept = scores ? (m->dropout ? 5.0 : 4.0) * m->heads * m->seq : 0; /* softmax in and out, dropout mask */
     double latent = m->mla.kv_rank ? 2.0 * (m->mla.q_rank + m->mla.kv_rank + m->mla.rope) : 0;
     return tokens * ((t->sequence ? whole / tp : whole) + (split + kept) / tp + latent) +
-           (experts ? expert_activations(t, share, again) : 0);
+           (experts && !no_mlp ? expert_activations(t, share, again) : 0);
 }
 
 /* Of a chunk and microbatch, between its passes. With full recomputation only the inputs of layers. */

@@ -93,7 +93,8 @@ static void read_tp_overlap(fs_training_reader *r, fs_training *t)
 
 static void read_overlap(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"grad_reduce", "param_gather", "tp", "pp", "moe_shared", "bucket", "sm_share"};
+    static const char *const keys[] = {"grad_reduce", "param_gather", "tp",     "pp",
+                                       "ep",          "moe_shared",   "bucket", "sm_share"};
     double share = 0;
     t->overlap_grad_reduce = t->overlap_param_gather = t->zero == 3;
     t->overlap_pp = true;
@@ -104,6 +105,11 @@ static void read_overlap(fs_training_reader *r, fs_training *t)
     read_tp_overlap(r, t);
     fs_training_flag(r, "pp", &t->overlap_pp);
     fs_training_flag(r, "moe_shared", &t->overlap_shared);
+    fs_training_flag(r, "ep", &t->overlap_ep);
+    if (r->status == FS_OK && t->overlap_ep && (t->schedule != FS_SCHEDULE_1F1B || (t->pp > 1 && t->vpp == 1)))
+        r->status = fs_json_fail(r->doc, fs_json_get(r->object, "ep"), true, r->err,
+                                 "'ep' needs the schedule 1f1b, interleaved where pp > 1; vpp is %u", t->vpp);
+    t->overlap_ep = t->overlap_ep && t->ep > 1;
     if (r->status == FS_OK)
         r->status = fs_json_number_in(r->doc, r->object, "bucket", false, 0, 1e15, &t->bucket, r->err);
     if (r->status == FS_OK)
@@ -111,37 +117,72 @@ static void read_overlap(fs_training_reader *r, fs_training *t)
     t->sm_share = (float)share;
 }
 
-/* "none", "full", "selective" (attention's scores); or a list of what is formed again in the backward pass. */
+/* How tokens get to their experts and back. */
+static void read_dispatch(fs_training_reader *r, fs_training *t)
+{
+    static const char *const keys[] = {"algo", "top_domains"}, *const names[] = {"forwarded", "direct", "lowlatency"};
+    static const fs_algo algos[] = {FS_ALGO_FORWARDED, FS_ALGO_DIRECT, FS_ALGO_LOWLATENCY};
+    uint32_t at = 0;
+    const fs_json *limit = fs_json_get(fs_json_get(fs_json_root(r->doc), "dispatch"), "top_domains");
+    if (fs_training_enter(r, fs_json_root(r->doc), "dispatch", false, keys, COUNT(keys))) {
+        fs_training_choice(r, r->object, "algo", false, names, COUNT(names), &at);
+        fs_training_number(r, "top_domains", false, UINT16_MAX, &t->top_domains);
+        if (r->status == FS_OK && limit && at != 0)
+            r->status = fs_json_fail(r->doc, limit, true, r->err, "'top_domains' goes with \"algo\": \"forwarded\"");
+    }
+    t->dispatch_algo = (uint8_t)algos[at];
+}
+
+/* Bits of the words that a list has, or a string between its '+'; `expected` is what an unknown one is answered with. */
+static uint32_t read_words(fs_training_reader *r, const fs_json *value, const char *const *words, size_t count,
+                           const char *expected)
+{
+    bool list = fs_json_kind(value) == FS_JSON_ARRAY;
+    uint32_t bits = 0;
+    for (const fs_json *v = list ? fs_json_first(value) : value; v && r->status == FS_OK;
+         v = list ? fs_json_next(v) : NULL) {
+        const char *text = fs_json_kind(v) == FS_JSON_STRING ? fs_json_string(v) : "";
+        for (bool more = true; more && r->status == FS_OK;) {
+            size_t at = 0, length = list ? strlen(text) : strcspn(text, "+");
+            while (at < count && (strncmp(text, words[at], length) != 0 || words[at][length] != '\0'))
+                at++;
+            if (at == count)
+                r->status = fs_json_fail(r->doc, v, false, r->err, "expected %s", expected);
+            else
+                bits |= 1u << at;
+            more = text[length] == '+';
+            text += length + more;
+        }
+    }
+    return bits;
+}
+
+/* "none", "full", "selective" (attention's scores); or what is formed again in the backward pass. */
 static void read_recompute(fs_training_reader *r, fs_training *t)
 {
-    static const char *const words[] = {"none", "selective", "full"};
-    static const char *const parts[] = {"scores", "norm", "activation", "latent"};
-    const fs_json *root = fs_json_root(r->doc), *list = fs_json_get(root, "recompute");
+    static const char *const words[] = {"none", "selective", "full", "scores", "norm", "activation", "latent", "mlp"};
+    enum { PARTS = FS_RECOMPUTE_FULL + 1 }; /* the words from here on */
+    const fs_json *root = fs_json_root(r->doc), *value = fs_json_get(root, "recompute");
     uint32_t word = FS_RECOMPUTE_NONE;
-    if (fs_json_kind(list) != FS_JSON_ARRAY) {
+    if (value && (fs_json_kind(value) == FS_JSON_ARRAY ||
+                  (fs_json_kind(value) == FS_JSON_STRING && strchr(fs_json_string(value), '+')))) {
+        t->recompute_parts =
+            read_words(r, value, words + PARTS, COUNT(words) - PARTS,
+                       "what to form again: \"scores\", \"norm\", \"activation\", \"latent\", \"mlp\"");
+    } else {
         fs_training_choice(r, root, "recompute", false, words, COUNT(words), &word);
-        t->recompute = (fs_recompute)word;
-        t->recompute_parts = word == FS_RECOMPUTE_SELECTIVE ? FS_AGAIN_SCORES : 0;
-        return;
+        t->recompute_parts = word == FS_RECOMPUTE_SELECTIVE ? FS_AGAIN_SCORES
+                             : word >= PARTS                ? 1u << (word - PARTS)
+                                                            : 0;
     }
-    for (const fs_json *v = fs_json_first(list); v && r->status == FS_OK; v = fs_json_next(v)) {
-        uint32_t at = 0;
-        const char *text = fs_json_kind(v) == FS_JSON_STRING ? fs_json_string(v) : "";
-        while (at < COUNT(parts) && strcmp(text, parts[at]) != 0)
-            at++;
-        if (at == COUNT(parts))
-            r->status = fs_json_fail(r->doc, v, false, r->err,
-                                     "expected what to form again: \"scores\", \"norm\", \"activation\", \"latent\"");
-        else
-            t->recompute_parts |= 1u << at;
-    }
-    t->recompute = t->recompute_parts ? FS_RECOMPUTE_SELECTIVE : FS_RECOMPUTE_NONE;
+    t->recompute = t->recompute_parts ? FS_RECOMPUTE_SELECTIVE : (fs_recompute)word;
 }
 
 /* What the CPU that launches kernels costs. */
 static void read_host(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"launch_us", "step_us", "sync"};
+    static const char *const keys[] = {"launch_us", "step_us", "graphs", "sync"};
+    static const char *const captured[] = {"attention", "router"};
     double launch_us = 0, step_us = 0;
     if (!fs_training_enter(r, fs_json_root(r->doc), "host", false, keys, COUNT(keys)))
         return;
@@ -149,6 +190,10 @@ static void read_host(fs_training_reader *r, fs_training *t)
         r->status = fs_json_number_in(r->doc, r->object, "launch_us", false, 0, 1e6, &launch_us, r->err);
     if (r->status == FS_OK)
         r->status = fs_json_number_in(r->doc, r->object, "step_us", false, 0, 1e9, &step_us, r->err);
+    const fs_json *graphs = fs_json_get(r->object, "graphs");
+    if (r->status == FS_OK && graphs)
+        t->host_graphs =
+            read_words(r, graphs, captured, COUNT(captured), "what graphs launch: \"attention\", \"router\"");
     fs_training_flag(r, "sync", &t->host_sync);
     t->host_launch_s = launch_us * 1e-6;
     t->host_step_s = step_us * 1e-6;
@@ -173,5 +218,6 @@ void fs_training_read_options(fs_training_reader *r, fs_training *t)
     t->kernels = (fs_kernels)kernel;
     read_optimizer(r, t);
     read_overlap(r, t);
+    read_dispatch(r, t);
     read_host(r, t);
 }

@@ -6,7 +6,10 @@
  * 2 (p - s - 1) + (v - 1) p passes run ahead. GPipe (Huang et al. 2019): all forward passes, then all backward ones.
  * ZB-H1 (Qi et al. 2024): 1F1B whose backward passes leave out the gradients of weights, which follow as many
  * microbatches later as the stage's number, so that what a stage holds stays that of 1F1B and the cool-down is filled.
- * O(passes). */
+ * `overlap.ep` (Megatron-LM's combined 1F1B; DualPipe of DeepSeek-V3 does the same with two ends of the pipeline): the backward and
+ * the forward pass of a turn run beside each other. One more forward pass runs ahead, so that they are of different microbatches, and
+ * only interleaved stages are twice their distance ahead of each other, as what is sent at the end of a turn is asked for at the
+ * beginning of the next but one. O(passes). */
 #include "work/training_schedule.h"
 
 typedef struct maker {
@@ -40,14 +43,20 @@ fs_status fs_schedule_make(const fs_training *t, uint32_t stage, fs_slots *slots
     maker m = {.t = t, .slots = slots};
     uint32_t total = fs_training_microbatches(t) * t->vpp, after = t->pp - stage - 1;
     uint64_t ahead = t->vpp > 1 ? 2 * (uint64_t)after + (uint64_t)(t->vpp - 1) * t->pp : after;
+    ahead += t->overlap_ep;
     if (t->schedule == FS_SCHEDULE_GPIPE || ahead > total)
         ahead = total;
     while (m.n_forward < ahead)
         list(&m, FS_PASS_FORWARD, m.n_forward++);
     while (m.n_backward < total && !m.failed) {
-        if (m.n_forward < total)
+        bool both = m.n_forward < total, beside = both && t->overlap_ep;
+        if (both && !beside)
             list(&m, FS_PASS_FORWARD, m.n_forward++);
         list_backward(&m, stage);
+        if (beside && !m.failed) {
+            slots->data[slots->count - 1].beside = true;
+            list(&m, FS_PASS_FORWARD, m.n_forward++);
+        }
     }
     while (t->schedule == FS_SCHEDULE_ZB_H1 && m.n_weights < total && !m.failed)
         list(&m, FS_PASS_WEIGHTS, m.n_weights++);

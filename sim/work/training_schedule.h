@@ -7,6 +7,7 @@
 typedef struct fs_slot {
     fs_pass pass;
     uint32_t chunk, microbatch; /* chunk: of the stage, 0 to vpp - 1 */
+    bool beside;                /* it and the next one run beside each other */
 } fs_slot;
 
 typedef FS_VEC(fs_slot) fs_slots;

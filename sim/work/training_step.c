@@ -27,6 +27,7 @@ typedef struct step {
     uint32_t sent;          /* the last message, where kernels wait for it, FS_NONE */
     uint32_t host;          /* what the CPU did last, FS_NONE */
     uint32_t reduced[2];
+    uint32_t *at[2]; /* (ops of the longest task) of passes that are being written */
     uint32_t name_act, name_grad, name_gather, name_host;
 } step;
 
@@ -146,13 +147,11 @@ static uint32_t delay(step *s, uint16_t on, double seconds, const uint32_t *deps
     return append(s, &op, deps, n_deps);
 }
 
-/* The CPU launches what the GPU will do, ahead of it, on a stream of its own; with `host_sync` it waits for the GPU first. */
-static void host_launches(step *s, const fs_task *task, uint32_t messages)
+/* The CPU launches what the GPU will do, ahead of it, on a stream of its own, but not before the kernel that it waits for. */
+static void host_launches(step *s, double launches, uint32_t after)
 {
-    const fs_training *t = s->t;
-    if (t->host_launch_s > 0)
-        s->host = delay(s, s->wiring.host, (task->launches + messages) * t->host_launch_s, &s->last,
-                        t->host_sync && s->last != FS_NONE);
+    if (s->t->host_launch_s > 0)
+        s->host = delay(s, s->wiring.host, launches * s->t->host_launch_s, &after, after != FS_NONE);
 }
 
 /* Nothing goes on before all of it was launched. */
@@ -176,38 +175,90 @@ static fs_task *find_task(step *s, fs_pass pass, uint32_t chunk, bool special)
     return task;
 }
 
-/* input: what the task starts from, FS_NONE where nothing came in. */
-static void replay(step *s, const fs_task *task, const uint32_t *gathered, uint32_t input)
+/* A task on its way into the program. */
+typedef struct replay {
+    const fs_task *task;
+    const uint32_t *gathered;
+    uint32_t input;   /* what it starts from, FS_NONE where nothing came in */
+    uint32_t before;  /* the last kernel of what was there first, FS_NONE */
+    uint32_t next;    /* op of the task */
+    double launches;  /* that the CPU has not been given yet */
+    uint32_t awaited; /* it launches no more before this kernel has ended, FS_NONE */
+    uint32_t *at;     /* (ops of the task) where each has come to be */
+} replay;
+
+/* What the CPU launches has been written; kernels that follow wait until it is through. */
+static void launch(step *s, replay *r)
 {
-    uint32_t base = FS_NONE;
-    for (uint32_t i = 0; i < task->ops.count && s->status == FS_OK; i++) {
-        const fs_task_op *one = &task->ops.data[i];
-        uint32_t deps[FS_TASK_DEPS + 2], n = 0;
-        bool computes = one->op.kind == FS_OP_COMPUTE;
-        for (uint32_t d = 0; d < one->n_deps; d++) {
-            uint32_t dep = one->deps[d];
-            if (dep == FS_TASK_START) {
-                if (input != FS_NONE)
-                    deps[n++] = input;
-                if (s->last != FS_NONE && !computes) /* kernels follow each other anyway */
-                    deps[n++] = s->last;
-                if (s->sent != FS_NONE)
-                    deps[n++] = s->sent;
-            } else if (dep >= FS_TASK_GATHER(0)) {
-                if (gathered[dep - FS_TASK_GATHER(0)] != FS_NONE)
-                    deps[n++] = gathered[dep - FS_TASK_GATHER(0)];
-            } else {
-                deps[n++] = base + dep;
-            }
+    host_launches(s, r->launches, r->awaited);
+    join_host(s);
+    r->launches = 0;
+    r->awaited = FS_NONE;
+}
+
+static void replay_op(step *s, replay *r, bool launched)
+{
+    const fs_task_op *one = &r->task->ops.data[r->next];
+    uint32_t deps[FS_TASK_DEPS + 3], n = 0;
+    bool computes = one->op.kind == FS_OP_COMPUTE;
+    for (uint32_t d = 0; d < one->n_deps; d++) {
+        uint32_t dep = one->deps[d];
+        if (dep == FS_TASK_START) {
+            if (r->input != FS_NONE)
+                deps[n++] = r->input;
+            if (r->before != FS_NONE && !computes) /* kernels follow each other anyway */
+                deps[n++] = r->before;
+            if (s->sent != FS_NONE)
+                deps[n++] = s->sent;
+        } else if (dep >= FS_TASK_GATHER(0)) {
+            if (r->gathered[dep - FS_TASK_GATHER(0)] != FS_NONE)
+                deps[n++] = r->gathered[dep - FS_TASK_GATHER(0)];
+        } else {
+            deps[n++] = r->at[dep];
         }
-        uint32_t at = append(s, &one->op, deps, n);
-        base = i == 0 ? at : base;
     }
-    if (s->status != FS_OK)
-        return;
-    for (uint32_t i = 0; i < 2; i++)
-        s->reduced[i] = task->reduced[i] == FS_NONE ? s->reduced[i] : base + task->reduced[i];
-    s->last = task->end == FS_NONE ? s->last : base + task->end;
+    if (launched && s->last != FS_NONE)
+        deps[n++] = s->last;
+    r->at[r->next] = append(s, &one->op, deps, n);
+    if (computes)
+        s->last = r->at[r->next];
+    r->next++;
+}
+
+/* Its ops up to the next all-to-all of tokens, that one included. */
+static void replay_part(step *s, replay *r)
+{
+    while (r->next < r->task->ops.count && s->status == FS_OK) {
+        const fs_task_op *one = &r->task->ops.data[r->next];
+        bool moves = one->op.kind == FS_OP_COLLECTIVE && one->op.family == s->wiring.ep, host = s->t->host_launch_s > 0;
+        r->launches += one->launches;
+        if (moves && host)
+            launch(s, r);
+        replay_op(s, r, moves && host);
+        r->awaited = one->counted ? s->last : r->awaited;
+        if (moves)
+            return;
+    }
+}
+
+/* One task, or parts of several by turns: while tokens of one are on their way, kernels of another run. */
+static void replay_all(step *s, replay *r, uint32_t n)
+{
+    bool more = true;
+    while (more && s->status == FS_OK) {
+        more = false;
+        for (uint32_t i = 0; i < n; i++) {
+            replay_part(s, &r[i]);
+            more = more || r[i].next < r[i].task->ops.count;
+        }
+    }
+    for (uint32_t i = 0; i < n && s->status == FS_OK; i++) {
+        for (uint32_t k = 0; k < 2; k++)
+            if (r[i].task->reduced[k] != FS_NONE)
+                s->reduced[k] = r[i].at[r[i].task->reduced[k]];
+        if (s->t->host_launch_s > 0)
+            launch(s, &r[i]);
+    }
     s->sent = FS_NONE;
 }
 
@@ -236,31 +287,42 @@ static uint32_t receive(step *s, bool forward)
     return append(s, &op, &at, 1);
 }
 
-static void send(step *s, bool forward)
+static void send(step *s, bool forward, uint32_t after)
 {
     uint32_t at = message(s, FS_OP_SEND, forward ? 1 : -1, forward ? FS_TAG_FORWARD : FS_TAG_BACKWARD,
                           s->wiring.pp_streams[forward ? 1 : 3], boundary_bytes(s->t),
-                          forward ? s->name_act : s->name_grad, s->last);
+                          forward ? s->name_act : s->name_grad, after);
     /* Interleaved schedules post all four messages of a pair of passes at once: nobody waits for his own. */
     s->sent = s->t->overlap_pp || s->t->vpp > 1 ? FS_NONE : at;
 }
 
-static void pass(step *s, const fs_slot *slot)
+/* Passes that run beside each other, by turns; mostly one. */
+static void passes(step *s, const fs_slot *slots, uint32_t n)
 {
     const fs_training *t = s->t;
-    uint32_t chunk = slot->chunk * t->pp + s->stage, end = t->pp * t->vpp - 1, input = FS_NONE;
-    bool forward = slot->pass == FS_PASS_FORWARD;
-    uint32_t marked = forward ? 0 : fs_training_microbatches(t) - 1;
-    const fs_task *task = find_task(s, slot->pass, slot->chunk, slot->microbatch == marked);
-    bool receives = slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? 0 : end);
-    bool sends = slot->pass != FS_PASS_WEIGHTS && chunk != (forward ? end : 0);
-    if (receives)
-        input = receive(s, forward);
-    host_launches(s, task, receives + sends);
-    replay(s, task, s->gathered + s->gather_begin[slot->chunk], input);
-    join_host(s);
-    if (sends)
-        send(s, forward);
+    uint32_t end = t->pp * t->vpp - 1;
+    replay r[2] = {0};
+    bool sends[2] = {false};
+    for (uint32_t i = 0; i < n; i++) {
+        const fs_slot *slot = &slots[i];
+        bool forward = slot->pass == FS_PASS_FORWARD, talks = slot->pass != FS_PASS_WEIGHTS;
+        uint32_t chunk = slot->chunk * t->pp + s->stage, marked = forward ? 0 : fs_training_microbatches(t) - 1;
+        bool receives = talks && chunk != (forward ? 0 : end);
+        sends[i] = talks && chunk != (forward ? end : 0);
+        r[i] = (replay){.task = find_task(s, slot->pass, slot->chunk, slot->microbatch == marked),
+                        .gathered = s->gathered + s->gather_begin[slot->chunk],
+                        .input = receives ? receive(s, forward) : FS_NONE,
+                        .before = s->last,
+                        .launches = receives + sends[i],
+                        .awaited = t->host_sync ? s->last : FS_NONE,
+                        .at = s->at[i]};
+    }
+    replay_all(s, r, n);
+    for (uint32_t i = 0; i < n && s->status == FS_OK; i++) {
+        bool alone = n == 1 || t->host_launch_s > 0 || r[i].task->end == FS_NONE;
+        if (sends[i])
+            send(s, slots[i].pass == FS_PASS_FORWARD, alone ? s->last : r[i].at[r[i].task->end]);
+    }
 }
 
 /* ---- before and after -------------------------------------------------------------------------------------------- */
@@ -432,22 +494,26 @@ static void emit(step *s, const fs_slots *slots)
     fs_gpu_size size = fs_training_stage_size(s->t, s->stage);
     s->last = s->reduced[0] = s->reduced[1] = s->sent = s->host = FS_NONE;
     gather_weights(s);
-    for (uint32_t i = 0; i < slots->count && s->status == FS_OK; i++)
-        pass(s, &slots->data[i]);
+    for (uint32_t i = 0, n; i < slots->count && s->status == FS_OK; i += n) {
+        n = slots->data[i].beside && i + 1 < slots->count ? 2 : 1;
+        passes(s, &slots->data[i], n);
+    }
     uint32_t exchanged = exchange_embedding(s);
     reduce_rest(s, size);
     optimizer(s, size, exchanged);
 }
 
-/* Ops of the passes, so that the program's arrays need not grow. */
-static uint64_t count_ops(step *s, const fs_slots *slots)
+/* Ops of the passes, so that the program's arrays need not grow; and those of the longest one. */
+static uint64_t count_ops(step *s, const fs_slots *slots, uint32_t *longest)
 {
     uint64_t sum = 64 + 2 * (uint64_t)n_layers_of_stage(s->t, s->stage);
     uint32_t last = fs_training_microbatches(s->t) - 1;
     for (uint32_t i = 0; i < slots->count && s->status == FS_OK; i++) {
         const fs_slot *slot = &slots->data[i];
         bool special = slot->microbatch == (slot->pass == FS_PASS_FORWARD ? 0 : last);
-        sum += 5 + find_task(s, slot->pass, slot->chunk, special)->ops.count;
+        uint32_t n = find_task(s, slot->pass, slot->chunk, special)->ops.count;
+        *longest = n > *longest ? n : *longest;
+        sum += 5 + n;
     }
     return sum;
 }
@@ -467,13 +533,20 @@ static void one_program(step *s, const char *name)
         s->status = fs_work_program(s->b, name, &s->program, s->err);
     if (s->status == FS_OK)
         s->status = fs_schedule_make(s->t, s->stage, &slots, s->err);
-    uint64_t n_ops = s->status == FS_OK ? count_ops(s, &slots) : 0;
+    uint32_t longest = 1;
+    uint64_t n_ops = s->status == FS_OK ? count_ops(s, &slots, &longest) : 0;
+    for (uint32_t i = 0; i < 2; i++)
+        s->at[i] = fs_alloc(longest, sizeof *s->at[i]);
+    if (s->status == FS_OK && (!s->at[0] || !s->at[1]))
+        s->status = fs_fail_nomem(s->err);
     if (s->status == FS_OK)
         s->status = fs_work_reserve(s->b, s->program, n_ops < UINT32_MAX ? (uint32_t)n_ops : UINT32_MAX, s->err);
     if (s->status == FS_OK)
         emit(s, &slots);
     for (uint32_t i = 0; s->tasks && i < n_tasks; i++)
         fs_free(s->tasks[i].ops.data);
+    for (uint32_t i = 0; i < 2; i++)
+        fs_free(s->at[i]);
     fs_free(slots.data);
     fs_free(s->tasks);
     fs_free(s->gathered);

@@ -138,12 +138,14 @@ static void recompute(fs_task_writer *w, uint32_t layer)
         fs_kernels_norm(&w->k);
     if (w->t->recompute_parts & FS_AGAIN_LATENT)
         fs_kernels_latent_up(&w->k);
-    if (w->t->recompute_parts & FS_AGAIN_ACTIVATION) {
+    if ((w->t->recompute_parts & FS_AGAIN_ACTIVATION) && !(w->t->recompute_parts & FS_AGAIN_MLP)) {
         double columns = (double)(experts ? m->moe.shared_ffn : m->ffn) / w->t->tp;
         fs_kernel_pass(&w->k, "activation again", inputs + 1, w->k.tokens * columns);
         if (experts)
             fs_kernel_pass(&w->k, "activation again", inputs + 1, w->k.arrived * m->moe.ffn / w->t->etp);
     }
+    if (w->t->recompute_parts & FS_AGAIN_MLP)
+        fs_mlp_forward(w, layer);
     if (w->t->recompute == FS_RECOMPUTE_FULL)
         fs_layer_forward(w, layer);
     w->phase = FS_PHASE_BACKWARD;

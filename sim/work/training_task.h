@@ -28,12 +28,13 @@ enum { FS_TASK_DEPS = 8, FS_TAG_FORWARD = 0, FS_TAG_BACKWARD = 1, FS_TAG_RING = 
 typedef struct fs_task_op {
     fs_op op;
     uint32_t deps[FS_TASK_DEPS], n_deps;
+    double launches; /* kernels, collectives and messages: what the CPU has to launch */
+    bool counted;    /* the CPU waits for what the GPU did before: it has to know how many tokens each expert gets */
 } fs_task_op;
 
 typedef struct fs_task {
     FS_VEC(fs_task_op) ops;
     uint32_t end;        /* its last kernel */
-    double launches;     /* kernels, collectives and messages: what the CPU has to launch */
     uint32_t reduced[2]; /* the last reductions of gradients over dp and edp, FS_NONE */
 } fs_task;
 

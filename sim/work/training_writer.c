@@ -7,7 +7,7 @@ enum { KERNELS_OF_OP = 4096 }; /* where an op that nothing else ends does */
 
 uint32_t fs_task_append(fs_task_writer *w, fs_op *op, const char *name, const uint32_t *deps, uint32_t n_deps)
 {
-    fs_task_op one = {.n_deps = n_deps};
+    fs_task_op one = {.n_deps = n_deps, .launches = op->kind == FS_OP_COMPUTE ? 0 : 1};
     if (w->k.status == FS_OK)
         w->k.status = fs_work_name(w->k.b, name, &op->name, w->k.err);
     op->phase = w->phase;
@@ -16,8 +16,21 @@ uint32_t fs_task_append(fs_task_writer *w, fs_op *op, const char *name, const ui
         one.deps[i] = deps[i];
     if (w->k.status == FS_OK && FS_PUSH(&w->task->ops, one) == NULL)
         w->k.status = fs_fail_nomem(w->k.err);
-    w->task->launches += op->kind == FS_OP_COMPUTE ? 0 : 1;
     return w->task->ops.count - 1;
+}
+
+/* What the CPU does for kernels that were listed since it was last asked. */
+static void count_launches(fs_task_writer *w)
+{
+    for (; w->launched < w->k.list.count; w->launched++)
+        w->launches += w->graphed ? 0 : w->k.list.data[w->launched].count;
+}
+
+void fs_task_part(fs_task_writer *w, uint32_t part)
+{
+    count_launches(w);
+    w->graphed = (w->t->host_graphs & part) != 0;
+    w->launches += w->graphed; /* the graph */
 }
 
 void fs_task_flush(fs_task_writer *w)
@@ -26,13 +39,16 @@ void fs_task_flush(fs_task_writer *w)
     if (w->k.list.count == 0)
         return;
     op.stream = w->wiring->compute;
-    for (uint32_t i = 0; i < w->k.list.count; i++)
-        w->task->launches += w->k.list.data[i].count;
+    count_launches(w);
     if (w->k.status == FS_OK)
         w->k.status = fs_work_kernels(w->k.b, w->k.list.data, w->k.list.count, &op.kernels, w->k.err);
     if (w->last == FS_NONE)
         w->waits[w->n_waits++] = FS_TASK_START;
     w->last = fs_task_append(w, &op, w->label, w->waits, w->n_waits);
+    if (w->k.status == FS_OK)
+        w->task->ops.data[w->last].launches = w->launches;
+    w->launches = 0;
+    w->launched = 0;
     w->n_waits = 0;
     w->k.list.count = 0;
 }

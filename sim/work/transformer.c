@@ -173,17 +173,21 @@ static double attention_weights(const fs_transformer *m)
     return query + h * (a->kv_rank + a->rope) + (double)a->kv_rank * m->heads * (a->nope + a->v) + out;
 }
 
+double fs_layer_mlp_flops(const fs_transformer *m, uint32_t layer)
+{
+    double weights = fs_transformer_mlp_weights(m, m->ffn);
+    if (fs_layer_has_experts(m, layer))
+        weights = fs_transformer_mlp_weights(m, (double)m->moe.top_k * m->moe.ffn + m->moe.shared_ffn) +
+                  (double)m->hidden * m->moe.experts;
+    return 2.0 * m->seq * weights;
+}
+
 double fs_layer_weight_flops(const fs_transformer *m, uint32_t layer)
 {
     double weights = attention_weights(m);
-    if (fs_layer_has_experts(m, layer))
-        weights += fs_transformer_mlp_weights(m, (double)m->moe.top_k * m->moe.ffn + m->moe.shared_ffn) +
-                   (double)m->hidden * m->moe.experts;
-    else
-        weights += fs_transformer_mlp_weights(m, m->ffn);
     if (layer >= m->layers)
         weights += 2.0 * m->hidden * m->hidden + (double)m->hidden * m->vocab;
-    return 2.0 * m->seq * weights;
+    return 2.0 * m->seq * weights + fs_layer_mlp_flops(m, layer);
 }
 
 double fs_scores_flops(const fs_transformer *m, bool causal)

@@ -70,6 +70,7 @@ double fs_transformer_active_parameters(const fs_transformer *m); /* that one to
 /* FLOPs of a forward pass of one sequence. `scores` is attention's part that is not weights. A layer for later tokens has
  * its logits in it. */
 double fs_layer_weight_flops(const fs_transformer *m, uint32_t layer);
+double fs_layer_mlp_flops(const fs_transformer *m, uint32_t layer); /* of its MLP, or router and experts, alone */
 double fs_scores_flops(const fs_transformer *m, bool causal);
 double fs_logits_flops(const fs_transformer *m);
 

@@ -50,25 +50,26 @@ typedef struct fs_load {
 
 /* One operation of a program, 80 B. */
 typedef struct fs_op {
-    uint8_t kind;          /* fs_op_kind */
-    uint8_t coll;          /* fs_coll_kind, for FS_OP_COLLECTIVE */
-    uint8_t algo, proto;   /* fs_algo, fs_proto */
-    uint8_t dtype;         /* fs_dtype, for roofline compute */
-    uint8_t phase;         /* fs_phase */
-    uint16_t stream;       /* id in work->streams */
-    uint32_t family;       /* collectives; send/recv by shift; else FS_NONE */
-    int32_t peer;          /* send/recv: a rank (family == FS_NONE) or a shift in the group, modulo its size */
-    uint32_t tag;          /* send/recv match by (source, destination, tag) in program order */
-    uint32_t root;         /* broadcast, reduce: position in the group */
-    uint32_t name;         /* id in work->names */
-    uint32_t line, column; /* where the trace says so; 0 for ops that an expansion made */
-    uint32_t kernels;      /* compute: id in work->kernel_lists, or FS_NONE: one kernel of flops and bytes */
-    uint32_t load;         /* all_to_all: id in work->loads, or FS_NONE: even */
-    float sm_share;        /* collectives, send/recv: part of the GPU's SMs in use while it moves, [0, 1) */
-    bool transpose;        /* all_to_all with a load, see fs_load_bytes */
-    double duration_s;     /* compute, delay; negative: take the roofline of flops and bytes, or of the kernels */
-    double flops, bytes;   /* compute by roofline */
-    double size_bytes;     /* communication; meaning as in coll.h */
+    uint8_t kind;                /* fs_op_kind */
+    uint8_t coll;                /* fs_coll_kind, for FS_OP_COLLECTIVE */
+    uint8_t algo, proto;         /* fs_algo, fs_proto */
+    uint8_t dtype;               /* fs_dtype, for roofline compute */
+    uint8_t phase;               /* fs_phase */
+    uint16_t stream;             /* id in work->streams */
+    uint32_t family;             /* collectives; send/recv by shift; else FS_NONE */
+    int32_t peer;                /* send/recv: a rank (family == FS_NONE) or a shift in the group, modulo its size */
+    uint32_t tag;                /* send/recv match by (source, destination, tag) in program order */
+    uint32_t root;               /* broadcast, reduce: position in the group */
+    uint32_t name;               /* id in work->names */
+    uint32_t line, column;       /* where the trace says so; 0 for ops that an expansion made */
+    uint32_t kernels;            /* compute: id in work->kernel_lists, or FS_NONE: one kernel of flops and bytes */
+    uint32_t load;               /* all_to_all: id in work->loads, or FS_NONE: even */
+    float sm_share;              /* collectives, send/recv: part of the GPU's SMs in use while it moves, [0, 1) */
+    bool transpose;              /* all_to_all with a load, see fs_load_bytes */
+    uint16_t top_k, top_domains; /* all_to_all by forwarded, see fs_coll_request */
+    double duration_s;           /* compute, delay; negative: take the roofline of flops and bytes, or of the kernels */
+    double flops, bytes;         /* compute by roofline */
+    double size_bytes;           /* communication; meaning as in coll.h */
 } fs_op;
 
 typedef struct fs_program {

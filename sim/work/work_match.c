@@ -93,7 +93,7 @@ bool fs_same_call(const fs_op *a, const fs_op *b)
 {
     return a->coll == b->coll && !(a->size_bytes < b->size_bytes) && !(a->size_bytes > b->size_bytes) &&
            a->algo == b->algo && a->proto == b->proto && a->load == b->load && a->transpose == b->transpose &&
-           (!fs_op_rooted(a) || a->root == b->root);
+           a->top_k == b->top_k && a->top_domains == b->top_domains && (!fs_op_rooted(a) || a->root == b->root);
 }
 
 static uint64_t hash_content(const fs_matcher *m, const fs_series *s)

@@ -204,6 +204,10 @@ static void write_collective(fs_jsonw *w, const fs_work *work, const fs_op *op)
     }
     if (op->algo != FS_ALGO_AUTO)
         fs_jsonw_string(w, "algo", fs_algo_names[op->algo]);
+    if (op->top_k > 0)
+        fs_jsonw_uint(w, "top_k", op->top_k);
+    if (op->top_domains > 0)
+        fs_jsonw_uint(w, "top_domains", op->top_domains);
     if (op->proto != FS_PROTO_AUTO)
         fs_jsonw_string(w, "proto", fs_proto_names[op->proto]);
 }

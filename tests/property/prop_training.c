@@ -108,12 +108,44 @@ static void bubbles_of_pipelines(void **state)
     fs_topo_free(topo);
 }
 
+/* A mixture of experts on 4 GPUs, 16 microbatches of 4 layers, flows of tokens a third as long as kernels. */
+static double experts_s(const char *topology, const char *overlap)
+{
+    text t = {.n = 0};
+    fs_work *work = NULL;
+    fs_topo *topo = make_topo(topology);
+    put(&t,
+        "{\"fabsim\": \"trace/1\", \"kind\": \"training\", \"model\": {\"layers\": 4, \"hidden\": 4096, \"heads\": "
+        "32, \"vocab\": 64, \"seq\": 2048, \"bias\": false, \"dropout\": false, \"moe\": {\"experts\": 4, \"ffn\": "
+        "4096}}, \"parallel\": {\"dp\": 4, \"ep\": 4}, \"batch\": {\"global\": 64}, \"kernels\": \"flash\"%s}",
+        overlap);
+    ASSERT_OK(fs_work_parse("t.json", t.data, t.n, NULL, 0, &work, &failure));
+    double step_s = run(topo, work);
+    fs_work_free(work);
+    fs_topo_free(topo);
+    return step_s;
+}
+
+/* By turns with another pass, all-to-alls show only where a pass is alone: the first forward and the last backward one. */
+static void tokens_move_beside_kernels(void **state)
+{
+    (void)state;
+    const char *slow = "gpus:4 nvlink:10GB/s", *fast = "gpus:4 nvlink:100TB/s";
+    double kernels_s = experts_s(fast, ""), apart_s = experts_s(slow, "") - kernels_s;
+    /* What is not tokens: gradients, once a step, at the end either way. */
+    double gradients_s = experts_s(slow, ", \"dispatch\": {\"algo\": \"direct\"}") - kernels_s - apart_s * 2 / 1.75;
+    gradients_s = gradients_s / (1 - 2 / 1.75); /* direct: 2 copies of a token for 1.75, and the same gradients */
+    double turns_s = experts_s(slow, ", \"overlap\": {\"ep\": true}") - kernels_s;
+    ASSERT_CLOSE(turns_s - gradients_s, (apart_s - gradients_s) / 16, 0.05);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ops_do_what_the_totals_say),
         cmocka_unit_test(steps_end_in_any_nesting),
         cmocka_unit_test(bubbles_of_pipelines),
+        cmocka_unit_test(tokens_move_beside_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

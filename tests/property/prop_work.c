@@ -69,6 +69,10 @@ static fs_op random_op(fs_rng *rng, const plan *p)
             op.load = 0;
             op.transpose = fs_rng_below(rng, 2) == 1;
         }
+        if (op.coll == FS_ALL_TO_ALL && op.algo == FS_ALGO_FORWARDED) {
+            op.top_k = (uint16_t)fs_rng_below(rng, 10);
+            op.top_domains = (uint16_t)fs_rng_below(rng, 4);
+        }
         if (op.coll == FS_BROADCAST || op.coll == FS_REDUCE)
             op.root = fs_rng_below(rng, p->size);
     } else if (kind == FS_OP_DELAY || fs_rng_below(rng, 2)) {
@@ -263,6 +267,7 @@ static void equal_ops(const fs_work *wa, const fs_work *wb, const fs_op *a, cons
     assert_string_equal(wa->names[a->name], wb->names[b->name]);
     SAME(kind), SAME(coll), SAME(algo), SAME(proto), SAME(dtype), SAME(phase), SAME(family), SAME(peer), SAME(tag);
     SAME(root), SAME(sm_share), SAME(duration_s), SAME(flops), SAME(bytes), SAME(size_bytes), SAME(transpose);
+    SAME(top_k), SAME(top_domains);
     assert_int_equal(a->kernels == FS_NONE, b->kernels == FS_NONE);
     assert_int_equal(a->load == FS_NONE, b->load == FS_NONE);
     if (a->kernels != FS_NONE)

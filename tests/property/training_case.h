@@ -106,19 +106,27 @@ static void put_parallel(text *t, fs_rng *rng, const layout *l, const char *orde
 static void put_rest(text *t, fs_rng *rng, const layout *l)
 {
     static const char *const schedules[] = {"1f1b", "gpipe", "zb-h1"}, *const precisions[] = {"fp16", "bf16", "fp8"};
-    static const char *const recomputes[] = {"none", "selective", "full"}, *const kernels[] = {"unfused", "fused",
-                                                                                               "flash"};
+    static const char *const recomputes[] = {"none", "selective", "full", "mlp", "norm+latent+mlp"},
+                             *const kernels[] = {"unfused", "fused", "flash"};
+    static const char *const algos[] = {"forwarded", "direct", "lowlatency"};
     uint32_t microbatches = (1 + fs_rng_below(rng, 4)) * (l->vpp > 1 ? l->pp : 1);
     put(t, "\"batch\": {\"global\": %u, \"micro\": 2}, ", 2 * microbatches * l->dp);
     put(t, "\"precision\": \"%s\", \"recompute\": \"%s\", \"kernels\": \"%s\", ", precisions[fs_rng_below(rng, 3)],
-        recomputes[fs_rng_below(rng, 3)], kernels[fs_rng_below(rng, 3)]);
+        recomputes[fs_rng_below(rng, 5)], kernels[fs_rng_below(rng, 3)]);
     if (l->vpp == 1)
         put(t, "\"schedule\": \"%s\", ", schedules[fs_rng_below(rng, 3)]);
+    else
+        put(t, "\"host\": {\"launch_us\": %u, \"graphs\": \"%s\"}, ", fs_rng_below(rng, 3),
+            coin(rng) ? "attention" : "attention+router");
     put(t,
         "\"overlap\": {\"grad_reduce\": %s, \"param_gather\": %s, \"tp\": %s, \"moe_shared\": %s, \"sm_share\": %s, "
-        "\"bucket\": %s}",
+        "\"bucket\": %s, \"ep\": %s}",
         yes(coin(rng)), yes(coin(rng)), yes(coin(rng)), yes(coin(rng)), coin(rng) ? "0" : "0.1",
-        coin(rng) ? "0" : "500000");
+        coin(rng) ? "0" : "500000", yes(l->vpp > 1 && coin(rng)));
+    if (coin(rng))
+        put(t, ", \"dispatch\": {\"algo\": \"%s\"}", algos[fs_rng_below(rng, 3)]);
+    else
+        put(t, ", \"dispatch\": {\"top_domains\": %u}", 1 + fs_rng_below(rng, 3));
 }
 
 static fs_work *random_work(uint64_t seed, fs_rng rng, const layout *l, const char *order)

@@ -322,7 +322,10 @@ static void errors_say_what_is_wrong(void **state)
     const uint32_t *g = f.topo->gpus;
     uint32_t twice[] = {g[0], g[1], g[0]}, wrong[] = {g[0], device(&f, "nvsw0")}, outside[] = {g[0], 99};
     refused(&f, ask(FS_ALL_TO_ALL, FS_ALGO_RING, 0, g, 4, 0, S), FS_E_TRACE,
-            "all_to_all cannot be done by 'ring'; expected auto, direct");
+            "all_to_all cannot be done by 'ring'; expected auto, direct, forwarded or lowlatency");
+    fs_coll_request tokens = ask(FS_ALL_TO_ALL, FS_ALGO_DIRECT, 0, g, 4, 0, S);
+    tokens.top_k = 2;
+    refused(&f, tokens, FS_E_TRACE, "top_k of all_to_all by 'direct'; only all_to_all by 'forwarded' has it");
     refused(&f, ask(FS_ALL_REDUCE, FS_ALGO_DIRECT, 0, g, 4, 0, S), FS_E_TRACE,
             "all_reduce cannot be done by 'direct'; expected auto, ring, tree, nvls, nvlstree, sharp, "
             "hierarchical, oneshot or twoshot");

@@ -238,6 +238,10 @@ static void bad_lists(void **state)
             "the load has 3 shares, but not every group of 'world' has 3 ranks");
     bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"transpose\":true}", 51,
             "'transpose' goes with 'load'");
+    bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"top_k\":2}", 51,
+            "'top_k' and 'top_domains' go with \"algo\": \"forwarded\"");
+    bad_ops("{\"op\":\"all_to_all\",\"group\":\"world\",\"size_bytes\":1,\"algo\":\"forwarded\",\"top_domains\":-1}",
+            84, "'top_domains' is -1, expected an integer from 0 to 65535");
     bad_ops("{\"op\":\"all_reduce\",\"group\":\"world\",\"size_bytes\":1,\"load\":[1,1]}", 51, "unknown key 'load'");
 }
 

@@ -252,6 +252,8 @@ static void parts_formed_again(void **state)
     close_to(memory_of(&t).activations, layer * (16 * 30 + 4) + ends, 1e-14);
     t.recompute_parts = FS_AGAIN_NORM | FS_AGAIN_ACTIVATION;
     close_to(memory_of(&t).activations, layer * (16 * 22 + 12) + ends, 1e-14);
+    t.recompute_parts = FS_AGAIN_MLP; /* its input's norm and its inner tensors, before and behind GELU */
+    close_to(memory_of(&t).activations, layer * (16 * 16 + 18) + ends, 1e-14);
     t.recompute = FS_RECOMPUTE_NONE;
     t.recompute_parts = 0;
     t.gemm = FS_FP8;
@@ -519,6 +521,84 @@ static void expert_parallelism(void **state)
     fs_work_free(w);
 }
 
+/* How tokens move is the trace's to say: once to a domain, unless it says otherwise. */
+static void dispatch_by_the_trace(void **state)
+{
+    (void)state;
+    fs_work *w = load(EXPERTS "}", "\"dp\":4,\"ep\":4", 4, "");
+    const fs_op *op = count(w, 0, "ep").last[FS_ALL_TO_ALL];
+    assert_int_equal(op->algo, FS_ALGO_FORWARDED);
+    assert_int_equal(op->top_k, 2);
+    assert_int_equal(op->top_domains, 0);
+    fs_work_free(w);
+    w = load(EXPERTS "}", "\"dp\":4,\"ep\":4", 4, ",\"dispatch\":{\"top_domains\":3}");
+    assert_int_equal(count(w, 0, "ep").last[FS_ALL_TO_ALL]->top_domains, 3);
+    fs_work_free(w);
+    w = load(EXPERTS "}", "\"dp\":4,\"ep\":4", 4, ",\"dispatch\":{\"algo\":\"direct\"}");
+    assert_int_equal(count(w, 0, "ep").last[FS_ALL_TO_ALL]->algo, FS_ALGO_DIRECT);
+    assert_int_equal(count(w, 0, "ep").last[FS_ALL_TO_ALL]->top_k, 0);
+    fs_work_free(w);
+}
+
+static uint32_t stream_named(const fs_work *w, const char *name)
+{
+    uint32_t id = 0;
+    while (strcmp(w->streams[id], name) != 0)
+        id++;
+    return id;
+}
+
+/* A pass forward and one backward by turns: between two all-to-alls of one there are kernels of the other. All ops are there
+ * as without. */
+static void passes_by_turns(void **state)
+{
+    (void)state;
+    fs_work *apart = load(EXPERTS "}", "\"dp\":4,\"ep\":4", 16, ""),
+            *turns = load(EXPERTS "}", "\"dp\":4,\"ep\":4", 16, ",\"overlap\":{\"ep\":true}");
+    const fs_program *p = &turns->programs[0];
+    uint32_t compute = stream_named(turns, "compute"), turned = 0;
+    int before = -1;
+    assert_int_equal(p->n_ops, apart->programs[0].n_ops);
+    close_to(count(turns, 0, "ep").bytes[FS_ALL_TO_ALL], count(apart, 0, "ep").bytes[FS_ALL_TO_ALL], 1e-14);
+    for (uint32_t i = 0; i < p->n_ops; i++) {
+        if (p->ops[i].stream != compute || p->ops[i].phase > FS_PHASE_BACKWARD)
+            continue;
+        turned += before >= 0 && p->ops[i].phase != before;
+        before = p->ops[i].phase;
+    }
+    /* 4 microbatches: a forward pass alone, three pairs of 2 x 4 layers' parts and one more each, a backward pass alone. */
+    assert_int_equal(turned, 3 * 2 * (2 * 4 + 1) + 1);
+    fs_work_free(apart);
+    fs_work_free(turns);
+}
+
+/* What is dropless makes the CPU wait for the router; graphs cost a launch each. */
+static void launches_of_experts(void **state)
+{
+    (void)state;
+    static const char *const model[] = {EXPERTS "}", EXPERTS ",\"capacity\":1}", EXPERTS "}"};
+    static const char *const rest[] = {",\"host\":{\"launch_us\":5}", ",\"host\":{\"launch_us\":5}",
+                                       ",\"host\":{\"launch_us\":5,\"graphs\":[\"attention\",\"router\"]}"};
+    double seconds[3] = {0};
+    uint32_t waits[3] = {0};
+    for (uint32_t c = 0; c < 3; c++) {
+        fs_work *w = load(model[c], "\"dp\":4,\"ep\":4", 4, rest[c]);
+        const fs_program *p = &w->programs[0];
+        uint32_t host = stream_named(w, "host");
+        for (uint32_t i = 0; i < p->n_ops; i++)
+            if (p->ops[i].stream == host) {
+                seconds[c] += p->ops[i].duration_s;
+                waits[c] += p->dep_begin[i + 1] - p->dep_begin[i];
+            }
+        fs_work_free(w);
+    }
+    assert_int_equal(waits[0], 4); /* a layer's forward pass each */
+    assert_int_equal(waits[1], 0);
+    assert_int_equal(waits[2], 4);
+    close_to(seconds[0], seconds[1], 1e-12);
+    assert_true(seconds[2] < 0.7 * seconds[0]);
+}
+
 static void experts_of_different_popularity(void **state)
 {
     (void)state;
@@ -753,10 +833,17 @@ static void bad_experts(void **state)
     bad(",\"moe\":{\"experts\":8},\"parallel_block\":true", "", 2, "",
         "'parallel_block' is of attention and an MLP, but layers have experts");
     bad("", "", 2, ",\"recompute\":[\"norms\"]",
-        "expected what to form again: \"scores\", \"norm\", \"activation\", \"latent\"");
+        "expected what to form again: \"scores\", \"norm\", \"activation\", \"latent\", \"mlp\"");
     bad("", "\"tp\":2", 2, ",\"overlap\":{\"tp\":\"forward\"}",
         "'tp' is 'forward', expected one of 'none', 'backward', 'all'");
     bad("", "", 2, ",\"kernel_efficiency\":2", "'kernel_efficiency' is 2, expected a number from 0.01 to 1");
+    bad("", "", 2, ",\"host\":{\"graphs\":\"attention+rooter\"}",
+        "expected what graphs launch: \"attention\", \"router\"");
+    bad("", "", 2, ",\"dispatch\":{\"algo\":\"forward\"}", "unknown algo 'forward' (did you mean 'forwarded'?)");
+    bad("", "", 2, ",\"dispatch\":{\"algo\":\"direct\",\"top_domains\":4}",
+        "'top_domains' goes with \"algo\": \"forwarded\"");
+    bad("", "\"pp\":2", 2, ",\"overlap\":{\"ep\":true}",
+        "'ep' needs the schedule 1f1b, interleaved where pp > 1; vpp is 1");
     bad("", "", 2, ",\"host\":{\"launch_us\":-1}", "'launch_us' is -1, expected a number from 0 to 1000000");
     bad("", "\"dp\":2,\"ep\":2", 2, "", "'ep' and 'etp' spread experts, but 'moe' is missing");
     bad(EXPERTS "}", "\"tp\":2", 2, "", "experts under tensor parallelism need \"sequence\": true in 'parallel'");
@@ -822,6 +909,9 @@ int main(void)
         cmocka_unit_test(overlapped_tensor_parallelism),
         cmocka_unit_test(backward_overlap),
         cmocka_unit_test(the_host_launches),
+        cmocka_unit_test(dispatch_by_the_trace),
+        cmocka_unit_test(passes_by_turns),
+        cmocka_unit_test(launches_of_experts),
         cmocka_unit_test(kernels_may_be_slower),
         cmocka_unit_test(pipelines_that_wait),
         cmocka_unit_test(pipelines_send_activations),
