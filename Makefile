@@ -170,6 +170,7 @@ test-plain: build/locale
 	for f in $(FUZZERS); do $(PROVE) $(BUILD)/tests/fuzz/replay_$$f :: tests/fuzz/corpus/$$f || exit 1; done
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/cli/run-errors.sh
 	FABSIM=$(abspath $(BUILD)/fabsim) bats tests/cli
+	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/slurm/run.sh
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/golden/run.py
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/validation/kernels.py
 	FABSIM=$(abspath $(BUILD)/fabsim) scripts/validate.py --check

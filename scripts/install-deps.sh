@@ -5,7 +5,8 @@
 set -euo pipefail
 
 build=(gcc g++ make pkg-config libsimgrid-dev libhwloc-dev libxml2-dev libyajl-dev libsqlite3-dev zlib1g-dev)
-test=(clang clang-format llvm libclang-rt-14-dev libcmocka-dev bats perl libxml2-utils python3 hwloc-nox util-linux locales)
+test=(clang clang-format llvm libclang-rt-14-dev libcmocka-dev bats perl libxml2-utils python3 hwloc-nox util-linux locales sqlite3)
+optional=(munge slurmctld slurmd slurm-client) # tests/slurm says so where they are missing
 
 case "${1:-build}" in
 build) wanted=("${build[@]}") ;;

@@ -21,6 +21,8 @@ static fs_status parse(fs_sweep_arguments *a, int argc, char *const *argv, bool 
         {"retry", 0, FS_OPTION_FLAG, &a->retry, NULL, "Compute failed points again.", NULL, 0},
         {"dry-run", 'n', FS_OPTION_FLAG, &a->dry_run, NULL, "Check the sweep file and say how many points it has.",
          NULL, 0},
+        {"check", 0, FS_OPTION_FLAG, &a->check, NULL,
+         "Compute nothing; exit status 0 if all points are there, 5 if some failed or are missing.", NULL, 0},
         {"quiet", 'q', FS_OPTION_FLAG, &a->quiet, NULL, "No progress and no summary.", NULL, 0},
         {"shard", 0, FS_OPTION_TEXT, &a->shard, "I/N",
          "Only points I, I + N, I + 2N, ... from 0 (default: from SLURM_ARRAY_TASK_ID and _COUNT).", NULL, 0},
@@ -133,6 +135,7 @@ static fs_status read_options(const fs_sweep_arguments *a, fs_sweep_options *o, 
                             .n_workers = (uint32_t)a->jobs,
                             .bytes_max = a->memory_limit,
                             .retry = a->retry,
+                            .check = a->check,
                             .progress = a->quiet ? NULL : stderr};
     if (a->time_limit && fs_parse_quantity(a->time_limit, FS_UNIT_SECONDS, &o->seconds_max, &why) != 0)
         return fs_fail(err, FS_E_USAGE, "--time-limit: %s", why);
@@ -180,6 +183,8 @@ static fs_status compute(const fs_sweep_arguments *a, fs_err *err)
         status = summarize(a, &summary, signal != 0, err);
     if (signal != 0)
         fs_workers_raise(signal);
+    if (status == FS_OK && summary.missing > 0)
+        return fs_fail(err, FS_E_POINTS, "%u of %u points are missing", summary.missing, summary.points);
     if (status == FS_OK && summary.failed > 0)
         return fs_fail(err, FS_E_POINTS,
                        "%u of %u points failed: fabsim sweep --show %s --where \"status == 'failed'\"", summary.failed,

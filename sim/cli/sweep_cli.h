@@ -11,7 +11,7 @@ typedef struct fs_sweep_arguments {
     const char *output, *shard, *time_limit;
     double memory_limit;
     uint64_t jobs;
-    bool retry, dry_run, quiet, merge, slurm, show;
+    bool retry, dry_run, check, quiet, merge, slurm, show;
     /* --slurm */
     uint64_t tasks;
     const char *resubmit;

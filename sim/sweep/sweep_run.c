@@ -311,6 +311,7 @@ static fs_status count_failed(sweep_state *s, fs_err *err)
             continue;
         status = fs_store_state(s->store, s->members[i].hash, &state, err);
         s->summary->failed += state == FS_POINT_FAILED;
+        s->summary->missing += state == FS_POINT_ABSENT;
     }
     return status;
 }
@@ -356,16 +357,16 @@ fs_status fs_sweep_run(const fs_sweep *sweep, const fs_sweep_options *options, f
     *signal = 0;
     fs_status status = identify(&s, err);
     if (status == FS_OK)
-        status = fs_store_open(options->database, true, &s.store, err);
-    if (status == FS_OK)
+        status = fs_store_open(options->database, !options->check, &s.store, err);
+    if (status == FS_OK && !options->check)
         status = fs_store_set_members(s.store, sweep->name, s.members, fs_sweep_count(sweep), err);
     if (status == FS_OK)
         status = place_points(&s, err);
     if (status == FS_OK)
         status = list_todo(&s, err);
-    if (status == FS_OK && s.todo.count > 0)
+    if (status == FS_OK && !options->check && s.todo.count > 0)
         status = prepare_topologies(&s, err);
-    if (status == FS_OK && s.todo.count > 0)
+    if (status == FS_OK && !options->check && s.todo.count > 0)
         status = compute(&s, signal, err);
     if (status == FS_OK)
         status = count_failed(&s, err);

@@ -9,6 +9,7 @@ typedef struct fs_sweep_options {
     uint32_t n_workers;            /* 0: one for each physical core */
     double seconds_max, bytes_max; /* of a point; 0: any */
     bool retry;                    /* failed points are computed again */
+    bool check;                    /* compute nothing, only say what is there; the database must exist */
     uint32_t shard, n_shards;      /* points whose number leaves that remainder; n_shards 0 or 1: all */
     FILE *progress;                /* NULL: none */
 } fs_sweep_options;
@@ -17,7 +18,7 @@ typedef struct fs_sweep_options {
 typedef struct fs_sweep_summary {
     uint32_t points, there; /* there: in the database beforehand */
     uint32_t computed, failed_now;
-    uint32_t failed; /* in the database afterwards */
+    uint32_t failed, missing; /* in the database afterwards */
     double seconds;
 } fs_sweep_summary;
 
