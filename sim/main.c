@@ -16,9 +16,12 @@ typedef struct command {
     fs_status (*run)(int argc, char *const *argv, const fs_call *call, fs_err *err);
 } command;
 
-enum { N_COMMANDS = 4 };
-static const command commands[N_COMMANDS] = {
-    {"coll", fs_cmd_coll}, {"kernel", fs_cmd_kernel}, {"topo", fs_cmd_topo}, {"import", fs_cmd_import}};
+enum { N_COMMANDS = 5 };
+static const command commands[N_COMMANDS] = {{"coll", fs_cmd_coll},
+                                             {"kernel", fs_cmd_kernel},
+                                             {"topo", fs_cmd_topo},
+                                             {"import", fs_cmd_import},
+                                             {"compare", fs_cmd_compare}};
 
 /* The command line as one string, cut at the buffer's end. */
 static void join(int argc, char *const *argv, char *buffer, size_t size)

@@ -1,11 +1,12 @@
 /* report_json.c - the result as JSON. The members are documented in docs/FORMATS.md, section Result. */
 #include "report/report_in.h"
+#include "report/result_file.h"
 #include "report/similar.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { SCHEMA_VERSION = 2 };
+
 
 static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 {
@@ -16,7 +17,7 @@ static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 
 static void write_inputs(const fs_result *r, const fs_report_meta *meta, fs_jsonw *w)
 {
-    fs_jsonw_uint(w, "schema_version", SCHEMA_VERSION);
+    fs_jsonw_uint(w, "schema_version", FS_RESULT_SCHEMA);
     fs_jsonw_string(w, "fabsim", meta->version);
     fs_jsonw_string(w, "command", meta->command);
     fs_jsonw_object_inline(w, "topology");
