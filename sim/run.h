@@ -12,6 +12,7 @@ typedef struct fs_run_options {
     fs_fold_mode fold; /* the stock networks never fold */
     uint64_t seed;
     uint64_t max_events;              /* 0 = none */
+    bool pictures;                    /* fill fs_result.pictures */
     const char *timeline;             /* path of a Chrome trace, NULL = none */
     const struct fs_nccl_table *nccl; /* costs of collectives; NULL = the shipped table */
     bool registered, sharp;           /* as in fs_lowering_options */

@@ -300,7 +300,7 @@ static void fill_power(const stages *s, fs_result *r)
     r->energy_j = power_W * r->step_time_s;
 }
 
-static fs_status fill(stages *s, const fs_topo *whole, fs_result *result, fs_err *err)
+static fs_status fill(stages *s, const fs_topo *whole, bool pictures, fs_result *result, fs_err *err)
 {
     fs_result r = {.topo = whole,
                    .work = s->work,
@@ -324,6 +324,8 @@ static fs_status fill(stages *s, const fs_topo *whole, fs_result *result, fs_err
     fs_status status = fs_run_fill_links(&links, s->engine, &r, err);
     if (status == FS_OK)
         status = fill_serving(s, &r, err);
+    if (status == FS_OK && pictures)
+        status = fs_run_fill_pictures(&links, s->engine, &r, err);
     fill_power(s, &r);
     if (status == FS_OK)
         *result = r;
@@ -345,7 +347,7 @@ fs_status fs_serve_run(const fs_topo *topo, const fs_work *work, const fs_run_op
     if (status == FS_OK)
         status = fs_serve(&s.cluster, &s.requests, s.engine, &calls, &s.out, err);
     if (status == FS_OK)
-        status = fill(&s, topo, &made, err);
+        status = fill(&s, topo, options->pictures, &made, err);
     discard(&s);
     if (status != FS_OK)
         return status;

@@ -160,6 +160,7 @@ static fs_run_options run_options(const arguments *a)
     options.fold = (fs_fold_mode)a->fold;
     options.seed = a->seed;
     options.max_events = a->max_events;
+    options.pictures = a->json != NULL;
     options.timeline = a->timeline;
     fs_cli_nccl_apply(&a->nccl, &options);
     return options;

@@ -11,6 +11,9 @@ void fs_report_line(fs_out *out, const char *what, const char *value, const char
 FS_MUST_CHECK fs_status fs_report_tiers(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
 FS_MUST_CHECK fs_status fs_report_links(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
 
+/* The members load, timeline and fabric; null where there is nothing to draw. */
+void fs_report_pictures_json(const fs_result *r, fs_jsonw *w);
+
 /* Of a result that has `serving`. */
 FS_MUST_CHECK fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out, fs_err *err);
 void fs_report_serving_json(const fs_serving_result *v, fs_jsonw *w);

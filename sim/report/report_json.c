@@ -6,8 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-
-
 static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 {
     char text[20];
@@ -250,6 +248,7 @@ void fs_report_json(const fs_result *r, const fs_report_meta *meta, fs_out *out)
     write_comms(r, &w);
     write_tiers(r, &w);
     write_links(r, meta->top_links, &w);
+    fs_report_pictures_json(r, &w);
     write_scaling(r, meta->stable, &w);
     write_counters(r, meta->stable, &w);
     fs_jsonw_end(&w);

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "report/load_series.h"
+#include "report/spans.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -233,18 +234,6 @@ void fs_timeline_move(fs_timeline *t, uint32_t track, uint32_t op_index, double 
     stream->arrow = op->kind == FS_OP_SEND || op->kind == FS_OP_RECV ? t->arrows : 0;
 }
 
-static const char *category_of(const fs_op *op)
-{
-    switch ((fs_op_kind)op->kind) {
-    case FS_OP_COMPUTE: return fs_phase_names[op->phase];
-    case FS_OP_DELAY: return "delay";
-    case FS_OP_SEND: return "send";
-    case FS_OP_RECV: return "recv";
-    case FS_OP_COLLECTIVE: break;
-    }
-    return fs_coll_names[op->coll];
-}
-
 /* "X": a slice. The caller closes the event. */
 static void begin_slice(fs_timeline *t, uint32_t track, const fs_op *op, const char *name, uint64_t from_ns,
                         uint64_t to_ns)
@@ -252,7 +241,7 @@ static void begin_slice(fs_timeline *t, uint32_t track, const fs_op *op, const c
     begin_event(t, 'X', process_of(track), thread_of(t, track, op->stream));
     add_time(t, "ts", from_ns);
     add_time(t, "dur", to_ns - from_ns);
-    fs_out_printf(t->out, ",\"name\":\"%s\",\"cat\":\"%s\"", name, category_of(op));
+    fs_out_printf(t->out, ",\"name\":\"%s\",\"cat\":\"%s\"", name, fs_op_category(op));
 }
 
 static void write_arrow(fs_timeline *t, uint32_t track, const fs_op *op, const thread *stream, uint64_t end_ns)
