@@ -79,6 +79,20 @@ $(BUILD)/gen/measured.csv.h: sim/report/measured.csv
 	@mkdir -p $(@D)
 	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 
+# So are the style sheet and the scripts of report pages, in the order of their names, and the measured collectives drawn there.
+PAGE_JS := $(sort $(wildcard sim/page/*.js))
+$(BUILD)/sim/page/page.o: $(BUILD)/gen/page.js.h $(BUILD)/gen/page.css.h
+$(BUILD)/gen/page.js.h: $(PAGE_JS)
+	@mkdir -p $(@D)
+	$(Q)cat $^ | od -An -v -tx1 | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+$(BUILD)/gen/page.css.h: sim/page/page.css
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+$(BUILD)/sim/page/measured_points.o: $(BUILD)/gen/collectives.csv.h
+$(BUILD)/gen/collectives.csv.h: tests/validation/collectives.csv
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c tests/validation/valid_*.c))
 

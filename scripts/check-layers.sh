@@ -17,7 +17,8 @@ declare -A may=(
     [serve]="base topo route gpu coll work engine serve"
     [metric]="base metric"
     [report]="base topo route coll work engine report"
-    [cli]="base topo route gpu coll work fold engine sched metric report cli run.h serve_run.h"
+    [page]="base report page"
+    [cli]="base topo route gpu coll work fold engine sched metric report page cli run.h serve_run.h"
 )
 
 bad=0
@@ -31,7 +32,7 @@ for folder in sim/*/; do
     while IFS=: read -r file line include; do
         target=$(sed -E 's/.*"([^"]*)".*/\1/' <<<"$include")
         first=${target%%/*}
-        [[ $target == */* || $target == *.h && ! $target == *.x[sm][dl].h && ! $target == *.csv.h ]] || continue # generated from a data file
+        [[ $target == */* || $target == *.h && ! $target == *.x[sm][dl].h && ! $target == *.@(csv|js|css).h ]] || continue # generated from a data file
         case " ${may[$layer]} " in *" $first "*) ;; *)
             echo "$file:$line: $layer may not include $target" >&2
             bad=1

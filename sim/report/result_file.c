@@ -96,7 +96,7 @@ static const list pools = {"pools",
                             {"kv_bytes", NUMBER},
                             {"gpu_bytes", NUMBER}}};
 
-static const member coll_members[] = {{"topology", TEXT}, {"op", TEXT}, {"ranks", NUMBER}, {"cost", TEXT}};
+static const member coll_members[] = {{"topology", TEXT}, {"file", TEXT}, {"op", TEXT}, {"ranks", NUMBER}, {"cost", TEXT}};
 static const list coll_rows = {"rows",
                                {{"size_bytes", NUMBER},
                                 {"time_us", NUMBER},
