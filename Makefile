@@ -11,7 +11,7 @@ JOBS    := $(shell nproc)
 MAKEFLAGS += --no-print-directory
 
 # ---- compiler -------------------------------------------------------------------------------------------------------
-PKGS     := libxml-2.0 hwloc yajl zlib
+PKGS     := libxml-2.0 hwloc yajl sqlite3 zlib
 # -isystem: other people's headers are not held to our warnings.
 INCLUDES := -Isim -I$(BUILD)/gen $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS) 2>/dev/null))
 CPPFLAGS += $(INCLUDES) -D_POSIX_C_SOURCE=200809L -DFABSIM_VERSION='"$(VERSION)"' $(DEFINES)

@@ -17,8 +17,9 @@ declare -A may=(
     [serve]="base topo route gpu coll work engine serve"
     [metric]="base metric"
     [report]="base topo route coll work engine report"
-    [page]="base report page"
-    [cli]="base topo route gpu coll work fold engine sched metric report page cli run.h serve_run.h"
+    [sweep]="base topo route gpu coll work fold engine sched metric report sweep run.h serve_run.h"
+    [page]="base report sweep page" # of sweep the database
+    [cli]="base topo route gpu coll work fold engine sched metric report sweep page cli run.h serve_run.h"
 )
 
 bad=0
@@ -47,7 +48,7 @@ if [ -n "$duplicates" ]; then
     bad=1
 fi
 
-flags=$(pkg-config --cflags libxml-2.0 hwloc yajl | sed "s/-I/-isystem /g")
+flags=$(pkg-config --cflags libxml-2.0 hwloc yajl sqlite3 | sed "s/-I/-isystem /g")
 for header in sim/*.h sim/*/*.h; do
     ${CC:-cc} -std=c17 -Wall -Wextra -Wpedantic -Werror -Isim -D_POSIX_C_SOURCE=200809L $flags -fsyntax-only -x c "$header" || bad=1
 done

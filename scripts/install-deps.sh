@@ -4,7 +4,7 @@
 #   scripts/install-deps.sh test    that, and what the tests need
 set -euo pipefail
 
-build=(gcc g++ make pkg-config libsimgrid-dev libhwloc-dev libxml2-dev libyajl-dev zlib1g-dev)
+build=(gcc g++ make pkg-config libsimgrid-dev libhwloc-dev libxml2-dev libyajl-dev libsqlite3-dev zlib1g-dev)
 test=(clang clang-format llvm libclang-rt-14-dev libcmocka-dev bats perl libxml2-utils python3 hwloc-nox util-linux locales)
 
 case "${1:-build}" in

@@ -130,8 +130,10 @@ fs_status fs_file_read(const char *path, char **text, size_t *length, fs_err *er
 /* ---- out --------------------------------------------------------------------------------------------------------- */
 
 struct fs_out {
-    FILE *file; /* one of these two */
+    FILE *file; /* one of these two; none: memory */
     gzFile gz;
+    char *memory; /* (room), `used` of it written */
+    size_t used, room;
     char *path;
     bool regular; /* a file of our own, to be removed if it stays unfinished; no device, no pipe, no link */
     bool failed;  /* an error is in `reason`, nothing is written any more */
@@ -199,18 +201,52 @@ fs_status fs_out_open(const char *path, fs_out **out, fs_err *err)
     return FS_OK;
 }
 
+fs_status fs_out_memory(fs_out **out, fs_err *err)
+{
+    fs_out *o = fs_zalloc(1, sizeof *o);
+    if (o == NULL)
+        return fs_fail_nomem(err);
+    *out = o;
+    return FS_OK;
+}
+
 static void keep_error(fs_out *out)
 {
     out->reason = errno ? errno : EIO;
     out->failed = true;
 }
 
+static bool keep_in_memory(fs_out *out, const char *text, size_t length)
+{
+    if (length >= FS_FILE_MAX - out->used)
+        return false;
+    if (out->room - out->used < length) {
+        size_t wanted = 2 * out->room > out->used + length ? 2 * out->room : out->used + length + PRINT_FIRST;
+        char *grown = fs_realloc(out->memory, wanted, 1);
+        if (grown == NULL)
+            return false;
+        out->memory = grown;
+        out->room = wanted;
+    }
+    memcpy(out->memory + out->used, text, length);
+    out->used += length;
+    return true;
+}
+
+/* A part that stdio and zlib take at once. */
+static bool write_part(fs_out *out, const char *text, size_t length)
+{
+    if (out->gz)
+        return gzwrite(out->gz, text, (unsigned)length) == (int)length;
+    return out->file ? fwrite(text, 1, length, out->file) == length : keep_in_memory(out, text, length);
+}
+
 void fs_out_write(fs_out *out, const char *text, size_t length)
 {
     while (length > 0 && !out->failed) {
         size_t part = length < 1u << 30 ? length : 1u << 30; /* gzwrite takes an unsigned */
-        errno = 0;
-        if (out->gz ? gzwrite(out->gz, text, (unsigned)part) != (int)part : fwrite(text, 1, part, out->file) != part)
+        errno = out->file || out->gz ? 0 : ENOMEM;
+        if (!write_part(out, text, part))
             keep_error(out);
         text += part;
         length -= part;
@@ -267,6 +303,7 @@ static void release(fs_out *out, bool wanted)
         unlink(out->path);
     if (out->regular)
         note_unfinished(out->path, NULL);
+    fs_free(out->memory);
     fs_free(out->path);
     fs_free(out);
 }
@@ -276,6 +313,19 @@ fs_status fs_out_close(fs_out *out, fs_err *err)
     finish(out);
     fs_status status = out->failed ? fail_io(err, out->path, "write", out->reason) : FS_OK;
     release(out, status == FS_OK);
+    return status;
+}
+
+fs_status fs_out_take(fs_out *out, char **text, size_t *length, fs_err *err)
+{
+    fs_out_write(out, "", 1);
+    fs_status status = out->failed ? fs_fail_nomem(err) : FS_OK;
+    if (status == FS_OK) {
+        *text = out->memory;
+        *length = out->used - 1;
+        out->memory = NULL;
+    }
+    release(out, true);
     return status;
 }
 

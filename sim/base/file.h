@@ -19,6 +19,10 @@ FS_MUST_CHECK fs_status fs_file_read(const char *path, char **text, size_t *leng
 typedef struct fs_out fs_out;
 /* path "-" is stdout; a path that ends in ".gz" is compressed. */
 FS_MUST_CHECK fs_status fs_out_open(const char *path, fs_out **out, fs_err *err);
+/* Into memory: fs_out_take ends it and hands over the text, NUL-terminated at *length, which the caller frees with
+ * fs_free. fs_out_discard works as for files. */
+FS_MUST_CHECK fs_status fs_out_memory(fs_out **out, fs_err *err);
+FS_MUST_CHECK fs_status fs_out_take(fs_out *out, char **text, size_t *length, fs_err *err);
 FS_PRINTF(2, 3) void fs_out_printf(fs_out *out, const char *format, ...);
 void fs_out_write(fs_out *out, const char *text, size_t length);
 void fs_out_puts(fs_out *out, const char *text);

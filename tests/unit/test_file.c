@@ -264,9 +264,39 @@ static void check_allocation_failures(void **state)
     }
 }
 
+static void test_memory(void **state)
+{
+    (void)state;
+    fs_out *out = NULL;
+    fs_err err = {0};
+    char *text = NULL;
+    size_t length = 1;
+    assert_int_equal(fs_out_memory(&out, &err), FS_OK);
+    assert_int_equal(fs_out_take(out, &text, &length, &err), FS_OK);
+    assert_int_equal(length, 0);
+    assert_string_equal(text, "");
+    fs_free(text);
+    assert_int_equal(fs_out_memory(&out, &err), FS_OK);
+    for (int i = 0; i < 5000; i++)
+        fs_out_printf(out, "%04d ", i);
+    assert_int_equal(fs_out_take(out, &text, &length, &err), FS_OK);
+    assert_int_equal(length, 25000);
+    assert_string_equal(text + 24995, "4999 ");
+    fs_free(text);
+    assert_int_equal(fs_out_memory(&out, &err), FS_OK);
+    fs_out_puts(out, "dropped");
+    fs_out_discard(out);
+    assert_int_equal(fs_out_memory(&out, &err), FS_OK);
+    fs_mem_fail_after(1);
+    fs_out_puts(out, "no room");
+    fs_mem_fail_after(0);
+    assert_int_equal(fs_out_take(out, &text, &length, &err), FS_E_NOMEM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(check_round_trip),
         cmocka_unit_test(check_print),
         cmocka_unit_test(check_bad_input),
