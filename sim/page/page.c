@@ -68,6 +68,8 @@ static fs_status write_file(const char *path, fs_out *out, fs_err *err)
 {
     char *text = NULL;
     size_t length = 0;
+    if (fs_page_is_sweep(path))
+        return fs_page_sweep(path, out, err);
     fs_status status = fs_file_read(path, &text, &length, err);
     if (status == FS_OK)
         status = write_result(path, text, length, out, err);

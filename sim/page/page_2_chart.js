@@ -175,4 +175,4 @@ function stackedBars(c, bars, text, axisLabel) {
     legend(c.svg, names.map((name, i) => ({ name: name.replaceAll("_", " "), colour: colourOf(name, i) })), left, box.y + box.h + 60);
     return box;
 }
-function stackedHeight(n) { return 22 + n * 38 + 12 + 90; }
+function stackedHeight(n, names) { return 12 + n * 38 + 12 + 64 + Math.ceil(names / 7) * 19; }

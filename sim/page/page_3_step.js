@@ -13,7 +13,7 @@ function drawBreakdown(parent, runs) {
                     "most: " + format.seconds(b.max_s) + " on rank " + b.max_rank] };
         }) };
     });
-    const c = figure(parent, "Where the step goes", "Mean over ranks. Communication counts where nothing covers it.", stackedHeight(bars.length), rows);
+    const c = figure(parent, "Where the step goes", "Mean over ranks. Communication counts where nothing covers it.", stackedHeight(bars.length, Math.max(...shown.map(r => r.result.breakdown.length))), rows);
     stackedBars(c, bars, format.seconds, "time");
 }
 
@@ -35,7 +35,7 @@ function drawMemory(parent, runs) {
         else for (const p of r.result.serving.pools)
             add((shown.length > 1 ? r.label + " " : "") + p.name, [["weights", p.weight_bytes], ["kv", p.kv_bytes]], p.gpu_bytes);
     }
-    const c = figure(parent, "Memory per GPU", "On the fullest GPU; the mark is what it has.", stackedHeight(bars.length), rows);
+    const c = figure(parent, "Memory per GPU", "On the fullest GPU; the mark is what it has.", stackedHeight(bars.length, 4), rows);
     stackedBars(c, bars, format.memory, "memory");
 }
 

@@ -12,9 +12,13 @@ function drawLoad(parent, r) {
         const y = top + t * (row + 3);
         draw(c.svg, "text", { class: "end", x: left - 8, y: y + 17, text: cut(tier.name, 16) });
         draw(c.svg, "rect", { class: "fe", x: left, y, width: right - left, height: row });
+        for (let i = 0, k; i < n; i = k) { /* steps of one colour are one rectangle, without seams */
+            for (k = i + 1; k < n && heat(load.tiers[t][k]) === heat(load.tiers[t][i]);) k++;
+            if (load.tiers[t][i] > 0) draw(c.svg, "rect", { x: X(i * load.step_s), y, width: Math.min(X(k * load.step_s), right) - X(i * load.step_s), height: row,
+                style: `fill:${heat(load.tiers[t][i])}`, "shape-rendering": "crispEdges" });
+        }
         for (let i = 0; i < n; i++) {
             const x = X(i * load.step_s), w = Math.min(X((i + 1) * load.step_s), right) - x, v = load.tiers[t][i];
-            if (v > 0) draw(c.svg, "rect", { x, y, width: w + 0.3, height: row, style: `fill:${heat(v)}` });
             c.mark(x, y, w, row, tier.name, format.percent(v) + " of " + format.rate(tier.capacity_Bps),
                 format.seconds(i * load.step_s) + " to " + format.seconds(Math.min((i + 1) * load.step_s, step)),
                 "whole run: mean " + format.percent(tier.mean_utilization) + ", peak " + format.percent(tier.peak_utilization));
@@ -85,7 +89,7 @@ function orderRows(rows, nodes) {
 
 /* Boxes: at most PER_LINE side by side; long rows become a block. Returns the height. */
 function placeRows(rows) {
-    const PER_LINE = 64, left = 100, width = WIDTH - left - 20;
+    const PER_LINE = 80, left = 100, width = WIDTH - left - 20;
     let y = 20;
     for (const row of rows) {
         const lines = Math.ceil(row.length / PER_LINE), per = Math.ceil(row.length / lines), pitch = width / per;
@@ -142,7 +146,7 @@ function drawNode(c, n, r) {
     const label = n.boxes === 0 && n.devices > 1 ? format.count(n.devices) + " switches" : n.name.split("/").pop(), room = Math.floor(n.w / 6.6);
     if (label.length <= room)
         draw(c.svg, "text", { class: "middle small", x: n.x + n.w / 2, y: n.y + n.h / 2 + 4, text: label,
-            style: (n.boxes > 0 || n.kind === "net-switch") && value > 0 ? "fill:#15181d" : undefined });
+            style: (n.boxes > 0 || n.kind === "net-switch") && value > 0.35 ? "fill:#15181d" : undefined });
     c.mark(n.x, n.y, n.w, n.h, ...nodeText(n, r));
 }
 

@@ -6,7 +6,7 @@ function drawLatencies(parent, runs) {
     const shown = runs.filter(r => r.result.serving);
     if (!shown.length) return;
     const csv = [["result", "latency", "part", "seconds"]], box = { w: 400, h: 150 };
-    const c = figure(parent, "Latency", "Part of the requests (of the steps: ITL) that take at most so long. Dots: median, p90, p99.", 2 * (box.h + 84) + 16, csv);
+    const c = figure(parent, "Latency", "Part of the requests (of the steps: ITL) that take at most so long. Dots: median, p90, p99.", 2 * (box.h + 84) + (shown.length > 1 ? 16 : -24), csv);
     latencies.forEach(([key, name], k) => {
         const lists = shown.map(r => r.result.serving[key] && r.result.serving[key].quantiles).map(q => q || []);
         const all = lists.flat(), place = { ...box, x: 70 + (k % 2) * 520, y: 30 + Math.floor(k / 2) * (box.h + 84) };

@@ -6,7 +6,10 @@ function drawBusbw(parent, tables) {
 
 function drawBusbwOf(parent, tables, op) {
     const csv = [["series", "measured", "size_bytes", "time_us", "busbw_GBps", "source"]];
-    const measured = tables.flatMap(t => t.measured || []), points = [...tables.flatMap(t => t.result.rows), ...measured];
+    /* Tables of one machine have the same measurements: once is enough. */
+    const machines = new Set(), once = t => { const key = t.result.file + " " + t.result.ranks, first = !machines.has(key); machines.add(key); return first; };
+    for (const t of tables) t.shown = once(t) ? t.measured || [] : [];
+    const measured = tables.flatMap(t => t.shown), points = [...tables.flatMap(t => t.result.rows), ...measured];
     if (!points.length) return;
     const sizes = points.map(p => p.size_bytes), rates = points.map(p => p.busbw_GBps).filter(v => v > 0);
     const c = figure(parent, "Bus bandwidth: " + op, "As nccl-tests count it." + (measured.length ? " Open marks: measured." : ""), 470, csv);
@@ -14,7 +17,7 @@ function drawBusbwOf(parent, tables, op) {
         { low: 0, high: Math.max(...rates) * 1.06, label: "busbw, GB/s", text: v => digits(v) });
     const items = [];
     tables.forEach((t, k) => {
-        const colour = "0134256789"[k % 10], name = t.result.topology + ", " + t.result.ranks + " GPUs";
+        const colour = "0134256789"[k % 10], name = t.result.topology + ", " + t.result.ranks + " GPUs" + (t.label !== t.name ? " (" + t.label + ")" : "");
         items.push({ name, colour });
         draw(c.svg, "path", { class: "curve s" + colour, d: pathOf(t.result.rows.map(p => [X(p.size_bytes), Y(p.busbw_GBps)])) });
         for (const p of t.result.rows) {
@@ -22,7 +25,7 @@ function drawBusbwOf(parent, tables, op) {
             draw(c.svg, "circle", { class: "f" + colour, cx: X(p.size_bytes), cy: Y(p.busbw_GBps), r: 3 });
             c.mark(X(p.size_bytes) - 5, Y(p.busbw_GBps) - 5, 10, 10, name, format.bytes(p.size_bytes) + ": " + digits(p.busbw_GBps, 4) + " GB/s", digits(p.time_us, 4) + " us, " + p.algo + ", " + p.protocol + ", " + p.channels + " channels");
         }
-        for (const p of t.measured || []) {
+        for (const p of t.shown) {
             csv.push([p.series, "yes", p.size_bytes, p.time_us, p.busbw_GBps, p.source]);
             draw(c.svg, "circle", { class: "curve s" + colour, cx: X(p.size_bytes), cy: Y(p.busbw_GBps), r: 4.5, fill: "none" });
             c.mark(X(p.size_bytes) - 5, Y(p.busbw_GBps) - 5, 10, 10, "measured: " + p.series, format.bytes(p.size_bytes) + ": " + digits(p.busbw_GBps, 4) + " GB/s", p.fitted ? "constants were fitted on this series" : "not used for fits", p.source);

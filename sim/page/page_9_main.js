@@ -45,6 +45,7 @@ function label(items) {
 
 function show() {
     const data = JSON.parse(document.getElementById("data").textContent), main = document.querySelector("main"), nav = document.querySelector("nav ul");
+    defineHeat();
     tip.node = document.getElementById("tip");
     for (const item of data) item.name = item.kind === "run" ? item.result.trace.name : item.kind === "coll" ? item.result.op : item.file;
     const of = kind => data.filter(i => i.kind === kind), runs = of("run");
@@ -65,6 +66,10 @@ function show() {
         el(part, "p", { text: "fabsim " + v.fabsim + ": " + v.command });
     });
     if (of("coll").length) attempt(section(main, nav, "coll", "Collectives"), drawBusbw, of("coll"));
+    of("sweep").forEach((item, k) => {
+        for (const name of new Set(item.rows.map(row => row[item.columns.indexOf("sweep")])))
+            attempt(section(main, nav, "sweep" + k + name, "Sweep " + name), drawSweep, { ...item, rows: item.rows.filter(row => row[item.columns.indexOf("sweep")] === name) });
+    });
     document.body.dataset.ready = charts.length;
 }
 
