@@ -24,7 +24,9 @@ static fs_status read_run(const char *path, fs_json_doc **doc, fs_err *err)
     fs_result_kind kind = FS_RESULT_RUN;
     fs_status status = fs_result_read(path, &kind, doc, err);
     if (status == FS_OK && kind != FS_RESULT_RUN)
-        status = fs_fail(err, FS_E_USAGE, "'%s' is a table of fabsim coll: compare takes results of simulations", path);
+        status =
+            fs_fail(err, FS_E_USAGE,
+                    "'%s' is no result of one simulation: compare takes what fabsim TOPOLOGY TRACE --json wrote", path);
     return status;
 }
 

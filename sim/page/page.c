@@ -45,7 +45,7 @@ void fs_page_string(fs_out *out, const char *text)
 
 static fs_status write_result(const char *path, const char *text, size_t length, fs_out *out, fs_err *err)
 {
-    static const char *const kinds[FS_RESULT_KINDS] = {"run", "coll"};
+    static const char *const kinds[FS_RESULT_KINDS] = {"run", "coll", "pareto"};
     fs_result_kind kind = FS_RESULT_RUN;
     fs_json_doc *doc = NULL;
     fs_status status = fs_result_parse(path, text, length, &kind, &doc, err);

@@ -64,6 +64,7 @@ function activate(c, i, event) {
     showTip(m.text, x, y);
 }
 function leave(c) {
+    c.at = -1;
     if (c.active) c.active.setAttribute("visibility", "hidden");
     hideTip();
 }

@@ -53,3 +53,30 @@ function drawPools(parent, r) {
     });
     legend(c.svg, [{ name: "in an iteration", colour: "7" }, { name: "in kernels", colour: "0" }, { name: "KV blocks in use", colour: "2" }], left, pools.length * group + 62);
 }
+
+/* ---- the frontier of a search ------------------------------------------------------------------------------------- */
+
+const paretoColumns = ["state", "frontier", "tp", "dp", "pp", "ep", "prefill_replicas", "gpus", "concurrency", "tokens_per_s_per_user", "tokens_per_s_per_gpu",
+    "tokens_per_s_per_mw", "tokens_per_s", "ttft_p90_s", "tpot_p90_s"];
+
+function paretoLayout(p) {
+    return ["tp", "dp", "pp", "ep"].filter(k => p[k] > 1).map(k => k.toUpperCase() + " " + p[k]).join(", ") || "1 GPU";
+}
+
+function drawPareto(parent, item) {
+    const v = item.result, y = v.by === "mw" || v.by === "per-mw" ? "tokens_per_s_per_mw" : "tokens_per_s_per_gpu", x = "tokens_per_s_per_user";
+    const points = v.points.filter(p => p[x] > 0 && p[y] > 0), front = points.filter(p => p.frontier).sort((a, b) => a[x] - b[x]);
+    if (!points.length) { el(parent, "p", { text: "No layout of the search can serve." }); return; }
+    const xs = points.map(p => p[x]), ys = points.map(p => p[y]), layouts = [...new Set(points.map(p => p.gpus))].sort((a, b) => a - b), few = layouts.length <= 9;
+    const c = figure(parent, "Frontier", "Each point is a layout under a load; the line joins those that no other beats in both.", 500, [paretoColumns, ...v.points.map(p => paretoColumns.map(k => p[k]))]);
+    const { X, Y } = axes(c.svg, { x: 80, y: 30, w: WIDTH - 130, h: 360 }, { low: 0, high: Math.max(...xs) * 1.05, label: "tokens/s for a user", text: format.many },
+        { low: 0, high: Math.max(...ys) * 1.06, label: y.endsWith("mw") ? "tokens/s per MW" : "tokens/s per GPU", text: format.many });
+    draw(c.svg, "path", { class: "curve si", d: pathOf(front.map(p => [X(p[x]), Y(p[y])])) });
+    for (const p of points) {
+        const colour = few ? "0134256789"[layouts.indexOf(p.gpus)] : "0";
+        draw(c.svg, "circle", { class: "f" + colour, cx: X(p[x]), cy: Y(p[y]), r: p.frontier ? 5 : 3, "fill-opacity": p.frontier ? 1 : 0.45 });
+        c.mark(X(p[x]) - 5, Y(p[y]) - 5, 10, 10, paretoLayout(p) + (p.prefill_replicas ? ", " + p.prefill_replicas + " for prompts" : ""), format.count(p.gpus) + " GPUs, " + format.count(p.concurrency) + " requests at a time",
+            digits(p[x], 4) + " tokens/s for a user", format.number(p.tokens_per_s_per_gpu) + " per GPU", "TTFT p90 " + format.seconds(p.ttft_p90_s) + ", TPOT p90 " + format.seconds(p.tpot_p90_s), p.frontier ? "on the frontier" : p.state);
+    }
+    if (few) legend(c.svg, layouts.map((g, i) => ({ name: format.count(g) + " GPUs", colour: "0134256789"[i] })), 80, 458);
+}

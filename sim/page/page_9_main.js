@@ -47,7 +47,7 @@ function show() {
     const data = JSON.parse(document.getElementById("data").textContent), main = document.querySelector("main"), nav = document.querySelector("nav ul");
     defineHeat();
     tip.node = document.getElementById("tip");
-    for (const item of data) item.name = item.kind === "run" ? item.result.trace.name : item.kind === "coll" ? item.result.op : item.file;
+    for (const item of data) item.name = item.kind === "run" ? item.result.trace.name : item.kind === "coll" ? item.result.op : item.kind === "pareto" ? item.result.trace : item.file;
     const of = kind => data.filter(i => i.kind === kind), runs = of("run");
     label(data);
     const title = data.length === 1 && runs.length ? runs[0].result.trace.name + " on " + runs[0].result.topology.name : "fabsim report";
@@ -66,6 +66,7 @@ function show() {
         el(part, "p", { text: "fabsim " + v.fabsim + ": " + v.command });
     });
     if (of("coll").length) attempt(section(main, nav, "coll", "Collectives"), drawBusbw, of("coll"));
+    of("pareto").forEach((item, k) => attempt(section(main, nav, "frontier" + k, "Frontier: " + item.result.trace + " on " + item.result.topology), drawPareto, item));
     of("sweep").forEach((item, k) => {
         for (const name of new Set(item.rows.map(row => row[item.columns.indexOf("sweep")])))
             attempt(section(main, nav, "sweep" + k + name, "Sweep " + name), drawSweep, { ...item, rows: item.rows.filter(row => row[item.columns.indexOf("sweep")] === name) });

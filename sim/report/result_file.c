@@ -96,7 +96,8 @@ static const list pools = {"pools",
                             {"kv_bytes", NUMBER},
                             {"gpu_bytes", NUMBER}}};
 
-static const member coll_members[] = {{"topology", TEXT}, {"file", TEXT}, {"op", TEXT}, {"ranks", NUMBER}, {"cost", TEXT}};
+static const member coll_members[] = {
+    {"topology", TEXT}, {"file", TEXT}, {"op", TEXT}, {"ranks", NUMBER}, {"cost", TEXT}};
 static const list coll_rows = {"rows",
                                {{"size_bytes", NUMBER},
                                 {"time_us", NUMBER},
@@ -105,6 +106,20 @@ static const list coll_rows = {"rows",
                                 {"algo", TEXT},
                                 {"protocol", TEXT},
                                 {"channels", NUMBER}}};
+
+static const member pareto_members[] = {{"topology", TEXT}, {"trace", TEXT}, {"by", TEXT}};
+static const list pareto_points = {"points",
+                                   {{"state", TEXT},
+                                    {"tp", NUMBER},
+                                    {"dp", NUMBER},
+                                    {"pp", NUMBER},
+                                    {"ep", NUMBER},
+                                    {"gpus", NUMBER},
+                                    {"concurrency", NUMBER},
+                                    {"tokens_per_s_per_gpu", NUMBER},
+                                    {"tokens_per_s_per_user", NUMBER},
+                                    {"ttft_p90_s", NUMBER},
+                                    {"tpot_p90_s", NUMBER}}};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -213,6 +228,11 @@ static fs_status check(const fs_json_doc *doc, fs_result_kind *kind, fs_err *err
         *kind = FS_RESULT_COLL;
         fs_status status = check_members(doc, root, coll_members, COUNT(coll_members), err);
         return status == FS_OK ? check_list(doc, root, &coll_rows, err) : status;
+    }
+    if (fs_json_get(root, "points") && fs_json_get(root, "by")) {
+        *kind = FS_RESULT_PARETO;
+        fs_status status = check_members(doc, root, pareto_members, COUNT(pareto_members), err);
+        return status == FS_OK ? check_list(doc, root, &pareto_points, err) : status;
     }
     const char *what = fs_json_get(root, "kind")
                            ? "this looks like a trace: simulate it with --json FILE first"

@@ -9,8 +9,9 @@
 #include "base/json.h"
 
 typedef enum fs_result_kind {
-    FS_RESULT_RUN,  /* fabsim TOPOLOGY TRACE --json: training, ops, serving, scaling studies */
-    FS_RESULT_COLL, /* fabsim coll --json */
+    FS_RESULT_RUN,    /* fabsim TOPOLOGY TRACE --json: training, ops, serving, scaling studies */
+    FS_RESULT_COLL,   /* fabsim coll --json */
+    FS_RESULT_PARETO, /* fabsim pareto --json */
     FS_RESULT_KINDS
 } fs_result_kind;
 
