@@ -89,8 +89,9 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
         chosen.fold = FS_FOLD_OFF;
     fs_status status = prepare(topo, work, &chosen, &s, err);
     if (status == FS_OK && options->timeline)
-        status = fs_timeline_open(options->timeline, work, topo,
-                                  (fs_tracks){s.job->n_actors, s.job->actor_rank, s.job->actor_count}, &timeline, err);
+        status = fs_timeline_open(
+            options->timeline, &options->timeline_options, work, topo,
+            (fs_tracks){s.job->n_actors, s.job->actor_rank, s.job->actor_count, s.job->actor_of_rank}, &timeline, err);
     if (status == FS_OK)
         status = simulate(&s, topo, options->pictures, timeline, &made, err);
     discard(&s);

@@ -3,6 +3,7 @@
 #define FS_RUN_H
 
 #include "report/result.h"
+#include "report/timeline.h"
 #include "sched/sched.h"
 
 typedef struct fs_run_options {
@@ -11,9 +12,10 @@ typedef struct fs_run_options {
     fs_cost cost;
     fs_fold_mode fold; /* the stock networks never fold */
     uint64_t seed;
-    uint64_t max_events;              /* 0 = none */
-    bool pictures;                    /* fill fs_result.pictures */
-    const char *timeline;             /* path of a Chrome trace, NULL = none */
+    uint64_t max_events;  /* 0 = none */
+    bool pictures;        /* fill fs_result.pictures */
+    const char *timeline; /* path, NULL = none */
+    fs_timeline_options timeline_options;
     const struct fs_nccl_table *nccl; /* costs of collectives; NULL = the shipped table */
     bool registered, sharp;           /* as in fs_lowering_options */
 } fs_run_options;
