@@ -108,7 +108,7 @@ unit-tests: $(UNIT_TESTS)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # Fuzz targets, as programs that replay their corpus (every build) and as fuzzers (clang).
-FUZZERS := topology trace
+FUZZERS := topology trace result
 REPLAYS := $(FUZZERS:%=$(BUILD)/tests/fuzz/replay_%)
 
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
@@ -156,7 +156,7 @@ check: deps-test
 check-all:
 	@$(MAKE) lint
 	@$(MAKE) -j$(JOBS) all tests $(REPLAYS)
-	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" DEFINES=-DFS_FAULT all unit-tests build-asan/tests/fuzz/replay_topology build-asan/tests/fuzz/replay_trace
+	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" DEFINES=-DFS_FAULT all unit-tests $(REPLAYS:$(BUILD)/%=build-asan/%)
 	@$(MAKE) test-plain
 	@$(MAKE) test-asan
 	@$(MAKE) determinism
@@ -179,6 +179,7 @@ test-plain: build/locale
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/cli/run-errors.sh
 	FABSIM=$(abspath $(BUILD)/fabsim) bats tests/cli
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/golden/run.py
+	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/page/run.py
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/validation/kernels.py
 	FABSIM=$(abspath $(BUILD)/fabsim) scripts/validate.py --check
 

@@ -43,7 +43,7 @@ void fs_page_string(fs_out *out, const char *text)
     fs_out_puts(out, "\"");
 }
 
-static fs_status write_result(const char *path, const char *text, size_t length, fs_out *out, fs_err *err)
+fs_status fs_page_add(const char *path, const char *text, size_t length, fs_out *out, fs_err *err)
 {
     static const char *const kinds[FS_RESULT_KINDS] = {"run", "coll", "pareto"};
     fs_result_kind kind = FS_RESULT_RUN;
@@ -72,7 +72,7 @@ static fs_status write_file(const char *path, fs_out *out, fs_err *err)
         return fs_page_sweep(path, out, err);
     fs_status status = fs_file_read(path, &text, &length, err);
     if (status == FS_OK)
-        status = write_result(path, text, length, out, err);
+        status = fs_page_add(path, text, length, out, err);
     fs_free(text);
     return status;
 }

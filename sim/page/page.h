@@ -13,4 +13,7 @@
 /* Files that result_file.h knows. The first that is none ends it: FS_E_IO at its place. */
 FS_MUST_CHECK fs_status fs_page_write(const char *const *paths, uint32_t n_paths, fs_out *out, fs_err *err);
 
+/* One result from memory, as the page holds it; `path` is its name. */
+FS_MUST_CHECK fs_status fs_page_add(const char *path, const char *text, size_t length, fs_out *out, fs_err *err);
+
 #endif
