@@ -17,9 +17,9 @@ declare -A may=(
     [serve]="base topo route gpu coll work engine serve"
     [metric]="base metric"
     [report]="base topo route coll work engine report"
-    [sweep]="base topo route gpu coll work fold engine sched metric report sweep run.h serve_run.h"
+    [sweep]="base topo route gpu coll work fold engine sched metric report sweep run.h run_set.h serve_run.h"
     [page]="base report sweep page" # of sweep the database
-    [cli]="base topo route gpu coll work fold engine sched metric report sweep page cli run.h serve_run.h"
+    [cli]="base topo route gpu coll work fold engine sched metric report sweep page cli run.h run_set.h serve_run.h"
 )
 
 bad=0

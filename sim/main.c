@@ -16,10 +16,10 @@ typedef struct command {
     fs_status (*run)(int argc, char *const *argv, const fs_call *call, fs_err *err);
 } command;
 
-enum { N_COMMANDS = 6 };
-static const command commands[N_COMMANDS] = {{"coll", fs_cmd_coll},       {"kernel", fs_cmd_kernel},
-                                             {"topo", fs_cmd_topo},       {"import", fs_cmd_import},
-                                             {"compare", fs_cmd_compare}, {"report", fs_cmd_report}};
+enum { N_COMMANDS = 7 };
+static const command commands[N_COMMANDS] = {
+    {"coll", fs_cmd_coll},     {"kernel", fs_cmd_kernel},   {"sweep", fs_cmd_sweep},  {"topo", fs_cmd_topo},
+    {"import", fs_cmd_import}, {"compare", fs_cmd_compare}, {"report", fs_cmd_report}};
 
 /* The command line as one string, cut at the buffer's end. */
 static void join(int argc, char *const *argv, char *buffer, size_t size)

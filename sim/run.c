@@ -95,6 +95,8 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
     if (status == FS_OK)
         status = simulate(&s, topo, options->pictures, timeline, &made, err);
     discard(&s);
+    if (status != FS_OK && options->cache)
+        fs_run_cache_forget(options->cache, topo);
     if (status != FS_OK)
         return status;
     made.network = fs_backend_name(options->network);

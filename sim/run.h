@@ -6,6 +6,13 @@
 #include "report/timeline.h"
 #include "sched/sched.h"
 
+/* What a run may keep for the next one on the same topology with the same options: bundles, routes, lowering with the
+ * groups, shapes and plans made so far. One topology is kept, the last. Results are the same to the last bit. */
+typedef struct fs_run_cache fs_run_cache;
+fs_run_cache *fs_run_cache_new(void); /* NULL: no memory */
+void fs_run_cache_free(fs_run_cache *cache);
+void fs_run_cache_forget(fs_run_cache *cache, const fs_topo *topo); /* before the topology is freed */
+
 typedef struct fs_run_options {
     fs_backend network;
     fs_lowering_mode lowering;
@@ -18,6 +25,7 @@ typedef struct fs_run_options {
     fs_timeline_options timeline_options;
     const struct fs_nccl_table *nccl; /* costs of collectives; NULL = the shipped table */
     bool registered, sharp;           /* as in fs_lowering_options */
+    fs_run_cache *cache;              /* NULL: none. The caller's; with it, nccl outlives it */
 } fs_run_options;
 
 fs_run_options fs_run_default(void);

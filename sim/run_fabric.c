@@ -47,8 +47,8 @@ static fs_status make_routers(const fs_run_options *options, fs_run_fabric *f, f
     return status;
 }
 
-fs_status fs_run_fabric_open(const fs_topo *whole, const fs_run_options *options, fs_nccl_use use, fs_run_fabric *f,
-                             fs_err *err)
+static fs_status make(const fs_topo *whole, const fs_run_options *options, fs_nccl_use use, fs_run_fabric *f,
+                      fs_err *err)
 {
     fs_status status = choose_topo(whole, options, f, err);
     if (status == FS_OK)
@@ -68,7 +68,7 @@ fs_status fs_run_fabric_open(const fs_topo *whole, const fs_run_options *options
     return fs_lowering_new(f->topo, f->router, f->patterns, how, &f->lowering, err);
 }
 
-void fs_run_fabric_close(fs_run_fabric *f)
+static void discard(fs_run_fabric *f)
 {
     fs_lowering_free(f->lowering);
     fs_pattern_table_free(f->patterns);
@@ -77,4 +77,68 @@ void fs_run_fabric_close(fs_run_fabric *f)
     fs_free(f->epochs);
     fs_router_free(f->router);
     fs_topo_free(f->bundled);
+}
+
+/* ---- what is kept ------------------------------------------------------------------------------------------------- */
+
+/* Patterns of a kept fabric, beyond which it is made anew: plans of all jobs so far stay in it. */
+enum { PATTERNS_MAX = 1 << 18 };
+
+struct fs_run_cache {
+    fs_run_fabric fabric;
+    const fs_topo *whole; /* NULL: nothing is kept */
+    fs_run_options options;
+    fs_nccl_use use;
+};
+
+fs_run_cache *fs_run_cache_new(void)
+{
+    return fs_zalloc(1, sizeof(fs_run_cache));
+}
+
+void fs_run_cache_forget(fs_run_cache *cache, const fs_topo *topo)
+{
+    if (!cache->whole || cache->whole != topo)
+        return;
+    discard(&cache->fabric);
+    *cache = (fs_run_cache){0};
+}
+
+void fs_run_cache_free(fs_run_cache *cache)
+{
+    if (cache)
+        fs_run_cache_forget(cache, cache->whole);
+    fs_free(cache);
+}
+
+static bool fits(const fs_run_cache *c, const fs_topo *whole, const fs_run_options *o, fs_nccl_use use)
+{
+    const fs_run_options *k = &c->options;
+    return c->whole == whole && k->network == o->network && k->lowering == o->lowering && k->cost == o->cost &&
+           k->fold == o->fold && k->seed == o->seed && k->nccl == o->nccl && k->registered == o->registered &&
+           k->sharp == o->sharp && c->use.registered == use.registered && c->use.sharp == use.sharp &&
+           c->use.cross_rail == use.cross_rail && fs_pattern_count(c->fabric.patterns) < PATTERNS_MAX;
+}
+
+fs_status fs_run_fabric_open(const fs_topo *whole, const fs_run_options *options, fs_nccl_use use, fs_run_fabric *f,
+                             fs_err *err)
+{
+    fs_run_cache *cache = whole->n_faults == 0 ? options->cache : NULL; /* faults are of one job */
+    if (cache && fits(cache, whole, options, use)) {
+        *f = cache->fabric;
+        return FS_OK;
+    }
+    fs_status status = make(whole, options, use, f, err);
+    if (status != FS_OK || !cache)
+        return status;
+    fs_run_cache_forget(cache, cache->whole);
+    f->kept = true;
+    *cache = (fs_run_cache){.fabric = *f, .whole = whole, .options = *options, .use = use};
+    return FS_OK;
+}
+
+void fs_run_fabric_close(fs_run_fabric *f)
+{
+    if (!f->kept)
+        discard(f);
 }

@@ -12,6 +12,7 @@ typedef struct fs_run_fabric {
     uint32_t n_epochs;
     fs_pattern_table *patterns;
     fs_lowering *lowering;
+    bool kept; /* by the options' cache, which frees it */
 } fs_run_fabric;
 
 /* *f is all zero bits before, and good for closing after a failure too. */

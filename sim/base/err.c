@@ -68,6 +68,7 @@ int fs_exit_status(fs_status status)
     case FS_E_USAGE: return 2;
     case FS_E_TOPOLOGY: return 3;
     case FS_E_TRACE: return 4;
+    case FS_E_POINTS: return 5;
     }
     return 1;
 }

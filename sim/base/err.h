@@ -32,7 +32,8 @@ typedef enum fs_status {
     FS_E_NOMEM,    /* an allocation failed */
     FS_E_USAGE,    /* the command line is wrong */
     FS_E_TOPOLOGY, /* the topology is invalid */
-    FS_E_TRACE     /* the trace is invalid */
+    FS_E_TRACE,    /* the trace is invalid */
+    FS_E_POINTS    /* points of a sweep failed */
 } fs_status;
 
 enum { FS_ERR_FILE_MAX = 512, FS_ERR_TEXT_MAX = 2048 };
@@ -60,7 +61,7 @@ fs_status fs_fail_nomem(fs_err *err);
 /* "file:line:column: error: text", or "fabsim: error: text" without a file. snprintf semantics. */
 int fs_err_format(const fs_err *err, char *buffer, size_t size);
 
-/* Exit status of the command line: 0 ok, 1 simulation / I/O / memory, 2 usage, 3 topology, 4 trace. */
+/* Exit status of the command line: 0 ok, 1 simulation / I/O / memory, 2 usage, 3 topology, 4 trace, 5 points of a sweep. */
 int fs_exit_status(fs_status status);
 
 #ifdef __cplusplus

@@ -6,7 +6,7 @@
 #include "cli/options.h"
 #include "coll/nccl_table.h"
 #include "report/table.h"
-#include "run.h"
+#include "run_set.h"
 
 /* How the program was called. */
 typedef struct fs_call {
@@ -17,6 +17,7 @@ typedef struct fs_call {
 FS_MUST_CHECK fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_kernel(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_sweep(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_topo(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_compare(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_report(int argc, char *const *argv, const fs_call *call, fs_err *err);
@@ -38,14 +39,8 @@ extern const char *const fs_network_names[3];
  * again, once, with the variable set (engine/engine.h): then this function does not return. */
 FS_MUST_CHECK fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err *err);
 
-/* Split `--set` values into those for the topology ("topo:NAME.ATTRIBUTE=VALUE"), those for NCCL's costs ("nccl:...") and those
- * for the trace ("path=value"). The storage is the caller's and lives as long as the overrides are used. */
-typedef struct fs_overrides {
-    char text[FS_OPTION_LIST_MAX][256];
-    fs_topo_override topo[FS_OPTION_LIST_MAX], nccl[FS_OPTION_LIST_MAX];
-    fs_trace_override trace[FS_OPTION_LIST_MAX];
-    uint32_t n_topo, n_nccl, n_trace;
-} fs_overrides;
+/* `--set` values: those of the topology ("network.ib.oversubscription=2"), of NCCL's costs ("nccl:...") and of the trace
+ * ("path=value"). */
 FS_MUST_CHECK fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);
 /* The same for commands without a trace: an override of one is FS_E_USAGE. */
 FS_MUST_CHECK fs_status fs_cli_topo_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);

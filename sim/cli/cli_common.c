@@ -51,41 +51,19 @@ fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err
                    FS_NS3_VARIABLE, FS_NS3_VALUE, strerror(errno));
 }
 
-static fs_status bad_set(const char *text, fs_err *err)
-{
-    return fs_fail(err, FS_E_USAGE,
-                   "--set: expected path=value for the trace, topo:NAME.ATTRIBUTE=value for the "
-                   "topology or nccl:NAME.ATTRIBUTE=value for NCCL's costs, found '%s'",
-                   text);
-}
-
 fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *o, fs_err *err)
 {
-    enum { PREFIX = 5 };
-    o->n_topo = o->n_nccl = o->n_trace = 0;
-    for (uint32_t i = 0; i < sets->count; i++) {
-        char *text = o->text[i];
-        if (strlen(sets->values[i]) >= sizeof o->text[i])
-            return fs_fail(err, FS_E_USAGE, "--set: longer than %zu bytes", sizeof o->text[i] - 1);
-        strcpy(text, sets->values[i]);
-        char *equals = strchr(text, '=');
-        if (equals == NULL || equals == text)
-            return bad_set(sets->values[i], err);
-        *equals = '\0';
-        bool topo = strncmp(text, "topo:", PREFIX) == 0, nccl = strncmp(text, "nccl:", PREFIX) == 0;
-        if (!topo && !nccl) {
-            o->trace[o->n_trace++] = (fs_trace_override){text, equals + 1};
-            continue;
-        }
-        char *name = text + PREFIX;
-        char *dot = strrchr(name, '.'); /* part names may hold dots, attribute names may not */
-        if (dot == NULL || dot == name || dot[1] == '\0')
-            return bad_set(sets->values[i], err);
-        *dot = '\0';
-        fs_topo_override *to = topo ? &o->topo[o->n_topo++] : &o->nccl[o->n_nccl++];
-        *to = (fs_topo_override){name, dot + 1, equals + 1};
+    fs_status status = FS_OK;
+    fs_overrides_clear(o);
+    for (uint32_t i = 0; i < sets->count && status == FS_OK; i++) {
+        char path[FS_SETTING_SIZE] = "";
+        size_t length = strcspn(sets->values[i], "=");
+        if (sets->values[i][length] == '\0' || length == 0 || length >= sizeof path)
+            return fs_overrides_bad(sets->values[i], err);
+        memcpy(path, sets->values[i], length);
+        status = fs_overrides_add(o, path, sets->values[i] + length + 1, err);
     }
-    return FS_OK;
+    return status;
 }
 
 fs_status fs_cli_topo_overrides(const fs_option_list *sets, fs_overrides *o, fs_err *err)

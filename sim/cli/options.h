@@ -47,7 +47,7 @@ typedef struct fs_command {
     uint32_t min_arguments, max_arguments;
 } fs_command;
 
-enum { FS_ARGUMENTS_MAX = 16 };
+enum { FS_ARGUMENTS_MAX = 4096 }; /* as many databases `fabsim sweep --merge` takes */
 
 /* argv[0] is the first word after the command's name. values[] receives the positional arguments. *help is set
  * where --help was given (then nothing else is checked). */

@@ -33,7 +33,9 @@ typedef struct pool {
     const fs_workers_def *def;
     fs_cores *cores;
     bool bind;
-    uint32_t n_slots, n_busy, next; /* next: first task that was not handed out */
+    uint32_t n_slots, n_busy;
+    uint32_t seen; /* tasks that were looked at, where they come in order */
+    uint32_t next; /* the task to hand out next; FS_NONE: not looked up, or no more */
     double memory_bytes, taken_bytes;
     slot *slots;        /* (n_slots) */
     struct pollfd *fds; /* (n_slots + 1) the last is the signals' */
@@ -183,7 +185,8 @@ static fs_status hand_out(pool *p, uint32_t i, double predicted_bytes, fs_err *e
         return fs_fail(err, FS_E_SIM, "a worker died before its first task: %.1000s", why);
     }
     s->busy = true;
-    s->task = p->next++;
+    s->task = p->next;
+    p->next = FS_NONE;
     s->start_s = clock_s();
     s->predicted_bytes = predicted_bytes;
     p->taken_bytes += predicted_bytes;
@@ -191,11 +194,24 @@ static fs_status hand_out(pool *p, uint32_t i, double predicted_bytes, fs_err *e
     return FS_OK;
 }
 
+static fs_status look_ahead(pool *p, fs_err *err)
+{
+    if (p->next != FS_NONE)
+        return FS_OK;
+    if (p->def->next)
+        return p->def->next(p->def->context, &p->next, err);
+    p->next = p->seen < p->def->n_tasks ? p->seen++ : FS_NONE;
+    return FS_OK;
+}
+
 static fs_status fill(pool *p, fs_err *err)
 {
-    for (uint32_t i = 0; i < p->n_slots && p->next < p->def->n_tasks; i++) {
+    for (uint32_t i = 0; i < p->n_slots; i++) {
         if (p->slots[i].busy)
             continue;
+        fs_status looked = look_ahead(p, err);
+        if (looked != FS_OK || p->next == FS_NONE)
+            return looked;
         double bytes = p->def->predict_bytes ? p->def->predict_bytes(p->def->context, p->next) : 0;
         if (p->n_busy > 0 && p->taken_bytes + bytes > p->memory_bytes)
             return FS_OK;
@@ -356,7 +372,7 @@ static void close_pool(pool *p)
 fs_status fs_workers_run(const fs_workers_def *def, int *signal, fs_err *err)
 {
     struct sigaction old[N_CAUGHT];
-    pool p = {.def = def};
+    pool p = {.def = def, .next = FS_NONE};
     *signal = 0;
     fs_status status = open_pool(&p, err);
     if (status == FS_OK && (status = catch_signals(old, err)) == FS_OK) {

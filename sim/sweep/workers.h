@@ -31,12 +31,14 @@ typedef struct fs_task_end {
 } fs_task_end;
 
 typedef struct fs_workers_def {
-    uint32_t n_tasks;    /* tasks 0 .. n_tasks - 1 start in this order and end in any */
+    uint32_t n_tasks;    /* tasks 0 .. n_tasks - 1 start in this order, or as `next` says, and end in any */
     uint32_t n_workers;  /* 0: one for each physical core */
     double seconds_max;  /* of one task; 0: any */
     double bytes_max;    /* that one task may map beyond what its worker had; 0: any */
     double memory_bytes; /* of all running tasks, as predicted; 0: what is free */
     void *context;
+    /* In the caller: the next task to start instead of 0, 1, ...; FS_NONE: there is none any more. NULL: in order. */
+    fs_status (*next)(void *context, uint32_t *task, fs_err *err);
     double (*predict_bytes)(void *context, uint32_t task); /* peak of the worker; NULL: not known, all start */
     /* In a worker: write the answer or fail. */
     fs_status (*run)(void *context, uint32_t task, fs_out *answer, fs_err *err);

@@ -53,10 +53,18 @@ typedef struct fs_topo {
     struct fs_arena *arena;         /* owns everything above */
 } fs_topo;
 
-/* One `--set topo:NAME.ATTRIBUTE=VALUE`: the element with that name attribute gets the value before validation. */
+/* One `--set topo:NAME.ATTRIBUTE=VALUE`: the element with that name attribute gets the value before validation. The name
+ * may say the kind, too, and the tier of a network: "gpu.h100-sxm5", "network.ib.leaf"; "system" has none. */
 typedef struct fs_topo_override {
     const char *name, *attribute, *value;
 } fs_topo_override;
+
+/* Whether a path that begins with this word is one into a topology: it is a kind of element that overrides can name. No
+ * key of a trace is such a word. */
+bool fs_topo_is_kind(const char *word, size_t length);
+
+/* Of the text of a topology's file and of all that it includes. */
+FS_MUST_CHECK fs_status fs_topo_hash_files(const char *path, uint64_t *hash, fs_err *err);
 
 FS_MUST_CHECK fs_status fs_topo_load(const char *path, const fs_topo_override *overrides, uint32_t n_overrides,
                                      fs_topo **topo, fs_err *err);

@@ -86,14 +86,41 @@ fs_status fs_doc_fail(fs_doc *doc, const xmlNode *element, const char *attribute
 
 /* ---- --set ------------------------------------------------------------------------------------------------------- */
 
+/* Whether the text is `head`, a '.', `tail`. */
+static bool is_joined(const char *text, const char *head, const char *tail)
+{
+    size_t n = strlen(head);
+    return strncmp(text, head, n) == 0 && text[n] == '.' && strcmp(text + n + 1, tail) == 0;
+}
+
+/* What an override may call an element: its name, "gpu.h100-sxm5", "network.ib.leaf" for a tier, or, where there is one of
+ * its kind and it has no name, "system". */
+static bool is_called(const xmlNode *e, const char *text)
+{
+    const char *kind = (const char *)e->name, *name = fs_doc_get(e, "name");
+    if (!name)
+        return strcmp(text, kind) == 0;
+    if (strcmp(text, name) == 0 || is_joined(text, kind, name))
+        return true;
+    const char *outer = e->parent && e->parent->type == XML_ELEMENT_NODE ? fs_doc_get(e->parent, "name") : NULL;
+    size_t n = outer ? strlen((const char *)e->parent->name) : 0;
+    return outer && strncmp(text, (const char *)e->parent->name, n) == 0 && text[n] == '.' &&
+           is_joined(text + n + 1, outer, name);
+}
+
 /* The element whose `attribute` an override of `named` means: itself, or for GPUs <kernels> or <attention>, or the
- * <peak> of a dtype, whose "flops" it is. */
+ * <peak> of a dtype, whose "flops" it is, or for networks the lowest tier that can have it: only from the second on is
+ * there a tier below to compare with. */
 static xmlNode *holder(xmlNode *named, const char **attribute)
 {
     const fs_word *word = fs_word_of(named);
     if (word && fs_word_attribute(word, *attribute))
         return named;
-    for (xmlNode *e = fs_doc_is(named, "gpu") ? fs_doc_child(named) : NULL; e; e = fs_doc_next(e)) {
+    bool network = fs_doc_is(named, "network");
+    xmlNode *first = network || fs_doc_is(named, "gpu") ? fs_doc_child(named) : NULL;
+    if (first && network && strcmp(*attribute, "oversubscription") == 0)
+        first = fs_doc_next(first);
+    for (xmlNode *e = first; e; e = fs_doc_next(e)) {
         const fs_word *inner = fs_word_of(e);
         if (inner && !fs_doc_is(e, "peak") && fs_word_attribute(inner, *attribute))
             return e;
@@ -135,13 +162,28 @@ static fs_status unknown_attribute(const fs_doc *doc, const fs_topo_override *o,
                    o->attribute, element);
 }
 
+/* Cables of a tier are said in one of three ways: an override takes the place of how the file says it. */
+static void drop_other_ways(xmlNode *target, const char *attribute)
+{
+    static const char *const ways[] = {"lanes", "uplinks", "oversubscription"};
+    enum { N = sizeof ways / sizeof *ways };
+    bool is_way = false;
+    for (size_t i = 0; i < N; i++)
+        is_way |= strcmp(ways[i], attribute) == 0;
+    for (size_t i = 0; i < N && is_way && fs_doc_is(target, "tier"); i++) {
+        const xmlAttr *a = find_attribute(target, ways[i]);
+        if (a && !a->_private && strcmp(ways[i], attribute) != 0)
+            xmlUnsetProp(target, (const xmlChar *)ways[i]);
+    }
+}
+
 static fs_status apply(fs_doc *doc, const fs_topo_override *o, fs_err *err)
 {
     xmlNode *root = xmlDocGetRootElement(doc->tree), *named = NULL, *target = NULL;
     const char *attribute = o->attribute;
     for (xmlNode *e = root; e; e = fs_doc_walk(e, root)) {
-        const char *name = fs_doc_get(e, "name"), *found = o->attribute;
-        if (!name || strcmp(name, o->name) != 0)
+        const char *found = o->attribute;
+        if (!is_called(e, o->name))
             continue;
         named = e;
         xmlNode *h = holder(e, &found);
@@ -157,6 +199,7 @@ static fs_status apply(fs_doc *doc, const fs_topo_override *o, fs_err *err)
         return unknown_name(doc, o, err);
     if (target == NULL)
         return unknown_attribute(doc, o, named, err);
+    drop_other_ways(target, attribute);
     xmlAttr *a = xmlSetProp(target, (const xmlChar *)attribute, (const xmlChar *)o->value);
     /* xmlSetProp does not tell that it could not copy the value. */
     if (a == NULL || strcmp(fs_doc_get(target, attribute), o->value) != 0)
