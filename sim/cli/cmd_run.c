@@ -74,6 +74,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
             "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
             "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
             "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export\n"
+            "  fabsim compare A.json B.json                what changed between two results, and why\n"
+            "  fabsim report RESULT... -o REPORT.html      pictures of results\n"
             "  fabsim --version                            the version",
         .options = options,
         .n_options = sizeof options / sizeof *options,

@@ -40,12 +40,13 @@ def simulate(folder, name, *arguments):
 
 
 def sweep(folder):
-    """A sweep of a few points into a database."""
-    path, db = folder / "sweep.json", folder / "sweep.db"
-    path.write_text(json.dumps({
-        "name": "layouts", "topology": str(ROOT / "topologies/dgx2h.xml"), "trace": str(ROOT / "workloads/megatron-8.3b-tp8.json"),
-        "grid": {"parallel.tp": [2, 4, 8], "model.seq": [1024, 2048]}}))
-    return path, db
+    """A sweep of a few points, in its database."""
+    plan, database = folder / "sweep.json", folder / "sweep.db"
+    plan.write_text(json.dumps({
+        "fabsim": "sweep/1", "name": "layouts", "topologies": [str(ROOT / "topologies/dgx2h.xml")], "traces": [str(ROOT / "workloads/megatron-8.3b-tp8.json")],
+        "set": {"batch.global": 64}, "zip": {"parallel.tp": [2, 4, 8], "parallel.dp": [4, 2, 1]}, "grid": {"model.seq": [1024, 2048]}}))
+    fabsim("sweep", plan, "-o", database, "--quiet")
+    return database
 
 
 # Keys of WebDriver
@@ -176,6 +177,7 @@ def test(browser, folder):
         ("study", [study], ["Scaling"]),
         ("serve", [serve], ["Latency", "Pools", "Memory per GPU"]),
         ("together", [dgx1, faulty, coll], ["Where the step goes", "Bus bandwidth: all_reduce"]),
+        ("sweep", [sweep(folder)], ["All points", "Sensitivity", "Two columns"]),
         ("hostile", [hostile(folder, dgx1)], ["Fabric"]),
     ]
     for name, results, wanted in cases:
