@@ -1,4 +1,5 @@
 /* cmd_report.c - `fabsim report RESULT... -o out.html`: pictures of results, in one file. */
+#include "base/mem.h"
 #include "cli/cli.h"
 #include "page/page.h"
 
@@ -30,24 +31,40 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
     return status;
 }
 
+/* Whole or not at all: the page is made in memory, since the last of the results may be none. */
+static fs_status write_page(const char *path, const char *const *results, uint32_t n, fs_err *err)
+{
+    fs_out *page = NULL, *out = NULL;
+    char *text = NULL;
+    size_t length = 0;
+    fs_status status = fs_out_memory(&page, err);
+    if (status != FS_OK)
+        return status;
+    status = fs_page_write(results, n, page, err);
+    if (status != FS_OK) {
+        fs_out_discard(page);
+        return status;
+    }
+    status = fs_out_take(page, &text, &length, err);
+    if (status == FS_OK)
+        status = fs_out_open(path, &out, err);
+    if (status == FS_OK) {
+        fs_out_write(out, text, length);
+        status = fs_out_close(out, err);
+    }
+    fs_free(text);
+    return status;
+}
+
 fs_status fs_cmd_report(int argc, char *const *argv, const fs_call *call, fs_err *err)
 {
     arguments a = {0};
     const char *values[FS_ARGUMENTS_MAX] = {NULL};
     uint32_t n = 0;
     bool help = false;
-    fs_out *out = NULL;
     (void)call;
     fs_status status = parse(&a, argc, argv, values, &n, &help, err);
     if (status != FS_OK || help)
         return status;
-    status = fs_out_open(a.output, &out, err);
-    if (status != FS_OK)
-        return status;
-    status = fs_page_write(values, n, out, err);
-    if (status != FS_OK) {
-        fs_out_discard(out);
-        return status;
-    }
-    return fs_out_close(out, err);
+    return write_page(a.output, values, n, err);
 }
