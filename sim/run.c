@@ -49,12 +49,13 @@ static void discard(stages *s)
 }
 
 /* Run and fill; the timeline is closed in any case. */
-static fs_status simulate(const stages *s, const fs_topo *whole, fs_timeline *timeline, fs_result *result, fs_err *err)
+static fs_status simulate(const stages *s, const fs_topo *whole, bool pictures, fs_timeline *timeline,
+                          fs_result *result, fs_err *err)
 {
     fs_watch watch;
     double step_s = 0;
     fs_result made = {0};
-    fs_status status = fs_watch_start(s->job, timeline, &watch, err);
+    fs_status status = fs_watch_start(s->job, timeline, pictures, &watch, err);
     if (status != FS_OK) {
         fs_timeline_discard(timeline);
         return status;
@@ -90,10 +91,11 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
         chosen.fold = FS_FOLD_OFF;
     fs_status status = prepare(topo, work, &chosen, &s, err);
     if (status == FS_OK && options->timeline)
-        status = fs_timeline_open(options->timeline, work, topo,
-                                  (fs_tracks){s.job->n_actors, s.job->actor_rank, s.job->actor_count}, &timeline, err);
+        status = fs_timeline_open(
+            options->timeline, &options->timeline_options, work, topo,
+            (fs_tracks){s.job->n_actors, s.job->actor_rank, s.job->actor_count, s.job->actor_of_rank}, &timeline, err);
     if (status == FS_OK)
-        status = simulate(&s, topo, timeline, &made, err);
+        status = simulate(&s, topo, options->pictures, timeline, &made, err);
     discard(&s);
     if (status != FS_OK && options->cache)
         fs_run_cache_forget(options->cache, topo);

@@ -473,7 +473,7 @@ static void fill_power(const stages *s, double pue, fs_result *r)
     r->power = fs_run_power(r->topo, s->work, rated_W > 0 ? fmin(1, busy_W / rated_W) : 0, pue);
 }
 
-static fs_status fill(stages *s, const fs_topo *whole, double pue, fs_result *result, fs_err *err)
+static fs_status fill(stages *s, const fs_topo *whole, const fs_run_options *options, fs_result *result, fs_err *err)
 {
     fs_result r = {.topo = whole,
                    .work = s->work,
@@ -499,7 +499,9 @@ static fs_status fill(stages *s, const fs_topo *whole, double pue, fs_result *re
     if (status == FS_OK)
         status = fill_serving(s, &r, err);
     if (status == FS_OK)
-        fill_power(s, pue, &r);
+        fill_power(s, options->pue, &r);
+    if (status == FS_OK && options->pictures)
+        status = fs_run_fill_pictures(&links, s->engine, &r, err);
     if (status == FS_OK)
         *result = r;
     else
@@ -519,7 +521,7 @@ fs_status fs_serve_run(const fs_topo *topo, const fs_work *work, const fs_run_op
     if (status == FS_OK)
         status = serve(&s, err);
     if (status == FS_OK)
-        status = fill(&s, topo, options->pue, &made, err);
+        status = fill(&s, topo, options, &made, err);
     discard(&s);
     if (status != FS_OK && options->cache)
         fs_run_cache_forget(options->cache, topo);

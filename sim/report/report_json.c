@@ -1,11 +1,10 @@
 /* report_json.c - the result as JSON. The members are documented in docs/FORMATS.md, section Result. */
 #include "report/report_in.h"
+#include "report/result_file.h"
 #include "report/similar.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-enum { SCHEMA_VERSION = 3 };
 
 static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 {
@@ -16,7 +15,7 @@ static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 
 static void write_inputs(const fs_result *r, const fs_report_meta *meta, fs_jsonw *w)
 {
-    fs_jsonw_uint(w, "schema_version", SCHEMA_VERSION);
+    fs_jsonw_uint(w, "schema_version", FS_RESULT_SCHEMA);
     fs_jsonw_string(w, "fabsim", meta->version);
     fs_jsonw_string(w, "command", meta->command);
     fs_jsonw_object_inline(w, "topology");
@@ -270,6 +269,7 @@ void fs_report_json(const fs_result *r, const fs_report_meta *meta, fs_out *out)
     write_comms(r, &w);
     write_tiers(r, &w);
     write_links(r, meta->top_links, &w);
+    fs_report_pictures_json(r, &w);
     write_scaling(r, meta->stable, &w);
     write_counters(r, meta->stable, &w);
     fs_jsonw_end(&w);

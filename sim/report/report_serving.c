@@ -212,6 +212,15 @@ fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out
 
 /* ---- JSON ---------------------------------------------------------------------------------------------------------- */
 
+/* As many as a picture shows. */
+static double four_digits(double value)
+{
+    char text[TEXT];
+    double read = 0;
+    fs_snprintf(text, sizeof text, "%.4g", value);
+    return fs_parse_number(text, &read) == 0 ? read : value;
+}
+
 static void write_summary(fs_jsonw *w, const char *key, const fs_summary *s)
 {
     if (!(s->count > 0)) {
@@ -226,6 +235,10 @@ static void write_summary(fs_jsonw *w, const char *key, const fs_summary *s)
     fs_jsonw_number(w, "p99", s->p99);
     fs_jsonw_number(w, "min", s->least);
     fs_jsonw_number(w, "max", s->greatest);
+    fs_jsonw_array_inline(w, "quantiles");
+    for (int i = 0; i < FS_QUANTILES; i++)
+        fs_jsonw_number(w, NULL, four_digits(s->quantiles[i]));
+    fs_jsonw_end(w);
     fs_jsonw_end(w);
 }
 

@@ -50,6 +50,8 @@ void fs_scaling_finish(fs_scaling_row *rows, uint32_t n)
 
 void fs_result_free(fs_result *result)
 {
+    fs_outline_free(result->pictures.outline);
+    fs_spans_free(result->pictures.spans);
     fs_arena_free(result->arena);
     *result = (fs_result){0};
 }

@@ -6,6 +6,8 @@
 
 #include "coll/coll.h"
 #include "engine/engine.h"
+#include "report/spans.h"
+#include "topo/outline.h"
 #include "work/work.h"
 
 typedef struct fs_breakdown_row {
@@ -69,6 +71,22 @@ typedef struct fs_power {
     double facility_W, rated_W;  /* all of it times PUE: while the job runs; with GPUs at their rated power */
 } fs_power;
 
+/* Load of the links behind an edge of the outline. */
+typedef struct fs_edge_load {
+    double capacity_Bps, bytes; /* of all of them */
+    double busiest;             /* mean utilization of the most loaded one */
+} fs_edge_load;
+
+/* For pictures, in bounded size; all empty where nobody asked (fs_run_options.pictures). */
+typedef struct fs_pictures {
+    uint32_t n_steps; /* of time */
+    double step_s;
+    const double *tier_load;  /* (n_steps x n_tiers) part of its capacity, mean over the step */
+    fs_outline *outline;      /* owned; NULL: none */
+    fs_edge_load *edge_loads; /* (outline->n_edges) */
+    fs_spans *spans;          /* owned; NULL: none */
+} fs_pictures;
+
 typedef struct fs_result {
     const fs_topo *topo; /* not owned */
     const fs_work *work; /* not owned */
@@ -88,6 +106,7 @@ typedef struct fs_result {
     uint32_t n_scaling;                      /* 0: no scaling study */
     const fs_scaling_row *scaling;           /* (n_scaling) of ascending GPUs, this run the last; not owned */
     const char *scaling_mode;                /* "weak", "strong" */
+    fs_pictures pictures;
     uint64_t rank_classes, link_classes, transfer_classes; /* what was simulated */
     uint64_t ranks, transfers, ops;                        /* for how many; transfers: moves of all plans */
     fs_engine_counters counters;
