@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(gcc g++ make pkg-config libsimgrid-dev libhwloc-dev libxml2-dev libyajl-dev libsqlite3-dev zlib1g-dev)
 test=(clang clang-format llvm libclang-rt-14-dev libcmocka-dev bats perl libxml2-utils python3 hwloc-nox util-linux locales sqlite3)
-optional=(munge slurmctld slurmd slurm-client) # tests/slurm says so where they are missing
+optional=(munge slurmctld slurmd slurm-client) # of the tests: tests/slurm is skipped where they cannot be had
 
 case "${1:-build}" in
 build) wanted=("${build[@]}") ;;
@@ -23,11 +23,23 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 
 missing=()
-for package in "${wanted[@]}"; do
-    state=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
-    [ "$state" = "install ok installed" ] || missing+=("$package")
-done
-[ ${#missing[@]} -eq 0 ] && exit 0
+list_missing() {
+    local package state
+    missing=()
+    for package in "$@"; do
+        state=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
+        [ "$state" = "install ok installed" ] || missing+=("$package")
+    done
+}
+list_missing "${wanted[@]}"
+[ "${1:-build}" = test ] || optional=()
+if [ ${#missing[@]} -eq 0 ]; then
+    list_missing "${optional[@]}"
+    optional=() # now they are what is wanted, and nothing depends on them
+    [ ${#missing[@]} -eq 0 ] && exit 0
+    [ "$(id -u)" -eq 0 ] || exit 0
+    trap 'exit 0' ERR
+fi
 
 echo "Installing: ${missing[*]}" >&2
 sudo=()
@@ -40,3 +52,6 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 "${sudo[@]}" apt-get update -qq
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+
+# In a second pass, so that nothing else fails with them.
+[ ${#optional[@]} -eq 0 ] || exec "$0" "$1"

@@ -2,7 +2,7 @@
 _fabsim()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=run options
-    case ${COMP_WORDS[1]:-} in coll | kernel | topo | import) command=${COMP_WORDS[1]} ;; esac
+    case ${COMP_WORDS[1]:-} in coll | kernel | sweep | topo | import) command=${COMP_WORDS[1]} ;; esac
     case $previous in
     --dtype) COMPREPLY=($(compgen -W "fp64 fp32 tf32 fp16 bf16 fp8 fp4 int8" -- "$current")); return ;;
     --cost) COMPREPLY=($(compgen -W "nccl ideal" -- "$current")); return ;;
@@ -20,19 +20,20 @@ _fabsim()
     run) options="--json --csv --timeline --quiet --set --fault --scale --scaling --cost --nccl --nccl-version --registered --sharp --lowering --fold --network --seed --top --stable --max-events --dump-ops --help --version" ;;
     coll) options="--op --gpus --min --max --factor --sizes --algo --proto --root --top-k --top-domains --cost --nccl --nccl-version --registered --sharp --lowering --network --set --fault --json --csv --help" ;;
     kernel) options="--dtype --file --part --cost --set --json --csv --help" ;;
+    sweep) options="--output --jobs --time-limit --memory-limit --retry --dry-run --check --quiet --shard --merge --slurm --tasks --resubmit --sbatch --show --where --best --group-by --columns --sweep --top --csv --jsonl --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
     import) options="--output --gpu-part --nic-part --this-machine --help" ;;
     esac
     if [[ $current == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$current"))
     elif [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W "coll kernel topo import" -- "$current") $(compgen -f -X '!*.xml' -- "$current"))
+        COMPREPLY=($(compgen -W "coll kernel sweep topo import" -- "$current") $(compgen -f -X '!*.xml' -- "$current"))
     elif [[ $command == kernel && $COMP_CWORD -eq 3 ]]; then
         COMPREPLY=($(compgen -W "gemm grouped attention attention_grad append quantise plain" -- "$current"))
     elif [[ $command == import && $COMP_CWORD -eq 2 ]]; then
         COMPREPLY=($(compgen -W "hwloc" -- "$current"))
     else
-        COMPREPLY=($(compgen -f -X '!*.@(xml|json|gz)' -- "$current"))
+        COMPREPLY=($(compgen -f -X '!*.@(xml|json|gz|db)' -- "$current"))
     fi
 }
 complete -o filenames -F _fabsim fabsim
