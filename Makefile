@@ -114,7 +114,7 @@ unit-tests: $(UNIT_TESTS)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # Fuzz targets, as programs that replay their corpus (every build) and as fuzzers (clang).
-FUZZERS := topology trace result
+FUZZERS := topology trace sweep result
 REPLAYS := $(FUZZERS:%=$(BUILD)/tests/fuzz/replay_%)
 
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
@@ -124,7 +124,7 @@ $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/r
 .PHONY: fuzz fuzz-build
 FUZZ_SECONDS ?= 60
 # Small limits: else a few legal bytes ask for gigabytes.
-FUZZ_LIMITS  := -DFS_DEVICES_MAX=100000u -DFS_LINKS_MAX=200000u -DFS_PASSES_MAX=64
+FUZZ_LIMITS  := -DFS_DEVICES_MAX=100000u -DFS_LINKS_MAX=200000u -DFS_PASSES_MAX=64 -DFS_SWEEP_COMBINATIONS_MAX=5000u
 FUZZ_SAN     := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 fuzz-build:
 	$(MAKE) -j$(JOBS) BUILD=build-fuzz CC=clang CXX=clang++ OPT="-O1 -g" SAN="$(FUZZ_SAN)" DEFINES="$(FUZZ_LIMITS)" $(FUZZERS:%=build-fuzz/tests/fuzz/fuzz_%)

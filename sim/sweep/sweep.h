@@ -12,7 +12,9 @@
 #include "sweep/expr.h"
 
 /* Combinations before conditions, and points after them. */
+#ifndef FS_SWEEP_COMBINATIONS_MAX
 #define FS_SWEEP_COMBINATIONS_MAX 20000000u
+#endif
 #define FS_SWEEP_POINTS_MAX 1000000u
 enum { FS_AXES_MAX = 32 };
 
