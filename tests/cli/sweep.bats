@@ -45,7 +45,7 @@ print(json.dumps(result, indent=1))'; }
 
 @test "a point is what fabsim alone says of its command" {
     run "$FABSIM" sweep "$T/s.json" -o "$T/a.db" --quiet --jobs 1
-    for number in 0 37 73 151; do
+    for number in $(sqlite3 "$T/a.db" "SELECT number FROM points p, members m ON p.hash = m.hash WHERE status = 'ok' AND number % 19 = 0"); do
         sqlite3 "$T/a.db" "SELECT result FROM points p, members m ON p.hash = m.hash WHERE number = $number" | without_pictures >"$T/point"
         command=$(sqlite3 "$T/a.db" "SELECT json_extract(result, '\$.command') FROM points p, members m ON p.hash = m.hash WHERE number = $number")
         ${command/#fabsim/$FABSIM} --json - --stable | without_pictures >"$T/alone"
