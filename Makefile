@@ -79,6 +79,26 @@ $(BUILD)/gen/measured.csv.h: sim/report/measured.csv
 	@mkdir -p $(@D)
 	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 
+# So are the price tiers of a factory.
+$(BUILD)/sim/pareto/tiers.o: $(BUILD)/gen/tiers.json.h
+$(BUILD)/gen/tiers.json.h: sim/pareto/tiers.json
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
+# So are the style sheet and the scripts of report pages, in the order of their names, and the measured collectives drawn there.
+PAGE_JS := $(sort $(wildcard sim/page/*.js))
+$(BUILD)/sim/page/page.o: $(BUILD)/gen/page.js.h $(BUILD)/gen/page.css.h
+$(BUILD)/gen/page.js.h: $(PAGE_JS)
+	@mkdir -p $(@D)
+	$(Q)cat $^ | od -An -v -tx1 | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+$(BUILD)/gen/page.css.h: sim/page/page.css
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+$(BUILD)/sim/page/measured_points.o: $(BUILD)/gen/collectives.csv.h
+$(BUILD)/gen/collectives.csv.h: tests/validation/collectives.csv
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c tests/validation/valid_*.c))
 
@@ -94,7 +114,7 @@ unit-tests: $(UNIT_TESTS)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # Fuzz targets, as programs that replay their corpus (every build) and as fuzzers (clang).
-FUZZERS := topology trace sweep
+FUZZERS := topology trace result sweep
 REPLAYS := $(FUZZERS:%=$(BUILD)/tests/fuzz/replay_%)
 
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
@@ -142,7 +162,7 @@ check: deps-test
 check-all:
 	@$(MAKE) lint
 	@$(MAKE) -j$(JOBS) all tests $(REPLAYS)
-	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" DEFINES=-DFS_FAULT all unit-tests $(FUZZERS:%=build-asan/tests/fuzz/replay_%)
+	@$(MAKE) -j$(JOBS) BUILD=build-asan OPT="-O1 -g" SAN="$(ASAN)" DEFINES=-DFS_FAULT all unit-tests $(REPLAYS:$(BUILD)/%=build-asan/%)
 	@$(MAKE) test-plain
 	@$(MAKE) test-asan
 	@$(MAKE) determinism
@@ -166,6 +186,7 @@ test-plain: build/locale
 	FABSIM=$(abspath $(BUILD)/fabsim) bats tests/cli
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/slurm/run.sh
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/golden/run.py
+	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/page/run.py
 	FABSIM=$(abspath $(BUILD)/fabsim) $(PROVE) tests/validation/kernels.py
 	FABSIM=$(abspath $(BUILD)/fabsim) scripts/validate.py --check
 

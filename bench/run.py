@@ -72,6 +72,11 @@ def cases(directory):
         "llama3-16k-ecmp": ([f"{topo}/h100-16k.xml", f"{work}/llama3-405b-16k.json", "--set", "topo:ib.routing=ecmp"], 60, None),
         "moe-100k": ([f"{topo}/colossus-100k.xml", f"{work}/moe-1.8t-100k.json"], 5.0, None),
         "moe-nvl72-100k": ([f"{topo}/ib-nvl72-100k.xml", f"{work}/moe-1.8t-nvl72-100k.json"], 5.0, None),
+        "serve-fleet-100k": ([f"{topo}/ib-nvl72-100k.xml", f"{work}/deepseek-r1-fleet-100k.json", "--set", "fleet.distinct=1"], 2.0, None),
+        "serve-one-of-100k": ([f"{topo}/ib-nvl72-100k.xml", f"{work}/deepseek-r1-fleet-100k.json", "--set", "fleet.copies=1",
+                               "--set", "fleet.distinct=1"], None, None),
+        "serve-fleet-100k-8": ([f"{topo}/ib-nvl72-100k.xml", f"{work}/deepseek-r1-fleet-100k.json"], None, None),
+        "pareto-200": (["pareto", f"{topo}/gb200-nvl72.xml", f"{work}/deepseek-r1-fp8.json", "--points", "200", "--quiet"], 60.0, None),
         "permutation-100k": ([f"{topo}/colossus-100k.xml", lambda: permutation(directory), "--set", "topo:eth.routing=ecmp"], 120, None),
         "sweep-8gpu": (["sweep", f"{ROOT}/bench/sweep_8gpu.json", "-q", "-o", lambda: fresh(directory)], 50, None),  # 200 points/s
         "sweep-1024": (["sweep", f"{ROOT}/bench/sweep_1024.json", "-q", "-o", lambda: fresh(directory)], 180, None),
@@ -102,7 +107,7 @@ def measure(name, case, runs, directory):
     walls = sorted(wall for wall, _ in samples)
     row = {"case": name, "wall_min_s": round(walls[0], 4), "wall_median_s": round(walls[len(walls) // 2], 4),
            "target_s": target or "", "peak_MB": round(max(rss for _, rss in samples) / 1e6, 1)}
-    if words[0] not in ("coll", "sweep"):
+    if words[0] not in ("coll", "pareto", "sweep"):
         result = directory / "result.json"
         subprocess.run(command() + ["--quiet", "--json", str(result)], check=True)
         told = json.loads(result.read_text())

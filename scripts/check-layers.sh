@@ -18,7 +18,9 @@ declare -A may=(
     [metric]="base metric"
     [report]="base topo route coll work engine report"
     [sweep]="base topo route gpu coll work fold engine sched metric report sweep run.h run_set.h serve_run.h"
-    [cli]="base topo route gpu coll work fold engine sched metric report sweep cli run.h run_set.h serve_run.h"
+    [pareto]="base topo route gpu coll work engine serve report sweep pareto run.h serve_run.h"
+    [page]="base report sweep page" # of sweep the database
+    [cli]="base topo route gpu coll work fold engine sched metric report sweep pareto page cli run.h run_set.h serve_run.h"
 )
 
 bad=0
@@ -32,7 +34,7 @@ for folder in sim/*/; do
     while IFS=: read -r file line include; do
         target=$(sed -E 's/.*"([^"]*)".*/\1/' <<<"$include")
         first=${target%%/*}
-        [[ $target == */* || $target == *.h && ! $target == *.x[sm][dl].h && ! $target == *.csv.h ]] || continue # generated from a data file
+        [[ $target == */* || $target == *.h && ! $target == *.x[sm][dl].h && ! $target == *.@(csv|js|css).h && ! $target == tiers.json.h ]] || continue # generated from a data file
         case " ${may[$layer]} " in *" $first "*) ;; *)
             echo "$file:$line: $layer may not include $target" >&2
             bad=1

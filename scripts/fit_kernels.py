@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Fit the constants of <kernels>, <attention> and <peak> in topologies/parts/gpus.xml to measured kernels.
 
-fit_kernels.py --data DIR [--gpu NAME] prints the elements for each fitted part, with the mean error that is left. DIR has gemm.csv,
+fit_kernels.py --data DIR [--gpu NAME] [--products] prints the elements for each fitted part, with the mean error that is left. DIR has gemm.csv,
 context_attention.csv, generation_attention.csv and moe_experts.csv; validation/kernel_data.py says which rows are fitted. What is minimised is the mean
 of |log(simulated / measured)|, cut at 0.5 so that rows where another kernel ran do not pull; by a search along the
-coordinates, from the values in START. Takes about five minutes."""
+coordinates, from the values that the part has, else from those in START. Takes about ten minutes; with --products, which leaves
+attention as it is, half of it."""
 import argparse
 import concurrent.futures
 import math
@@ -29,20 +30,25 @@ FIXED = {"A100-SXM-80GB": {"sms": 108, "tile-step": 0, "tile-max": 32768, "query
          "H100-SXM": {"sms": 132, "tile-step": 32, "tile-max": 32768, "query-block": 128},
          "B200": {"sms": 148, "tile-step": 32, "tile-max": 65536, "query-block": 256}}
 
+# Which kernels the library has for a format, seen in which shapes are slow: sums over k are not split; a tile is emptied beside the next
+# one's sums; the smallest tile.
+STRUCTURE = {"A100-SXM-80GB": {}, "H100-SXM": {"fp8": {"tile-min": 8192, "whole": "yes"}},
+             "B200": {"bf16": {"overlap": "yes"}, "fp8": {"tile-min": 4096, "whole": "yes", "overlap": "yes"},
+                      "fp4": {"tile-min": 8192, "whole": "yes"}}}
+
 # Where the search begins, and the first step of its logarithm. Seconds, B/s.
 START_GEMM = {"l2-bandwidth": (None, .3), "operand-efficiency": (.8, .1), "sustained": (.9, .1)}
 START_DTYPE = {"efficiency": (.8, .1), "tile": (1e-6, .5), "floor": (2.3e-6, .3)}
-START_ROW = {"fp8": 6.5e-9, "nvfp4": .3e-9}
+START_ROW = {"quantise-row": (6.5e-9, .3), "quantise-number": (2e-12, .3)}  # narrow formats
 START_ATTENTION = {"append": (None, .3), "append-fp8": (None, .3), "efficiency": (.8, .1), "score": (2e-11, .3),
                    "block": (1e-6, .4), "prefill-floor": (7e-6, .2), "decode-floor": (7e-6, .2), "piece": (1.5e-6, .4),
                    "join": (1.5e-6, .4), "sm-bandwidth": (None, .3), "fp8-read": (1.1, .1), "read-efficiency": (.87, .05)}
 FRACTIONS = {"operand-efficiency", "sustained", "efficiency", "read-efficiency"}
 UNITS = {"l2-bandwidth": "B/s", "append": "B/s", "append-fp8": "B/s", "sm-bandwidth": "B/s", "tile": "s", "floor": "s",
-         "fp8-row": "s", "fp4-row": "s", "score": "s", "block": "s", "prefill-floor": "s", "decode-floor": "s", "piece": "s",
+         "quantise-row": "s", "quantise-number": "s", "score": "s", "block": "s", "prefill-floor": "s", "decode-floor": "s", "piece": "s",
          "join": "s"}
-GROUPED = (1, .85, .7, .6, .5, .4)  # tried for grouped products
-KERNELS = ["sms", "floor", "l2-bandwidth", "operand-efficiency", "sustained", "tile-step", "tile-max", "fp8-row", "fp4-row",
-           "append", "append-fp8"]
+GROUPED = (1, .9, .8, .7, .6, .5, .4, .3)  # tried for grouped products
+KERNELS = ["sms", "floor", "l2-bandwidth", "operand-efficiency", "sustained", "tile-step", "tile-max", "append", "append-fp8"]
 ATTENTION = ["efficiency", "backward", "score", "query-block", "block", "prefill-floor", "decode-floor", "piece", "join",
              "read-efficiency", "sm-bandwidth", "fp8-read"]
 
@@ -52,6 +58,7 @@ BACKWARD = {"A100-SXM-80GB": 196 / 230, "H100-SXM": 561 / 740, "B200": 561 / 740
 
 
 SCALES = {"s": ((1e-6, "us"), (1e-9, "ns"), (1, "s")), "B/s": ((1e12, "TB/s"), (1e9, "GB/s"))}
+SI = {unit: scale for scales in SCALES.values() for scale, unit in scales}
 
 
 def text(name, value):
@@ -61,6 +68,12 @@ def text(name, value):
     scales = SCALES[UNITS[name]]
     scale, unit = next((s for s in scales if value >= 0.1 * s[0]), scales[1])
     return f"{value / scale:.4g}{unit}"
+
+
+def number(written):
+    """The other way."""
+    value, unit = re.fullmatch(r"([\d.e+-]+?)([a-zA-Z/]*)", written).groups()
+    return float(value) * SI.get(unit, 1)
 
 
 def attributes(names, values):
@@ -77,14 +90,18 @@ class Part:
         self.head = re.match(r"<gpu.*?>", element, re.S).group(0)
         self.peaks = dict(re.findall(r'<peak dtype="(\w+)" flops="([^"]+)"', element))
         self.peak = float(self.peaks["bf16"].removesuffix("TFLOP/s")) * 1e12
+        named = re.findall(r"<(peak|kernels|attention)\b([^>]*)/>", element)
+        self.shipped = {}  # (element, or format of a peak; attribute): text
+        for kind, rest in named:
+            values = dict(re.findall(r'([\w-]+)="([^"]*)"', rest))
+            self.shipped.update({(values.get("dtype", kind), name): value for name, value in values.items()})
         self.bandwidth = float(re.search(r'memory-bandwidth="(\d+)GB/s"', element).group(1)) * 1e9
 
     def elements(self, kernels, attention, products):
         lines = []
         for dtype, flops in self.peaks.items():
             product = products.get(dtype)
-            whole = ' whole="yes"' if product and dtype in ("fp8", "fp4") else ""
-            figures = " " + attributes([*START_DTYPE, "grouped"], product) + whole if product else ""
+            figures = " " + attributes(list(product), product) if product else ""
             lines.append(f'<peak dtype="{dtype}" flops="{flops}"{figures}/>')
         return lines + [f"<kernels {attributes(KERNELS, kernels)}/>", f"<attention {attributes(ATTENTION, attention)}/>"]
 
@@ -114,16 +131,20 @@ class Fit:
             for n, (v, _) in START_DTYPE.items():
                 self.x[dtype, n] = v
             self.x[dtype, "grouped"] = 1
-            if dtype in START_ROW:
-                self.x["row", dtype] = START_ROW[dtype]
+            for n, (v, _) in START_ROW.items():
+                if dtype != "bf16":
+                    self.x[dtype, n] = v
         default = {"append": self.part.bandwidth / 2, "append-fp8": self.part.bandwidth / 3, "sm-bandwidth": 1.5 * share}
         for n, (v, _) in START_ATTENTION.items():
             self.x["attention", n] = v or default[n]
+        for element, name in self.x:
+            there = self.part.shipped.get(({"gemm": "kernels"}.get(element, data.DTYPES.get(element, element)), name))
+            there = there or self.part.shipped.get(("kernels", name))
+            self.x[element, name] = number(there) if there else self.x[element, name]
 
     def constants(self):
         x = self.x
-        kernels = {**self.fixed, "floor": x["bf16", "floor"], "fp8-row": x.get(("row", "fp8"), 0),
-                   "fp4-row": x.get(("row", "nvfp4"), 0), "append": x["attention", "append"],
+        kernels = {**self.fixed, "floor": x["bf16", "floor"], "append": x["attention", "append"],
                    "append-fp8": x["attention", "append-fp8"]}
         kernels.update({n: x["gemm", n] for n in START_GEMM})
         attention = {**{n: x["attention", n] for n in START_ATTENTION}, **self.fixed}
@@ -131,7 +152,9 @@ class Fit:
         forward = 512 / (rate * attention["efficiency"]) + attention["score"]
         backward = 2.5 * forward / BACKWARD[self.gpu] - attention["score"]
         attention["backward"] = 1280 / (rate * backward)
-        products = {data.DTYPES[d]: {n: x[d, n] for n in [*START_DTYPE, "grouped"]} for d in FITTED[self.gpu]}
+        products = {data.DTYPES[d]: {n: v for (e, n), v in x.items() if e == d} for d in FITTED[self.gpu]}
+        for dtype, structure in STRUCTURE[self.gpu].items():
+            products[dtype].update(structure)
         products["fp16"] = products["bf16"]
         return kernels, attention, products
 
@@ -179,21 +202,21 @@ class Fit:
             return self.loss(["moe_experts"])
         self.x[dtype, "grouped"] = min(GROUPED, key=loss)
 
-    def run(self):
+    def run(self, products):
         step = {("gemm", n): s for n, (_, s) in START_GEMM.items()}
         step.update({(d, n): s for d in FITTED[self.gpu] for n, (_, s) in START_DTYPE.items()})
-        step.update({("row", d): .3 for d in FITTED[self.gpu] if d in START_ROW})
+        step.update({(d, n): s for d in FITTED[self.gpu] if d != "bf16" for n, (_, s) in START_ROW.items()})
         gemm = self.search(list(step), step, ["gemm"])
         step = {("attention", n): s for n, (_, s) in START_ATTENTION.items()
                 if n not in self.fixed and (self.gpu != "A100-SXM-80GB" or "fp8" not in n)}
-        attention = self.search(list(step), step, ["context_attention", "generation_attention"])
+        attention = 0 if products else self.search(list(step), step, ["context_attention", "generation_attention"])
         for dtype in FITTED[self.gpu]:
             self.scan(dtype)
         return self.part.elements(*self.constants()), gemm, attention
 
 
-def fit(gpu, folder):
-    elements, gemm, attention = Fit(gpu, folder).run()
+def fit(gpu, folder, products):
+    elements, gemm, attention = Fit(gpu, folder).run(products)
     head = f"{data.PARTS[gpu]}: mean |log error| of products {gemm:.3f}, of attention {attention:.3f}"
     return "\n".join([head] + ["    " + e for e in elements])
 
@@ -202,9 +225,11 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--data", required=True, type=pathlib.Path, help="folder of the measured kernels")
     options.add_argument("--gpu", choices=list(FITTED), help="only this one")
+    options.add_argument("--products", action="store_true", help="only matrix products")
     arguments = options.parse_args()
+    gpus = [arguments.gpu] if arguments.gpu else list(FITTED)
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
-        for text in pool.map(fit, [arguments.gpu] if arguments.gpu else FITTED, [arguments.data] * len(FITTED)):
+        for text in pool.map(fit, gpus, [arguments.data] * len(gpus), [arguments.products] * len(gpus)):
             print(text, flush=True)
 
 

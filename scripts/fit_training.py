@@ -2,21 +2,38 @@
 """Find what a generation of software costs: one key of a trace, on the cases that tests/validation/training.csv marks as fitted.
 
     scripts/fit_training.py 'Megatron-DeepSpeed' host.launch_us 0 120
-    scripts/fit_training.py 'NeMo, H100' kernel_efficiency 0.6 1
+    scripts/fit_training.py 'NeMo, H100' in-step:h100-sxm5 0.6 1
 
-Takes the value with the least mean absolute logarithm of simulated over measured, from eight steps over the range and then around the best
-of them, and prints it with the errors of all steps. tests/validation/training_stacks.csv is then edited by hand: it says why."""
+`in-step:PART` stands for that figure of a GPU part; those of other parts keep their ratios to it, as topologies/parts/gpus.xml has them. Takes the value with the least mean absolute logarithm of simulated over measured, from eight steps over the range and then around the best
+of them, and prints it with the errors of all steps. tests/validation/training_stacks.csv, or the parts file, is then edited by hand: it says why."""
 import concurrent.futures
 import math
 import os
+import re
 import sys
 
 from validation import training
+from validation.case import ROOT
+
+
+def in_step():
+    """As shipped, by parts."""
+    text = (ROOT / "topologies/parts/gpus.xml").read_text()
+    parts = {re.match(r'"([^"]+)"', element).group(1): re.search(r'in-step="([^"]+)"', element) for element in text.split("<gpu name=")[1:]}
+    return {part: float(figure.group(1)) for part, figure in parts.items() if figure}
+
+
+def setting(key, value):
+    """What --set is given for a value of the key."""
+    if not key.startswith("in-step:"):
+        return f"{key}={value:.6g}"
+    shipped = in_step()
+    return " ".join(f"topo:{part}.in-step={min(1, value * figure / shipped[key.split(':')[1]]):.6g}" for part, figure in shipped.items())
 
 
 def errors(rows, stacks, stack, key, value):
     sets = " ".join(text for text in stacks[stack].split() if not text.startswith(key + "="))
-    changed = {**stacks, stack: f"{sets} {key}={value:.6g}"}
+    changed = {**stacks, stack: f"{sets} {setting(key, value)}"}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda row: training.simulate(row, changed), rows)
         return [math.log(result["step_time_s"] / float(row["step_s"])) for row, result in zip(rows, results)]

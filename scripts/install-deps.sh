@@ -1,18 +1,27 @@
 #!/usr/bin/env bash
 # Install what fabsim needs from Debian's packages: nothing where all is there.
 #   scripts/install-deps.sh build   what building and running needs
-#   scripts/install-deps.sh test    that, and what the tests need
+#   scripts/install-deps.sh test    that, and what the tests need; a browser, where it can be had, for the tests of report pages
+#   scripts/install-deps.sh plot    what scripts/plot.py needs
 set -euo pipefail
 
 build=(gcc g++ make pkg-config libsimgrid-dev libhwloc-dev libxml2-dev libyajl-dev libsqlite3-dev zlib1g-dev)
 test=(clang clang-format llvm libclang-rt-14-dev libcmocka-dev bats perl libxml2-utils python3 hwloc-nox util-linux locales sqlite3)
-optional=(munge slurmctld slurmd slurm-client) # of the tests: tests/slurm is skipped where they cannot be had
 
+slurm=(munge slurmctld slurmd slurm-client) # tests/slurm
+browser=(chromium chromium-driver fonts-dejavu-core)
+plot=(gnuplot-nox python3)
+
+optional=()
 case "${1:-build}" in
 build) wanted=("${build[@]}") ;;
-test) wanted=("${build[@]}" "${test[@]}") ;;
+test)
+    wanted=("${build[@]}" "${test[@]}")
+    optional=("${slurm[@]}" "${browser[@]}")
+    ;;
+plot) wanted=("${plot[@]}") ;;
 *)
-    echo "usage: $0 build|test" >&2
+    echo "usage: $0 build|test|plot" >&2
     exit 2
     ;;
 esac
@@ -22,36 +31,32 @@ if ! command -v dpkg-query >/dev/null; then
     exit 0 # the compiler will say what is missing
 fi
 
-missing=()
-list_missing() {
+# absent PACKAGE...: those that are not installed.
+absent() {
     local package state
-    missing=()
-    for package in "$@"; do
+    for package; do
         state=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
-        [ "$state" = "install ok installed" ] || missing+=("$package")
+        [ "$state" = "install ok installed" ] || echo "$package"
     done
 }
-list_missing "${wanted[@]}"
-[ "${1:-build}" = test ] || optional=()
-if [ ${#missing[@]} -eq 0 ]; then
-    list_missing "${optional[@]}"
-    optional=() # now they are what is wanted, and nothing depends on them
-    [ ${#missing[@]} -eq 0 ] && exit 0
-    [ "$(id -u)" -eq 0 ] || exit 0
-    trap 'exit 0' ERR
-fi
+mapfile -t missing < <(absent "${wanted[@]}")
+mapfile -t missing_optional < <(absent "${optional[@]}")
+[ $((${#missing[@]} + ${#missing_optional[@]})) -eq 0 ] && exit 0
 
-echo "Installing: ${missing[*]}" >&2
 sudo=()
 if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null; then
-        echo "Neither root nor sudo here. Please have these Debian packages installed: ${missing[*]}" >&2
-        exit 1
+        echo "Neither root nor sudo here. Please have these Debian packages installed: ${missing[*]} ${missing_optional[*]}" >&2
+        exit $((${#missing[@]} > 0))
     fi
     sudo=(sudo)
 fi
-"${sudo[@]}" apt-get update -qq
-"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 
-# In a second pass, so that nothing else fails with them.
-[ ${#optional[@]} -eq 0 ] || exec "$0" "$1"
+install() {
+    echo "Installing: $*" >&2
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+"${sudo[@]}" apt-get update -qq
+[ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
+[ ${#missing_optional[@]} -eq 0 ] || install "${missing_optional[@]}" ||
+    echo "Cannot install ${missing_optional[*]}: the tests that need them will be skipped." >&2

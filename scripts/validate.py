@@ -5,7 +5,7 @@
     scripts/validate.py --check    a fast part of the cases, under a minute: exit status 1 where errors grew or a page is out of date
     scripts/validate.py --only training      of the modules in scripts/validation/ this one alone; sums of others stay as they are
 
-Where cases come from: scripts/validation/collectives.py, expert_parallel.py, kernels.py, training.py. Each row of data says whether a constant was fitted on
+Where cases come from: scripts/validation/collectives.py, expert_parallel.py, kernels.py, training.py, inference.py. Each row of data says whether a constant was fitted on
 its series; the sums keep the two apart."""
 import csv
 import importlib
@@ -17,7 +17,7 @@ import sys
 from validation import render
 from validation.case import FABSIM, ROOT
 
-MODULES = ("collectives", "expert_parallel", "kernels", "training")
+MODULES = ("collectives", "expert_parallel", "kernels", "training", "inference")
 ERRORS = ROOT / "tests/validation/errors.csv"
 GROWTH = 0.1  # points by which the mean error of a class may grow before --check fails
 
@@ -125,7 +125,12 @@ def write_pages(modules):
     path = ROOT / "docs/VALIDATION.md"
     text = rewritten(path.read_text(), "classes", classes_table(classes))
     text = rewritten(text, "series", all_series_table(classes))
-    path.write_text(rewritten(text, "rails", rails_table()))
+    tables = {"rails": rails_table}
+    for module in modules:
+        tables.update(getattr(module, "TABLES", {}))
+    for name, table in tables.items():
+        text = rewritten(text, name, table())
+    path.write_text(text)
     ERRORS.write_text(errors_text(case for module in modules for case in module.cases(subset=True)))
     for module in modules:
         if hasattr(module, "write_more"):  # what a module keeps beside pages

@@ -16,12 +16,11 @@ typedef struct command {
     fs_status (*run)(int argc, char *const *argv, const fs_call *call, fs_err *err);
 } command;
 
-enum { N_COMMANDS = 5 };
-static const command commands[N_COMMANDS] = {{"coll", fs_cmd_coll},
-                                             {"kernel", fs_cmd_kernel},
-                                             {"sweep", fs_cmd_sweep},
-                                             {"topo", fs_cmd_topo},
-                                             {"import", fs_cmd_import}};
+enum { N_COMMANDS = 9 };
+static const command commands[N_COMMANDS] = {
+    {"coll", fs_cmd_coll},       {"kernel", fs_cmd_kernel},   {"sweep", fs_cmd_sweep},
+    {"topo", fs_cmd_topo},       {"import", fs_cmd_import},   {"pareto", fs_cmd_pareto},
+    {"factory", fs_cmd_factory}, {"compare", fs_cmd_compare}, {"report", fs_cmd_report}};
 
 /* The command line as one string, cut at the buffer's end. */
 static void join(int argc, char *const *argv, char *buffer, size_t size)

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "run_fabric.h"
+#include "run_power.h"
 #include "run_watch.h"
 
 typedef struct stages {
@@ -18,7 +19,8 @@ typedef struct stages {
 
 fs_run_options fs_run_default(void)
 {
-    return (fs_run_options){.network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL};
+    return (fs_run_options){
+        .network = FS_BACKEND_FABRIC, .lowering = FS_LOWER_COUPLED, .cost = FS_COST_NCCL, .pue = FS_PUE};
 }
 
 static fs_status prepare(const fs_topo *whole, const fs_work *work, const fs_run_options *options, stages *s,
@@ -47,12 +49,13 @@ static void discard(stages *s)
 }
 
 /* Run and fill; the timeline is closed in any case. */
-static fs_status simulate(const stages *s, const fs_topo *whole, fs_timeline *timeline, fs_result *result, fs_err *err)
+static fs_status simulate(const stages *s, const fs_topo *whole, bool pictures, fs_timeline *timeline,
+                          fs_result *result, fs_err *err)
 {
     fs_watch watch;
     double step_s = 0;
     fs_result made = {0};
-    fs_status status = fs_watch_start(s->job, timeline, &watch, err);
+    fs_status status = fs_watch_start(s->job, timeline, pictures, &watch, err);
     if (status != FS_OK) {
         fs_timeline_discard(timeline);
         return status;
@@ -88,15 +91,17 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
         chosen.fold = FS_FOLD_OFF;
     fs_status status = prepare(topo, work, &chosen, &s, err);
     if (status == FS_OK && options->timeline)
-        status = fs_timeline_open(options->timeline, work, topo,
-                                  (fs_tracks){s.job->n_actors, s.job->actor_rank, s.job->actor_count}, &timeline, err);
+        status = fs_timeline_open(
+            options->timeline, &options->timeline_options, work, topo,
+            (fs_tracks){s.job->n_actors, s.job->actor_rank, s.job->actor_count, s.job->actor_of_rank}, &timeline, err);
     if (status == FS_OK)
-        status = simulate(&s, topo, timeline, &made, err);
+        status = simulate(&s, topo, options->pictures, timeline, &made, err);
     discard(&s);
     if (status != FS_OK && options->cache)
         fs_run_cache_forget(options->cache, topo);
     if (status != FS_OK)
         return status;
+    made.power = fs_run_power(topo, work, fs_run_busy(&made), options->pue);
     made.network = fs_backend_name(options->network);
     made.lowering = fs_lowering_names[chosen.lowering];
     made.cost = fs_cost_names[options->cost];

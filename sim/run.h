@@ -3,7 +3,11 @@
 #define FS_RUN_H
 
 #include "report/result.h"
+#include "report/timeline.h"
 #include "sched/sched.h"
+
+/* New liquid-cooled halls come to 1.1 and the mean of all to 1.56 (Uptime Institute's survey of 2024, from memory). */
+#define FS_PUE 1.2
 
 /* What a run may keep for the next one on the same topology with the same options: bundles, routes, lowering with the
  * groups, shapes and plans made so far. One topology is kept, the last. Results are the same to the last bit. */
@@ -18,9 +22,12 @@ typedef struct fs_run_options {
     fs_cost cost;
     fs_fold_mode fold; /* the stock networks never fold */
     uint64_t seed;
-    uint64_t max_events;              /* 0 = none */
-    const char *timeline;             /* path of a Chrome trace, NULL = none */
+    uint64_t max_events;  /* 0 = none */
+    bool pictures;        /* fill fs_result.pictures */
+    const char *timeline; /* path, NULL = none */
+    fs_timeline_options timeline_options;
     const struct fs_nccl_table *nccl; /* costs of collectives; NULL = the shipped table */
+    double pue;                       /* of the facility: all of its power over what computes */
     bool registered, sharp;           /* as in fs_lowering_options */
     fs_run_cache *cache;              /* NULL: none. The caller's; with it, nccl outlives it */
 } fs_run_options;

@@ -66,3 +66,56 @@ fs_status fs_run_fill_links(const fs_run_links *in, const fs_engine *engine, fs_
     }
     return FS_OK;
 }
+
+/* ---- pictures ---------------------------------------------------------------------------------------------------- */
+
+static fs_status fill_tier_load(const fs_run_links *in, fs_result *r, fs_err *err)
+{
+    fs_pictures *p = &r->pictures;
+    p->step_s = fs_metric_step_s(in->metric);
+    uint32_t n = (uint32_t)ceil(r->step_time_s / p->step_s * (1 - 1e-12));
+    p->n_steps = n < FS_METRIC_STEPS ? n : FS_METRIC_STEPS;
+    double *load = fs_arena_alloc(r->arena, (size_t)p->n_steps * r->n_tiers, sizeof *load);
+    if (!load)
+        return fs_fail_nomem(err);
+    for (uint32_t i = 0; i < p->n_steps; i++)
+        for (uint32_t t = 0; t < r->n_tiers; t++)
+            if (r->tiers[t].capacity_Bps > 0)
+                load[(size_t)i * r->n_tiers + t] = fs_metric_tier_load(in->metric, t, i) / r->tiers[t].capacity_Bps;
+    p->tier_load = load;
+    return FS_OK;
+}
+
+/* What each link carried goes to its edge; a resource of the engine has carried the same on every link of its class. */
+static void load_edges(const fs_run_links *in, const fs_engine *engine, const fs_topo *whole, double step_s,
+                       const fs_outline *outline, fs_edge_load *loads)
+{
+    for (uint32_t l = 0; l < whole->n_links; l++) {
+        uint32_t link = fs_bundle_of_link(in->topo, l);
+        uint32_t resource = in->resource_of_link ? in->resource_of_link[link] : link;
+        uint32_t members = fs_bundle_links(in->topo, link);
+        double bytes = fs_engine_use(engine, resource).amount / members, capacity = in->capacity[resource] / members;
+        double most = capacity * step_s, mean = most > 0 ? bytes / most : 0;
+        fs_edge_load *to = &loads[fs_outline_edge_of(outline, l)];
+        to->bytes += bytes;
+        to->capacity_Bps += capacity;
+        to->busiest = mean > to->busiest ? mean : to->busiest;
+    }
+}
+
+fs_status fs_run_fill_pictures(const fs_run_links *in, const fs_engine *engine, fs_result *r, fs_err *err)
+{
+    fs_status status = fill_tier_load(in, r, err);
+    fs_outline *outline = NULL;
+    if (status == FS_OK)
+        status = fs_outline_new(r->topo, &outline, err);
+    if (status != FS_OK || !outline)
+        return status;
+    r->pictures.outline = outline;
+    fs_edge_load *loads = fs_arena_alloc(r->arena, outline->n_edges, sizeof *loads);
+    if (!loads)
+        return fs_fail_nomem(err);
+    load_edges(in, engine, r->topo, r->step_time_s, outline, loads);
+    r->pictures.edge_loads = loads;
+    return FS_OK;
+}

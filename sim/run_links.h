@@ -9,17 +9,22 @@
 typedef struct fs_run_links {
     const fs_topo *topo; /* that was simulated: r->topo, or a bundle of it */
     uint32_t n;
-    const uint32_t *link_of;    /* (n) link of the topology; NULL: the same number */
-    const uint32_t *link_count; /* (n) links in the class; NULL: 1 */
-    const double *capacity;     /* (n) B/s */
-    const uint32_t *tier_of;    /* (n) */
-    const uint32_t *tier_links; /* (n_tiers) */
-    const double *tier_Bps;     /* (n_tiers) capacity of all links */
-    const fs_metric *metric;    /* has the peaks of tiers */
+    const uint32_t *link_of;          /* (n) link of the topology; NULL: the same number */
+    const uint32_t *link_count;       /* (n) links in the class; NULL: 1 */
+    const double *capacity;           /* (n) B/s */
+    const uint32_t *tier_of;          /* (n) */
+    const uint32_t *tier_links;       /* (n_tiers) */
+    const double *tier_Bps;           /* (n_tiers) capacity of all links */
+    const uint32_t *resource_of_link; /* (topo->n_links) the way back from link_of; NULL: the same number */
+    const fs_metric *metric;          /* has the peaks of tiers */
 } fs_run_links;
 
 /* Fills links and tiers of a result that has its topology, arena and step_time_s. */
 FS_MUST_CHECK fs_status fs_run_fill_links(const fs_run_links *links, const fs_engine *engine, fs_result *r,
                                           fs_err *err);
+
+/* Fills the load of tiers over time and the outline of a result that has its tiers. */
+FS_MUST_CHECK fs_status fs_run_fill_pictures(const fs_run_links *links, const fs_engine *engine, fs_result *r,
+                                             fs_err *err);
 
 #endif

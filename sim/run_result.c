@@ -245,19 +245,31 @@ static fs_status fill_comms(const fs_watch *w, fs_result *r, fs_err *err)
 
 /* ---- links ------------------------------------------------------------------------------------------------------- */
 
-static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_result *r, fs_err *err)
+static fs_run_links links_of(const fs_watch *w)
 {
     const fs_job *job = w->job;
-    const fs_run_links links = {.topo = job->topo,
-                                .n = job->n_links,
-                                .link_of = job->link_of,
-                                .link_count = job->link_count,
-                                .capacity = job->capacity,
-                                .tier_of = w->tier_of,
-                                .tier_links = w->tier_links,
-                                .tier_Bps = w->tier_Bps,
-                                .metric = w->metric};
+    return (fs_run_links){.topo = job->topo,
+                          .n = job->n_links,
+                          .link_of = job->link_of,
+                          .link_count = job->link_count,
+                          .capacity = job->capacity,
+                          .tier_of = w->tier_of,
+                          .tier_links = w->tier_links,
+                          .tier_Bps = w->tier_Bps,
+                          .resource_of_link = job->resource_of_link,
+                          .metric = w->metric};
+}
+
+static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_result *r, fs_err *err)
+{
+    const fs_run_links links = links_of(w);
     return fs_run_fill_links(&links, engine, r, err);
+}
+
+static fs_status fill_pictures(const fs_watch *w, const fs_engine *engine, fs_result *r, fs_err *err)
+{
+    const fs_run_links links = links_of(w);
+    return fs_run_fill_pictures(&links, engine, r, err);
 }
 
 /* ---- rates ------------------------------------------------------------------------------------------------------- */
@@ -265,20 +277,17 @@ static fs_status fill_links(const fs_watch *w, const fs_engine *engine, fs_resul
 static void fill_rates(const fs_job *job, fs_result *r)
 {
     const fs_totals *totals = &job->work->totals;
-    double peak = 0, power = 0, memory = 0;
-    bool all_peaks = true, all_power = true;
+    double peak = 0, memory = 0;
+    bool all_peaks = true;
     for (uint32_t rank = 0; rank < job->work->n_ranks; rank++) {
         const fs_part *part =
             &job->topo->parts[fs_topo_device(job->topo, job->topo->gpus[job->work->gpu_of[rank]]).part];
         peak += part->peak_flops[totals->dtype];
-        power += part->power_W;
         all_peaks = all_peaks && part->peak_flops[totals->dtype] > 0;
-        all_power = all_power && part->power_W > 0;
         if (rank == 0 || part->mem_bytes < memory)
             memory = part->mem_bytes;
     }
     r->gpu_mem_bytes = memory;
-    r->energy_j = all_power ? power * r->step_time_s : 0;
     if (!(r->step_time_s > 0))
         return;
     r->tflops_per_gpu = totals->hardware_flops / r->step_time_s / (double)r->ranks * 1e-12;
@@ -320,6 +329,11 @@ fs_status fs_watch_result(fs_watch *watch, const fs_topo *whole, const fs_engine
         status = fill_links(watch, engine, &r, err);
     if (status == FS_OK)
         status = fill_comms(watch, &r, err);
+    if (status == FS_OK && watch->spans) {
+        r.pictures.spans = watch->spans;
+        watch->spans = NULL;
+        status = fill_pictures(watch, engine, &r, err);
+    }
     if (status == FS_OK)
         *result = r;
     else

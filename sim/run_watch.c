@@ -32,6 +32,8 @@ static void on_issue(void *context, uint32_t actor, uint32_t op_index, double no
     fs_watch *w = context;
     const fs_op *op = op_of(w, actor, op_index);
     fs_metric_begin(w->metric, actor, is_transfer(op) ? w->bubble : category_of(w, op), now_s);
+    if (w->spans && w->span_row[actor] != FS_NONE)
+        fs_spans_issue(w->spans, w->span_row[actor], op_index, now_s);
     if (w->timeline)
         fs_timeline_issue(w->timeline, actor, op_index, now_s);
 }
@@ -75,6 +77,8 @@ static void on_end(void *context, uint32_t actor, uint32_t op_index, double now_
     const fs_op *op = op_of(w, actor, op_index);
     fs_metric_end(w->metric, actor, category_of(w, op), now_s);
     count_plan(w, actor, op_index, op, now_s);
+    if (w->spans && w->span_row[actor] != FS_NONE)
+        fs_spans_end(w->spans, w->span_row[actor], op_index, now_s);
     if (w->timeline)
         fs_timeline_end(w->timeline, actor, op_index, now_s);
 }
@@ -114,7 +118,16 @@ static fs_status allocate(fs_watch *w, fs_err *err)
     return FS_OK;
 }
 
-fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline, fs_watch *watch, fs_err *err)
+static fs_status watch_spans(fs_watch *w, fs_err *err)
+{
+    const fs_job *job = w->job;
+    w->span_row = fs_arena_alloc(w->arena, job->n_actors, sizeof *w->span_row);
+    if (!w->span_row)
+        return fs_fail_nomem(err);
+    return fs_spans_new(job->work, job->n_actors, job->actor_rank, job->actor_count, w->span_row, &w->spans, err);
+}
+
+fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline, bool pictures, fs_watch *watch, fs_err *err)
 {
     fs_watch w = {.job = job, .timeline = timeline, .arena = fs_arena_new()};
     w.p2p = FS_CATEGORY_FAMILIES + job->work->n_families;
@@ -122,9 +135,12 @@ fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline, fs_watch *wat
     w.bubble = w.p2p + 2;
     w.idle = w.p2p + 3;
     fs_status status = w.arena ? allocate(&w, err) : fs_fail_nomem(err);
+    if (status == FS_OK && pictures)
+        status = watch_spans(&w, err);
     if (status == FS_OK)
         status = fs_metric_new(job->n_actors, w.idle, job->topo->n_tiers, &w.metric, err);
     if (status != FS_OK) {
+        fs_spans_free(w.spans);
         fs_arena_free(w.arena);
         return status;
     }
@@ -136,6 +152,7 @@ fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline, fs_watch *wat
 
 void fs_watch_stop(fs_watch *watch)
 {
+    fs_spans_free(watch->spans);
     fs_metric_free(watch->metric);
     fs_arena_free(watch->arena);
 }

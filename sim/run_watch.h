@@ -21,13 +21,16 @@ typedef struct fs_watch {
     uint32_t *tier_links;              /* (n_tiers) */
     double *tier_Bps;                  /* (n_tiers) capacity of all links */
     double *link_load;                 /* (n_links) B/s now */
+    fs_spans *spans;                   /* NULL = none; goes to the result */
+    uint32_t *span_row;                /* (n_actors) FS_NONE for most */
     double *move_s;                    /* (n_actors x n_streams) since when the communication under way moves */
     uint64_t *plan_count;              /* (plans) how often each has run */
     double *plan_s;                    /* (plans) seconds that took in all */
     struct fs_arena *arena;
 } fs_watch;
 
-FS_MUST_CHECK fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline, fs_watch *watch, fs_err *err);
+FS_MUST_CHECK fs_status fs_watch_start(const fs_job *job, fs_timeline *timeline, bool pictures, fs_watch *watch,
+                                       fs_err *err);
 void fs_watch_stop(fs_watch *watch);
 
 /* Fill what the job, the engine and the watch tell: all but the options, the counters' memory and wall time. `whole` is

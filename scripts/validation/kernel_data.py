@@ -5,6 +5,8 @@ name has an even CRC-32, H100 and B200 whole; H200 and GB200 and the other famil
 products is (n, k), of attention (heads, kv_heads), of experts (hidden, ffn, experts)."""
 import csv
 import io
+import math
+import statistics
 import subprocess
 import zlib
 
@@ -17,9 +19,17 @@ FAMILY = {"gemm": ("n", "k"), "context_attention": ("heads", "kv_heads"), "gener
 DTYPES = {"bf16": "bf16", "fp8": "fp8", "fp8_block": "fp8", "nvfp4": "fp4"}
 
 
-# Grouped products of these were set apart: an fp8 kernel on Hopper that takes twice its bf16 one's time, and on Blackwell one with
-# scales by blocks beside the other.
-OTHER_KERNELS = {("H100-SXM", "fp8"), ("B200", "fp8_block")}
+# Experts of which the measured stack ran other kernels than its others, found on H100 and B200 and true of their architectures: one for
+# fp8 with a scale for each tensor on Hopper, which takes up to five times what the one with scales by blocks takes and twice what bf16
+# does; and scales by blocks on Blackwell, beside its own formats. A class apart, and nothing is fitted on them.
+OTHER_KERNELS = {(gpu, "fp8") for gpu in ("H100-SXM", "H200-SXM")} | {(gpu, "fp8_block") for gpu in ("B200", "GB200")}
+
+# Where the experts' rows are permuted, activated and joined whether or not they are of this GPU: bf16 before Blackwell.
+ALL_ROWS = {"A100-SXM-80GB", "H100-SXM", "H200-SXM"}
+
+
+def is_other_kernel(row):
+    return "ffn" in row and (row["gpu"], row["dtype"]) in OTHER_KERNELS
 
 
 # Widths of heads for which the measured stack has no fused kernel of its generation: 192 on Blackwell takes up to 26 times what
@@ -30,7 +40,7 @@ def is_fallback(row):
 
 
 def is_fitted(table, row):
-    if table == "moe_experts" and (row["gpu"], row["dtype"]) in OTHER_KERNELS:
+    if is_other_kernel(row):
         return False
     if row["gpu"] == "A100-SXM-80GB":
         return zlib.crc32(",".join(row[key] for key in FAMILY[table]).encode()) % 2 == 0
@@ -68,25 +78,32 @@ def generation_attention(row):
     return attention(row, 1, row["kv_tokens"], "")
 
 
+def busiest(row, local, spread):
+    """Part of all rows that the busiest GPU has. Loads of experts are drawn evenly in the logarithm, from 1 to `spread`: the expected
+    maximum of sums over the experts of each GPU, as if those were normal; no expert has more rows than there are tokens."""
+    gpus, top_k, experts = int(row["ep"]), int(row["topk"]), int(row["experts"])
+    if spread <= 1.01 or gpus == 1:
+        return 1 / gpus
+    variance = max(0, math.log(spread) * (spread + 1) / (2 * (spread - 1)) - 1)  # over the squared mean
+    above = statistics.NormalDist().inv_cdf((gpus - 0.375) / (gpus + 0.25))  # the greatest of so many (Blom 1958)
+    return min((1 + above * math.sqrt(variance / local)) / gpus, local / top_k, 1)
+
+
 def moe_experts(row):
     """The experts of the busiest GPU: three small kernels sort rows by expert, then permute, two grouped products with the
-    activation between, and back. What surrounds the products handles all rows of all GPUs. Under a power law with an exponent near
-    1 loads lie between 1 and 0.8 x tokens, evenly in the logarithm; no expert has more rows than there are tokens."""
-    tokens, hidden, top_k, experts = (int(row[key]) for key in ("tokens", "hidden", "topk", "experts"))
-    gpus, dtype = int(row["ep"]), DTYPES[row["dtype"]]
-    width, local, all_rows = int(row["ffn"]) / int(row["tp"]), experts / gpus, tokens * top_k
+    activation between, and join the results of each token. Under a power law with an exponent near 1 loads lie between 1 and
+    0.8 x tokens, evenly in the logarithm."""
+    tokens, hidden, experts = int(row["tokens"]), int(row["hidden"]), int(row["experts"])
+    dtype, width, local = DTYPES[row["dtype"]], int(row["ffn"]) / int(row["tp"]), experts / int(row["ep"])
     size = {"bf16": 2, "fp8": 1, "fp4": 0.5625}[dtype]
-    spread, share = 1, 1 / gpus
-    if row["distribution"] != "balanced":
-        spread = max(1, 0.8 * tokens)
-        most = min(1 / top_k, 1 - spread ** (-1 / (experts - 1)) if spread > 1 else 1 / experts)
-        most = max(most, 1 / experts)
-        share = most + (1 - most) * (local - 1) / (experts - 1)
-    rows = max(1, all_rows * share)
+    spread = 1 if row["distribution"] == "balanced" else max(1, 0.8 * tokens)
+    all_rows = tokens * int(row["topk"])
+    rows = max(1, all_rows * busiest(row, local, spread))
+    moved = all_rows if dtype == "bf16" and row["gpu"] in ALL_ROWS else rows
     return ["plain 0 0"] * 3 + [
-            f"plain 0 {tokens * hidden * 2 + all_rows * hidden * size}",
+            f"plain 0 {tokens * hidden * 2 + moved * hidden * size}",
             f"grouped {rows} {2 * width} {hidden} {local} {spread} dtype={dtype}",
-            f"plain 0 {all_rows * width * (4 + size)}",
+            f"plain 0 {moved * width * (4 + size)}",
             f"grouped {rows} {hidden} {width} {local} {spread} dtype={dtype}",
             f"plain 0 {all_rows * hidden * 2 + tokens * hidden * 2}"]
 

@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 
+from validation import similar
 from validation.case import FABSIM, ROOT, Case
 
 DATA = ROOT / "tests/validation"
 SIZES = {"global": "batch.global", "micro": "batch.micro", "tp": "parallel.tp", "cp": "parallel.cp", "pp": "parallel.pp",
          "vpp": "parallel.vpp", "dp": "parallel.dp", "ep": "parallel.ep"}
 SCALING = "scaling efficiency"
-SIMILAR = ROOT / "sim/report/measured.csv"
 
 
 def table(name):
@@ -59,23 +59,8 @@ def scaling(rows, results):
                    row["fitted"] == "yes", row["source"])
 
 
-similar = {}  # class of the run, as fabsim names it: absolute errors of the cases that nothing was fitted on
-
-
-def remember(row, result, case):
-    """The class of a run, and the wider ones that it is in, get its error."""
-    if row["fitted"] == "yes":
-        return
-    parts = result["similar"]["class"].split(", ")
-    for name in {result["similar"]["class"], ", ".join(parts[:2])}:
-        similar.setdefault(name, []).append(abs(case.error))
-
-
 def write_more(_):
-    """What the program says of similar runs."""
-    lines = ["class;cases;mean error in percent"]
-    lines += [f"{name};{len(errors)};{100 * sum(errors) / len(errors):.1f}" for name, errors in sorted(similar.items())]
-    SIMILAR.write_text("\n".join(lines) + "\n")
+    similar.write()
 
 
 def cases(subset=False):
@@ -89,6 +74,6 @@ def cases(subset=False):
             case = Case(row["class"], row["series"], row["name"], "s", float(row["step_s"]), result["step_time_s"],
                         row["fitted"] == "yes", row["source"])
             if not subset:
-                remember(row, result, case)
+                similar.remember(result, case)
             yield case
     yield from scaling(rows, results)

@@ -203,7 +203,7 @@ static const struct unit_kind {
                        {{"FLOP/s", 1}, {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"PFLOP/s", 1e15}}},
     [FS_UNIT_FLOP] = {"an amount of work such as 10GFLOP",
                       {{"FLOP", 1}, {"GFLOP", 1e9}, {"TFLOP", 1e12}, {"PFLOP", 1e15}}},
-    [FS_UNIT_WATTS] = {"a power such as 700W", {{"W", 1}, {"kW", 1e3}, {"MW", 1e6}}},
+    [FS_UNIT_WATTS] = {"a power such as 700W", {{"W", 1}, {"kW", 1e3}, {"MW", 1e6}, {"GW", 1e9}}},
 };
 
 static char reason[256]; /* what *why points to: valid until the next call */

@@ -38,26 +38,41 @@ void fs_samples_add(fs_samples *s, double value, double weight)
     s->sum += weight * value;
 }
 
-/* The first bin up to which there is at least this part of all; no further than the samples go. */
-static double percentile(const fs_samples *s, double part)
+/* Where a search for percentiles stands: below the bin are this many. */
+typedef struct cursor {
+    double below;
+    uint32_t bin;
+} cursor;
+
+/* The first bin up to which there is at least this part of all; no further than the samples go. Parts must not fall. */
+static double percentile(const fs_samples *s, cursor *at, double part)
 {
-    double below = 0;
-    uint32_t bin = 0;
-    while (bin < BINS - 1 && below + s->bins[bin] < part * s->count)
-        below += s->bins[bin++];
-    double value = bin == 0 ? 0 : LOWEST * pow(RATIO, bin);
+    while (at->bin < BINS - 1 && at->below + s->bins[at->bin] < part * s->count)
+        at->below += s->bins[at->bin++];
+    double value = at->bin == 0 ? 0 : LOWEST * pow(RATIO, at->bin);
     return value < s->least ? s->least : value > s->greatest ? s->greatest : value;
+}
+
+static double one_percentile(const fs_samples *s, double part)
+{
+    return percentile(s, &(cursor){0}, part);
 }
 
 fs_summary fs_samples_summary(const fs_samples *s)
 {
     if (!(s->count > 0))
         return (fs_summary){0};
-    return (fs_summary){.count = s->count,
-                        .mean = s->sum / s->count,
-                        .p50 = percentile(s, 0.5),
-                        .p90 = percentile(s, 0.9),
-                        .p99 = percentile(s, 0.99),
-                        .least = s->least,
-                        .greatest = s->greatest};
+    fs_summary made = {.count = s->count,
+                       .mean = s->sum / s->count,
+                       .p50 = one_percentile(s, 0.5),
+                       .p90 = one_percentile(s, 0.9),
+                       .p99 = one_percentile(s, 0.99),
+                       .least = s->least,
+                       .greatest = s->greatest};
+    cursor at = {0};
+    made.quantiles[0] = s->least;
+    for (int i = 1; i < FS_QUANTILES - 1; i++)
+        made.quantiles[i] = percentile(s, &at, i / (FS_QUANTILES - 1.0));
+    made.quantiles[FS_QUANTILES - 1] = s->greatest;
+    return made;
 }

@@ -8,8 +8,12 @@
 
 #include "base/err.h"
 
+enum { FS_QUANTILES = 51 };
+
 typedef struct fs_summary {
     double count, mean, p50, p90, p99, least, greatest; /* all 0 without samples */
+    double quantiles
+        [FS_QUANTILES]; /* what 0, 1/50, ..., 1 of the samples stay below or at: the distribution for a picture */
 } fs_summary;
 
 typedef struct fs_samples fs_samples;

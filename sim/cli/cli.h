@@ -19,6 +19,10 @@ FS_MUST_CHECK fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *
 FS_MUST_CHECK fs_status fs_cmd_kernel(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_sweep(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_topo(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_pareto(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_factory(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_compare(int argc, char *const *argv, const fs_call *call, fs_err *err);
+FS_MUST_CHECK fs_status fs_cmd_report(int argc, char *const *argv, const fs_call *call, fs_err *err);
 FS_MUST_CHECK fs_status fs_cmd_import(int argc, char *const *argv, const fs_call *call, fs_err *err);
 
 /* Shared by the commands. */

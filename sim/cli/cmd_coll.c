@@ -187,6 +187,7 @@ static void write_json(const fs_result *r, fs_out *out)
     fs_jsonw w = fs_jsonw_start(out);
     fs_jsonw_object(&w, NULL);
     fs_jsonw_string(&w, "topology", r->topo->name);
+    fs_jsonw_string(&w, "file", r->topo->path);
     fs_jsonw_string(&w, "op", r->work->name);
     fs_jsonw_uint(&w, "ranks", r->work->n_ranks);
     fs_jsonw_string(&w, "cost", r->cost);

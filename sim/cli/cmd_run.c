@@ -1,15 +1,19 @@
 /* cmd_run.c - `fabsim TOPOLOGY.xml TRACE.json`: simulate and report. */
 #include "cli/scale.h"
+#include "cli/timeline_option.h"
 #include "report/report.h"
 #include "serve_run.h"
 
 #include <string.h>
 
 typedef struct arguments {
-    const char *json, *csv, *timeline, *dump_ops, *scale;
+    const char *json, *csv, *dump_ops, *scale;
+    fs_cli_timeline timeline;
+    fs_timeline_options timeline_options; /* of it */
     bool quiet, stable;
     uint64_t seed, top, max_events;
     uint32_t network, lowering, cost, fold, scaling;
+    double pue;
     fs_option_list sets, faults;
     fs_cli_nccl nccl;
 } arguments;
@@ -22,8 +26,16 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
          NULL, 0},
         {"csv", 0, FS_OPTION_TEXT, &a->csv, "DIR", "Write breakdown, tiers, links and communication as CSV files.",
          NULL, 0},
-        {"timeline", 0, FS_OPTION_TEXT, &a->timeline, "FILE",
-         "Write a Chrome trace (.json or .json.gz) for Perfetto; - is stdout and implies --quiet.", NULL, 0},
+        {"timeline", 0, FS_OPTION_TEXT, &a->timeline.path, "FILE",
+         "Write what happened when, for ui.perfetto.dev: .json, .pftrace, either with .gz; - is stdout\n"
+         "and implies --quiet.",
+         NULL, 0},
+        {"timeline-format", 0, FS_OPTION_CHOICE, &a->timeline.kind, "NAME",
+         "chrome, perfetto, or kineto: a folder with a file for each rank (default: by the name).",
+         fs_timeline_kind_names, FS_TIMELINE_KINDS},
+        {"timeline-ranks", 0, FS_OPTION_TEXT, &a->timeline.ranks, "N,N-N,...", "These ranks only.", NULL, 0},
+        {"timeline-window", 0, FS_OPTION_TEXT, &a->timeline.window, "FROM..TO",
+         "This time only: 0.5s..1.5s, 2s.., ..100ms.", NULL, 0},
         {"quiet", 'q', FS_OPTION_FLAG, &a->quiet, NULL, "No summary on stdout.", NULL, 0},
         {"set", 0, FS_OPTION_LIST, &a->sets, "KEY=VALUE",
          "Override a scalar: model.seq=2048, topo:nvlink2.bandwidth=50GB/s, nccl:hopper.nvls=0.8.", NULL, 0},
@@ -45,6 +57,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         {"network", 0, FS_OPTION_CHOICE, &a->network, "MODEL",
          "fabric (default), cm02 (stock SimGrid flows) or ns3 (packets; small sizes, no coupled lowering).",
          fs_network_names, 3},
+        {"pue", 0, FS_OPTION_NUMBER, &a->pue, "X",
+         "Power of the whole facility over that of its machines (default 1.2).", NULL, 0},
         {"seed", 0, FS_OPTION_UINT, &a->seed, "N", "Seed of everything random; reported in the result.", NULL, 0},
         {"top", 0, FS_OPTION_UINT, &a->top, "N", "How many links the JSON lists (default 20).", NULL, 0},
         {"stable", 0, FS_OPTION_FLAG, &a->stable, NULL,
@@ -64,6 +78,10 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
             "  fabsim sweep SWEEP.json -o FILE.db          many points, kept in a database\n"
             "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
             "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export\n"
+            "  fabsim pareto TOPOLOGY.xml TRACE.json       operating points of a served model that nothing beats\n"
+            "  fabsim factory TOPOLOGY.xml TRACE.json ...  systems side by side in a facility of given power\n"
+            "  fabsim compare A.json B.json                what changed between two results, and why\n"
+            "  fabsim report RESULT... -o REPORT.html      pictures of results\n"
             "  fabsim --version                            the version",
         .options = options,
         .n_options = sizeof options / sizeof *options,
@@ -124,7 +142,7 @@ static fs_status check(const arguments *a, const char *const *values, const fs_s
 {
     if (ends_with(values[1], ".xml") && !ends_with(values[0], ".xml"))
         return fs_fail(err, FS_E_USAGE, "the topology comes first: fabsim %s %s", values[1], values[0]);
-    if (a->json && a->timeline && strcmp(a->json, a->timeline) == 0)
+    if (a->json && a->timeline.path && strcmp(a->json, a->timeline.path) == 0)
         return fs_fail(err, FS_E_USAGE, "--json and --timeline cannot both go to '%s'", a->json);
     if (a->scale && a->dump_ops)
         return fs_fail(err, FS_E_USAGE, "--scale and --dump-ops exclude each other");
@@ -143,7 +161,7 @@ static bool is_stdout(const char *path)
 static fs_status report(const fs_result *result, const arguments *a, const char *command_line, fs_err *err)
 {
     fs_status status = FS_OK;
-    if (!a->quiet && !is_stdout(a->json) && !is_stdout(a->timeline))
+    if (!a->quiet && !is_stdout(a->json) && !is_stdout(a->timeline.path))
         status = write_text(result, err);
     if (status == FS_OK && a->json)
         status = write_json(result, a, command_line, err);
@@ -161,7 +179,10 @@ static fs_run_options run_options(const arguments *a)
     options.fold = (fs_fold_mode)a->fold;
     options.seed = a->seed;
     options.max_events = a->max_events;
-    options.timeline = a->timeline;
+    options.pictures = a->json != NULL;
+    options.timeline = a->timeline.path;
+    options.timeline_options = a->timeline_options;
+    options.pue = a->pue;
     fs_cli_nccl_apply(&a->nccl, &options);
     return options;
 }
@@ -239,7 +260,7 @@ static fs_status dump_ops(const job *j, fs_err *err)
 
 fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *err)
 {
-    arguments a = {.top = 20};
+    arguments a = {.top = 20, .pue = FS_PUE};
     const char *values[FS_ARGUMENTS_MAX];
     bool help = false;
     fs_status status = parse(&a, argc, argv, values, &help, err);
@@ -249,6 +270,8 @@ fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *e
     status = fs_scale_parse(a.scale, &j.scale, err);
     if (status == FS_OK)
         status = check(&a, values, &j.scale, err);
+    if (status == FS_OK)
+        status = fs_cli_timeline_read(&a.timeline, &a.timeline_options, err);
     if (status == FS_OK)
         status = fs_cli_prepare_network((fs_backend)a.network, call, err);
     if (status == FS_OK)

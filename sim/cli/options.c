@@ -37,6 +37,19 @@ static fs_status set_choice(const fs_option *option, const char *value, fs_err *
                 : fs_fail(err, FS_E_USAGE, "--%s: unknown value '%s', expected one of %s", option->name, value, all);
 }
 
+/* A positive number with its unit. */
+static fs_status set_quantity(const fs_option *option, const char *value, fs_unit unit, fs_err *err)
+{
+    const char *why = "";
+    double number = 0;
+    if (fs_parse_quantity(value, unit, &number, &why) != 0)
+        return fs_fail(err, FS_E_USAGE, "--%s: %s", option->name, why);
+    if (!(number > 0))
+        return fs_fail(err, FS_E_USAGE, "--%s: expected more than nothing, found '%s'", option->name, value);
+    *(double *)option->target = number;
+    return FS_OK;
+}
+
 static fs_status set_value(const fs_option *option, const char *value, fs_err *err)
 {
     const char *why = "";
@@ -52,6 +65,9 @@ static fs_status set_value(const fs_option *option, const char *value, fs_err *e
         if (fs_parse_uint(value, option->target) != 0)
             return fs_fail(err, FS_E_USAGE, "--%s: expected a whole number, found '%s'", option->name, value);
         return FS_OK;
+    case FS_OPTION_NUMBER: return set_quantity(option, value, FS_UNIT_NONE, err);
+    case FS_OPTION_TIME: return set_quantity(option, value, FS_UNIT_SECONDS, err);
+    case FS_OPTION_POWER: return set_quantity(option, value, FS_UNIT_WATTS, err);
     case FS_OPTION_LIST: {
         fs_option_list *list = option->target;
         if (list->count == FS_OPTION_LIST_MAX)

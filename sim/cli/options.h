@@ -16,6 +16,9 @@ typedef enum fs_option_type {
     FS_OPTION_CHOICE, /* uint32_t *: index into choices[] */
     FS_OPTION_SIZE,   /* double *: "64K", "8G", "64MiB", in bytes */
     FS_OPTION_UINT,   /* uint64_t * */
+    FS_OPTION_NUMBER, /* double *: positive */
+    FS_OPTION_TIME,   /* double *: "500ms", in seconds; positive */
+    FS_OPTION_POWER,  /* double *: "1GW", in W; positive */
     FS_OPTION_LIST    /* fs_option_list *: may be given many times */
 } fs_option_type;
 

@@ -62,11 +62,12 @@ static double clock_s(void)
 }
 
 /* Load and run one size; *work and *result are replaced. */
-static fs_status run_one(const fs_scale_job *job, uint32_t gpus, const char *timeline, fs_scaling *mode, fs_work **work,
+static fs_status run_one(const fs_scale_job *job, uint32_t gpus, bool last, fs_scaling *mode, fs_work **work,
                          fs_result *result, fs_err *err)
 {
     fs_run_options options = *job->options;
-    options.timeline = timeline;
+    options.timeline = last ? options.timeline : NULL; /* of the largest run, as the rest of the result */
+    options.pictures = last && options.pictures;
     fs_result_free(result);
     fs_work_free(*work);
     *work = NULL;
@@ -91,7 +92,7 @@ fs_status fs_scale_run(const fs_scale_job *job, const fs_scale_list *list, fs_sc
         double start_s = clock_s();
         bool last = i + 1 == list->count;
         progress(list, i);
-        status = run_one(job, list->gpus[i], last ? job->options->timeline : NULL, &mode, work, &made, err);
+        status = run_one(job, list->gpus[i], last, &mode, work, &made, err);
         if (status == FS_OK) {
             rows[i] = fs_result_scaling(&made);
             rows[i].wall_s = clock_s() - start_s;

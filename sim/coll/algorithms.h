@@ -17,6 +17,7 @@ typedef struct fs_algo_run {
     const double *load; /* (n) all_to_all: parts of what each rank sends (transpose: gets), sum 1; NULL: even */
     bool transpose;
     uint32_t top_k, top_domains; /* forwarded: copies of a token; domains that they are in at most, 0: all */
+    uint32_t apart;              /* as coll.h */
     fs_shape_builder *b;         /* begun */
 } fs_algo_run;
 

@@ -72,6 +72,7 @@ fs_nccl_run fs_nccl_run_of(const fs_lowering *low, const fs_group *group, const 
                        .arch = arch_of(low->hood.topo, group->gpus[0]),
                        .n = group->n,
                        .n_nodes = n_nodes,
+                       .apart = request->apart,
                        .channels = shape->channels,
                        .intra_class = shape->intra_class,
                        .registered = low->options.registered,

@@ -92,6 +92,8 @@ typedef struct fs_coll_request {
     /* all_to_all by forwarded: size_bytes counts top_k copies of each token; 0: one. top_domains: domains that a token's
      * copies are in at most; 0: all. */
     uint16_t top_k, top_domains;
+    uint32_t apart; /* with a load: the first so many positions get by it, all from the others, which send alike and get
+                     * nothing (transpose: the other way round); size_bytes x n is the sum; 0: all to all */
 } fs_coll_request;
 
 typedef struct fs_lowering fs_lowering;

@@ -2,7 +2,7 @@
  *
  * all_to_all: each rank sends S/n to each of the n - 1 others; all_gather: its S/n to all; reduce_scatter: to each the
  * S/n that is its. So in all three every ordered pair carries S/n. send/recv: one pair, all of S. With a load w, rank i
- * sends S w(j) to j, or, transposed, S w(i); the pair then counts n w times. So a pair is a(i) b(j) times S/n, always a
+ * sends S w(j) to j, or, transposed, S w(i); the pair then counts n w times (apart: none between those of one side). So a pair is a(i) b(j) times S/n, always a
  * product, and one of the factors is 1.
  *
  * Coupled: one transfer for all pairs of one class of route (NVLink, PCIe, network, ...), at most five, O(links) in
@@ -22,15 +22,23 @@
 
 #include <math.h>
 
+/* The side that is alike: all; or those behind `apart`, for as much in sum. */
+static double alike(const fs_algo_run *run, uint32_t i)
+{
+    if (run->apart == 0)
+        return 1.0;
+    return i < run->apart ? 0.0 : (double)run->group.n / (run->group.n - run->apart);
+}
+
 /* Factors of a pair: it counts from(src) x to(dst) times S/n. */
 static double from(const fs_algo_run *run, uint32_t src)
 {
-    return run->load != NULL && run->transpose ? run->load[src] * run->group.n : 1.0;
+    return run->load != NULL && run->transpose ? run->load[src] * run->group.n : alike(run, src);
 }
 
 static double to(const fs_algo_run *run, uint32_t dst)
 {
-    return run->load != NULL && !run->transpose ? run->load[dst] * run->group.n : 1.0;
+    return run->load != NULL && !run->transpose ? run->load[dst] * run->group.n : alike(run, dst);
 }
 
 static void note(fs_direct_classes *c, const fs_way *way)
@@ -185,6 +193,9 @@ static fs_status add_net(const fs_algo_run *run, uint32_t board, stages *s, fs_d
                          fs_err *err)
 {
     uint32_t domain = run->form->domain_of[run->form->on_board[run->form->board_begin[board]]];
+    *found = true;
+    if (s->out_begin[board] == s->out_begin[board + 1]) /* nobody there sends */
+        return FS_OK;
     for (uint32_t i = 0; i < s->in.count; i++) {
         gate *in = &s->in.data[i];
         if (in->domain == domain)

@@ -193,6 +193,7 @@ static fs_status build_shape(fs_lowering *low, const fs_shape_key *key, const fs
                        .transpose = key->transpose,
                        .top_k = key->top_k,
                        .top_domains = key->top_domains,
+                       .apart = key->apart,
                        .b = &low->builder};
     fs_shape *shape = NULL;
     fs_status status = emit(&run, err);
@@ -235,6 +236,7 @@ static fs_shape_key key_of(const fs_lowering *low, uint32_t group, const fs_requ
     return (fs_shape_key){.group = group,
                           .root = request->root,
                           .load = request->load,
+                          .apart = request->apart,
                           .kind = (uint8_t)kind,
                           .algo = (uint8_t)algo,
                           .transpose = request->transpose,
@@ -357,6 +359,12 @@ static fs_status check_load(const fs_coll_request *request, fs_err *err)
             return fs_fail(err, FS_E_TRACE, "load %u of all_to_all is %g; expected at least 0", i, request->load[i]);
         sum += request->load[i];
     }
+    for (uint32_t i = request->apart; request->apart > 0 && i < request->n; i++)
+        if (request->load[i] > 0.0)
+            return fs_fail(err, FS_E_TRACE, "load %u of all_to_all is %g, of a position that only sends", i,
+                           request->load[i]);
+    if (request->apart >= request->n)
+        return fs_fail(err, FS_E_TRACE, "all_to_all of %u positions that get from nobody", request->n);
     if (!(fabs(sum - 1.0) <= 1e-6))
         return fs_fail(err, FS_E_TRACE, "the loads of all_to_all sum to %g; expected 1", sum);
     return FS_OK;
@@ -405,6 +413,7 @@ fs_status fs_lower(fs_lowering *low, const fs_coll_request *request, const fs_pl
                               request->kind == FS_BARRIER ? BARRIER_BYTES : request->size_bytes + 0.0 /* -0 is 0 */,
                           .root = rooted ? request->root : 0,
                           .load = FS_NONE,
+                          .apart = request->load != NULL ? request->apart : 0,
                           .kind = (uint8_t)request->kind,
                           .algo = (uint8_t)request->algo,
                           .proto = (uint8_t)request->proto,

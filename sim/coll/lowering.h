@@ -14,13 +14,13 @@
 /* A request, and the group or form that it is for. Hashed and compared as bytes: no padding. */
 typedef struct fs_request_key {
     double size_bytes;
-    uint32_t whose, root, load;
+    uint32_t whose, root, load, apart, padding;
     uint8_t kind, algo, proto, transpose;
     uint16_t top_k, top_domains, unused[2];
 } fs_request_key;
 
 typedef struct fs_shape_key {
-    uint32_t group, root, load;
+    uint32_t group, root, load, apart;
     uint8_t kind, algo, transpose, unused;
     uint16_t top_k, top_domains;
 } fs_shape_key;

@@ -76,6 +76,12 @@ double fs_nccl_launch(const fs_nccl_table *table, fs_arch arch, fs_algo algo, fs
     return takes_of(table, arch, algo, proto)->launch_s;
 }
 
+/* Whom a rank sends to, or gets from. */
+static double peers(const fs_nccl_run *run)
+{
+    return run->apart > 0 ? fmax(run->apart, run->n - run->apart) : run->n - 1.0;
+}
+
 /* How far the blocks of a small collective are filled with threads, which then wait for each other at each step: NCCL starts one
  * block with few, and more blocks once that is full (threads x bytes of each; a ring's LL has that for each rank). */
 static double crowd(const fs_nccl_run *run)
@@ -101,9 +107,9 @@ static double steps_s(const fs_nccl_table *table, const fs_nccl_takes *t, const 
     case FS_ALGO_PAT: return levels * far + run->n * near;
     case FS_ALGO_ONESHOT:
     case FS_ALGO_TWOSHOT: return (run->n - 1) * near;
-    case FS_ALGO_FORWARDED:
+    case FS_ALGO_FORWARDED: return (run->n - 1) * near + (run->n_nodes > 1 ? far : 0.0);
     case FS_ALGO_LOWLATENCY:
-    case FS_ALGO_DIRECT: return (run->n - 1) * near + (run->n_nodes > 1 ? far : 0.0);
+    case FS_ALGO_DIRECT: return peers(run) * near + (run->n_nodes > 1 ? far : 0.0);
     case FS_ALGO_AUTO:
     case FS_ALGO_RING:
     case FS_ALGO_CHAIN:

@@ -11,6 +11,7 @@ typedef struct fs_nccl_run {
     fs_proto proto;      /* not auto */
     fs_arch arch;        /* of the GPUs */
     uint32_t n, n_nodes; /* ranks; scale-up domains */
+    uint32_t apart;      /* as coll.h */
     uint32_t channels;
     uint32_t intra_class;        /* slowest fs_link_class inside a domain */
     bool registered;             /* its buffers are: no copies through NCCL's own */

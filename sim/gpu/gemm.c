@@ -20,6 +20,10 @@
 /* Numbers of the tile that tile_s is said of. */
 #define TILE_NUMBERS (256.0 * 128)
 
+/* The smallest tile of kernels that come in few sizes, however few rows there are. */
+#define LEAST_ROWS 64
+#define LEAST_COLUMNS 64
+
 /* What a part of k takes at least, however short it is: finer ones are not worth it. */
 #define SPLIT_DEPTH 128
 
@@ -70,13 +74,26 @@ typedef struct gemm_case {
     double in;       /* B of an operand's number */
     double rate;     /* FLOP/s of one SM at its highest clock */
     double tile_s;   /* of TILE_NUMBERS */
+    double least;    /* numbers of the smallest tile */
+    bool overlap;    /* filling and emptying hide behind the next tile's sums */
     bool whole;      /* sums over k are not split */
     double useful_s; /* all arithmetic, spread evenly */
+    double slow;     /* time at the clock that power allows, over that at the highest */
 } gemm_case;
 
-static double slow_down(const fs_part *gpu, double seconds)
+/* Power at the highest clock goes with the rate and with the bits that are multiplied. `sustained` is said of products in 16 bits; a
+ * format that draws less slows down less, or not at all: where the voltage is at its lowest, power goes with the clock. */
+static double slow_of(const fs_part *gpu, double rate, fs_dtype dtype)
 {
-    return seconds * (1 + (1 / gpu->costs.sustained - 1) * seconds / (seconds + SLOW_DOWN_S));
+    fs_dtype wide = gpu->peak_flops[FS_BF16] > 0 ? FS_BF16 : FS_FP16;
+    double most = gpu->peak_flops[wide] * gpu->product[wide].efficiency * fs_dtype_bytes(wide);
+    double power = most > 0 ? rate * fs_dtype_bytes(dtype) / most : 1;
+    return fmax(1, power / gpu->costs.sustained);
+}
+
+static double slow_down(const gemm_case *c, double seconds)
+{
+    return seconds * (1 + (c->slow - 1) * seconds / (seconds + SLOW_DOWN_S));
 }
 
 static void time_tiling(const gemm_case *c, double tiles, double rows, double columns, double split,
@@ -88,7 +105,9 @@ static void time_tiling(const gemm_case *c, double tiles, double rows, double co
     double busy = fmax(1, fmin(units, costs->sms)), waves = ceil(units / costs->sms);
     double partial = split > 1 ? 2 * 4 * split * s->batch * s->m * s->n : 0; /* sums in fp32, written and read */
     double start = c->tile_s * rows * columns / TILE_NUMBERS;
-    parts->compute_s = slow_down(c->gpu, waves * (2 * rows * columns * depth / c->rate + start));
+    double sums = 2 * rows * columns * depth / c->rate;
+    double next = c->overlap ? fmax(sums, start) : sums + start; /* of each wave but the last */
+    parts->compute_s = slow_down(c, (waves - 1) * next + sums + start);
     parts->cache_s = (units * (rows + columns) * depth * c->in + partial) / (costs->l2_Bps * busy / costs->sms);
     parts->fixed_s = split > 1 ? c->tile_s : 0;
     parts->useful_s = c->useful_s;
@@ -100,7 +119,7 @@ static void try_tile(const gemm_case *c, double rows, double columns, double *be
     const fs_kernel_shape *s = c->shape;
     double down = s->kind == FS_KERNEL_GROUPED ? fs_gpu_experts(s, rows).tiles : s->batch * ceil(s->m / rows);
     double tiles = down * ceil(s->n / columns);
-    if (rows * columns > c->gpu->costs.tile_max)
+    if (rows * columns > c->gpu->costs.tile_max || rows * columns < c->least)
         return;
     for (size_t i = 0; i < COUNT(splits); i++) {
         fs_gpu_parts now = {.memory_s = parts->memory_s};
@@ -125,7 +144,11 @@ void fs_gpu_gemm(const fs_part *gpu, const fs_kernel_shape *shape, fs_dtype dtyp
         rate *= product->grouped;
     gemm_case c = {.gpu = gpu, .shape = shape, .in = fs_dtype_bytes(dtype), .rate = rate / costs->sms};
     c.tile_s = product->tile_s;
+    c.slow = slow_of(gpu, gpu->peak_flops[dtype] * product->efficiency, dtype);
     c.whole = product->whole || shape->kind == FS_KERNEL_GROUPED;
+    double rows = shape->kind == FS_KERNEL_GROUPED ? shape->m / shape->batch : shape->m;
+    c.least = fmin(product->tile_min, fmax(rows, LEAST_ROWS) * LEAST_COLUMNS);
+    c.overlap = product->overlap;
     c.useful_s = 2 * experts * shape->m * shape->n * shape->k / rate;
     *parts = (fs_gpu_parts){.memory_s = bytes / (gpu->mem_Bps * costs->operand)};
     for (size_t i = 0; i < COUNT(rows_of); i++)

@@ -5,6 +5,9 @@
 
 const char *const fs_gpu_bound_names[FS_BOUNDS] = {"compute", "waves", "memory", "cache", "latency"};
 
+/* Rows that an SM quantises at once. */
+#define QUANTISE_BLOCKS 1
+
 /* Arithmetic and memory traffic overlap perfectly. */
 static void roofline(double flops, double bytes, double peak, double rate, fs_gpu_parts *parts)
 {
@@ -17,6 +20,17 @@ static void plain(const fs_part *gpu, double flops, double bytes, fs_dtype dtype
 {
     roofline(flops, bytes, gpu->peak_flops[dtype] * gpu->gemm_efficiency, gpu->mem_Bps * gpu->mem_efficiency, parts);
     parts->fixed_s = gpu->costs.floor_s;
+}
+
+/* A block of threads to each row: a row takes a time of its own, or its numbers do. Blocks share an SM, which a few rows do not
+ * fill. */
+static void quantise(const fs_part *gpu, const fs_kernel_shape *s, double bytes, fs_dtype dtype, fs_gpu_parts *parts)
+{
+    const fs_gpu_product *product = &gpu->product[dtype];
+    double rows = s->m + fmin(s->m, QUANTISE_BLOCKS * gpu->costs.sms);
+    plain(gpu, 0, bytes, dtype, parts);
+    parts->cache_s = fs_gpu_overlap(s->m * product->row_s, rows * s->k * product->number_s, 0);
+    parts->fixed_s = product->floor_s;
 }
 
 static void price(const fs_part *gpu, const fs_kernel_shape *s, double flops, double bytes, fs_dtype dtype,
@@ -37,10 +51,7 @@ static void price(const fs_part *gpu, const fs_kernel_shape *s, double flops, do
         plain(gpu, 0, 0, dtype, parts);
         parts->memory_s = bytes / (s->kv_dtype == FS_FP8 ? costs->append8_Bps : costs->append_Bps);
         return;
-    case FS_KERNEL_QUANTISE:
-        plain(gpu, 0, bytes, dtype, parts);
-        parts->fixed_s = gpu->product[dtype].floor_s + s->m * (dtype == FS_FP4 ? costs->row4_s : costs->row_s);
-        return;
+    case FS_KERNEL_QUANTISE: quantise(gpu, s, bytes, dtype, parts); return;
     case FS_KERNEL_PLAIN:
     case FS_KERNEL_KINDS: break;
     }

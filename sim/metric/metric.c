@@ -10,8 +10,12 @@
 
 enum { WORD_BITS = 64 };
 
+#define FIRST_STEP_S 1e-9 /* far below anything that one would look at */
+
 typedef struct tier {
     double load, since_s, peak;
+    double step_s;
+    double areas[FS_METRIC_STEPS]; /* load x time in each step */
 } tier;
 
 struct fs_metric {
@@ -42,6 +46,8 @@ fs_status fs_metric_new(uint32_t n_actors, uint32_t n_categories, uint32_t n_tie
         fs_metric_free(m);
         return fs_fail_nomem(err);
     }
+    for (uint32_t t = 0; t < n_tiers; t++)
+        m->tiers[t].step_s = FIRST_STEP_S;
     *metric = m;
     return FS_OK;
 }
@@ -90,8 +96,35 @@ void fs_metric_end(fs_metric *metric, uint32_t actor, uint32_t category, double 
             ~(UINT64_C(1) << category % WORD_BITS);
 }
 
+static void double_steps(tier *t)
+{
+    for (uint32_t i = 0; i < FS_METRIC_STEPS; i++)
+        t->areas[i] = i < FS_METRIC_STEPS / 2 ? t->areas[2 * (size_t)i] + t->areas[2 * (size_t)i + 1] : 0;
+    t->step_s *= 2;
+}
+
+/* The load has held since since_s. */
+static void spread(tier *t, double now_s)
+{
+    while (now_s > t->step_s * FS_METRIC_STEPS)
+        double_steps(t);
+    if (t->load == 0)
+        return;
+    double from_s = t->since_s;
+    for (uint32_t i = (uint32_t)(from_s / t->step_s); i < FS_METRIC_STEPS && from_s < now_s; i++) {
+        double end_s = (i + 1) * t->step_s;
+        end_s = end_s < now_s ? end_s : now_s;
+        if (end_s > from_s) {
+            t->areas[i] += t->load * (end_s - from_s);
+            from_s = end_s;
+        }
+    }
+}
+
 static void settle(tier *t, double now_s)
 {
+    if (now_s > t->since_s)
+        spread(t, now_s);
     if (now_s > t->since_s && t->load > t->peak)
         t->peak = t->load;
     t->since_s = now_s;
@@ -115,6 +148,19 @@ void fs_metric_finish(fs_metric *metric, double end_s)
 double fs_metric_seconds(const fs_metric *metric, uint32_t actor, uint32_t category)
 {
     return metric->seconds[(size_t)actor * ((size_t)metric->n_categories + 1) + category];
+}
+
+double fs_metric_step_s(const fs_metric *metric)
+{
+    return metric->n_tiers > 0 ? metric->tiers[0].step_s : FIRST_STEP_S; /* finish brought all to one time */
+}
+
+double fs_metric_tier_load(const fs_metric *metric, uint32_t tier_id, uint32_t i)
+{
+    const tier *t = &metric->tiers[tier_id];
+    double left_s = t->since_s - i * t->step_s;
+    double covered_s = left_s < t->step_s ? left_s : t->step_s;
+    return covered_s > 0 && t->areas[i] > 0 ? t->areas[i] / covered_s : 0;
 }
 
 double fs_metric_tier_peak(const fs_metric *metric, uint32_t tier_id)

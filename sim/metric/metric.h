@@ -23,4 +23,10 @@ void fs_metric_finish(fs_metric *metric, double end_s);
 double fs_metric_seconds(const fs_metric *metric, uint32_t actor, uint32_t category);
 double fs_metric_tier_peak(const fs_metric *metric, uint32_t tier); /* B/s */
 
+/* Loads of tiers over time, for a picture: means over equal steps, exactly. Steps double when the run outgrows FS_METRIC_STEPS of
+ * them, so that in the end there are more than half as many, the last of which may reach past the end. */
+enum { FS_METRIC_STEPS = 256 };
+double fs_metric_step_s(const fs_metric *metric);                               /* of all tiers */
+double fs_metric_tier_load(const fs_metric *metric, uint32_t tier, uint32_t i); /* mean over step i, B/s */
+
 #endif

@@ -5,6 +5,9 @@
 #include "report/result.h"
 #include "report/table.h"
 
+/* "132.5 kW", into the buffer, which is returned. */
+const char *fs_format_watts(double value, char *text, size_t size);
+
 /* The summary for a person: step time, where it went, communication, tiers, busiest links. */
 FS_MUST_CHECK fs_status fs_report_text(const fs_result *result, fs_style style, fs_out *out, fs_err *err);
 

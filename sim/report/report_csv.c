@@ -116,18 +116,18 @@ static void write_pools(const fs_result *r, fs_out *out)
 /* A request that was rejected has no replica and no times. */
 static void write_requests(const fs_result *r, fs_out *out)
 {
-    fs_out_puts(out,
-                "request,input,output,priority,replica,decode_replica,cached,preemptions,arrival_s,start_s,first_s,"
-                "landed_s,done_s\n");
-    for (uint32_t i = 0; i < r->serving->n_requests; i++) {
+    fs_out_puts(
+        out, "request,count,input,output,priority,replica,decode_replica,cached,preemptions,arrival_s,start_s,first_s,"
+             "landed_s,done_s\n");
+    for (uint32_t i = 0; i < r->serving->n_rows; i++) {
         const fs_request_row *q = &r->serving->requests[i];
         char replica[16] = "", target[16] = "";
         if (!q->rejected)
             snprintf(replica, sizeof replica, "%u", q->replica);
         if (q->target != FS_NONE)
             snprintf(target, sizeof target, "%u", q->target);
-        fs_out_printf(out, "%u,%u,%u,%u,%s,%s,%u,%u", i, q->input, q->output, q->priority, replica, target, q->cached,
-                      q->preemptions);
+        fs_out_printf(out, "%u,%u,%u,%u,%u,%s,%s,%u,%u", i, q->count, q->input, q->output, q->priority, replica, target,
+                      q->cached, q->preemptions);
         char arrival[NUMBER];
         if (q->rejected)
             fs_out_printf(out, ",%s,,,,\n", fs_format_exact(q->arrival_s, arrival, sizeof arrival));

@@ -1,11 +1,10 @@
 /* report_json.c - the result as JSON. The members are documented in docs/FORMATS.md, section Result. */
 #include "report/report_in.h"
+#include "report/result_file.h"
 #include "report/similar.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-enum { SCHEMA_VERSION = 2 };
 
 static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 {
@@ -16,7 +15,7 @@ static void write_hash(fs_jsonw *w, const char *key, uint64_t hash)
 
 static void write_inputs(const fs_result *r, const fs_report_meta *meta, fs_jsonw *w)
 {
-    fs_jsonw_uint(w, "schema_version", SCHEMA_VERSION);
+    fs_jsonw_uint(w, "schema_version", FS_RESULT_SCHEMA);
     fs_jsonw_string(w, "fabsim", meta->version);
     fs_jsonw_string(w, "command", meta->command);
     fs_jsonw_object_inline(w, "topology");
@@ -57,6 +56,25 @@ static void known_number(fs_jsonw *w, const char *key, double value)
         fs_jsonw_null(w, key);
 }
 
+static void write_power(const fs_power *p, fs_jsonw *w)
+{
+    if (!(p->rated_W > 0)) {
+        fs_jsonw_null(w, "power");
+        return;
+    }
+    fs_jsonw_object_inline(w, "power");
+    fs_jsonw_number(w, "facility_W", p->facility_W);
+    fs_jsonw_number(w, "rated_W", p->rated_W);
+    fs_jsonw_number(w, "gpus_W", p->gpus_W);
+    fs_jsonw_number(w, "gpus_rated_W", p->gpus_rated_W);
+    fs_jsonw_number(w, "hosts_W", p->hosts_W);
+    fs_jsonw_number(w, "nics_W", p->nics_W);
+    fs_jsonw_number(w, "switches_W", p->switches_W);
+    fs_jsonw_number(w, "busy", p->busy);
+    fs_jsonw_number(w, "pue", p->pue);
+    fs_jsonw_end(w);
+}
+
 static void write_headline(const fs_result *r, fs_jsonw *w)
 {
     fs_jsonw_number(w, "step_time_s", r->step_time_s);
@@ -65,8 +83,10 @@ static void write_headline(const fs_result *r, fs_jsonw *w)
     known_number(w, "hfu", r->hfu);
     known_number(w, "tokens_per_s", r->tokens_per_s);
     known_number(w, "tokens_per_s_per_gpu", r->tokens_per_s_per_gpu);
-    known_number(w, "energy_j", r->energy_j);
-    known_number(w, "tokens_per_s_per_mw", r->energy_j > 0 ? r->work->totals.tokens / (r->energy_j * 1e-6) : 0);
+    known_number(w, "energy_j", r->power.facility_W * r->step_time_s);
+    known_number(w, "tokens_per_s_per_mw", fs_result_per_mw(r));
+    known_number(w, "j_per_token", fs_result_joules(r));
+    write_power(&r->power, w);
     fs_memory m = r->work->totals.memory;
     double total = fs_result_memory(r);
     if (total <= 0) {
@@ -249,6 +269,7 @@ void fs_report_json(const fs_result *r, const fs_report_meta *meta, fs_out *out)
     write_comms(r, &w);
     write_tiers(r, &w);
     write_links(r, meta->top_links, &w);
+    fs_report_pictures_json(r, &w);
     write_scaling(r, meta->stable, &w);
     write_counters(r, meta->stable, &w);
     fs_jsonw_end(&w);

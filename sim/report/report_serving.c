@@ -11,6 +11,19 @@ enum { TEXT = 64 };
 
 /* ---- text: the head ------------------------------------------------------------------------------------------------ */
 
+static void print_fleet(const fs_serving_result *v, fs_out *out)
+{
+    char value[TEXT], note[2 * TEXT], copies[TEXT], streams[TEXT], simulated[TEXT];
+    if (v->copies == 1)
+        return;
+    fs_snprintf(value, sizeof value, "%s copies", fs_format_count(v->copies, copies, sizeof copies));
+    fs_snprintf(note, sizeof note, "(%s stream%s of requests, the same for %.4g each; %s simulated, %s)",
+                fs_format_count(v->streams, streams, sizeof streams), v->streams > 1 ? "s" : "",
+                (double)v->copies / v->streams, fs_format_count(v->copies_simulated, simulated, sizeof simulated),
+                v->copies_simulated < v->copies ? "which is exact" : "all of them");
+    fs_report_line(out, "Fleet", value, note);
+}
+
 static void print_requests(const fs_serving_result *v, fs_out *out)
 {
     char value[TEXT], note[3 * TEXT], count[TEXT];
@@ -22,9 +35,10 @@ static void print_requests(const fs_serving_result *v, fs_out *out)
         fs_snprintf(note, sizeof note, "(%.4g /s offered, %.4g /s done, %.0f tokens in, %.0f out on average)",
                     v->offered_per_s, v->requests_per_s, v->mean_input, v->mean_output);
     fs_report_line(out, "Requests", value, note);
+    print_fleet(v, out);
     if (v->n_rejected == 0)
         return;
-    fs_snprintf(value, sizeof value, "%u", v->n_rejected);
+    fs_snprintf(value, sizeof value, "%s", fs_format_count(v->n_rejected, count, sizeof count));
     fs_report_line(out, "Rejected", value, "(their KV cache never fits on a GPU of theirs)");
 }
 
@@ -45,12 +59,7 @@ static void print_rates(const fs_result *r, fs_out *out)
     fs_snprintf(note, sizeof note, "(%s per GPU, %s per user; %s tokens/s in)", rate(v->output_tokens_per_s_per_gpu, a),
                 rate(v->output_tokens_per_s_per_user, b), rate(v->input_tokens_per_s, c));
     fs_report_line(out, "Throughput", value, note);
-    if (r->energy_j > 0) {
-        fs_snprintf(value, sizeof value, "%.4g kW of GPUs", r->energy_j / r->step_time_s * 1e-3);
-        fs_snprintf(note, sizeof note, "(rated; %s tokens/s out per MW)",
-                    rate(v->output_tokens_per_s * r->step_time_s / (r->energy_j * 1e-6), a));
-        fs_report_line(out, "Power", value, note);
-    }
+    fs_report_power(r, out);
 }
 
 /* A limit that a request alone does not keep nobody keeps. */
@@ -184,11 +193,14 @@ fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out
     print_requests(v, out);
     print_rates(r, out);
     print_slo(v, out);
+    fs_report_similar(r, out);
     print_warnings(v, out);
     fs_out_puts(out, "\n");
     fs_status status = print_latencies(v, style, out, err);
     if (status == FS_OK)
         status = print_pools(v, style, out, err);
+    if (status == FS_OK)
+        status = fs_report_afd_text(v, style, out, err);
     if (status == FS_OK)
         status = fs_report_tiers(r, style, out, err);
     if (status == FS_OK)
@@ -199,6 +211,15 @@ fs_status fs_report_serving_text(const fs_result *r, fs_style style, fs_out *out
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------------------------------- */
+
+/* As many as a picture shows. */
+static double four_digits(double value)
+{
+    char text[TEXT];
+    double read = 0;
+    fs_snprintf(text, sizeof text, "%.4g", value);
+    return fs_parse_number(text, &read) == 0 ? read : value;
+}
 
 static void write_summary(fs_jsonw *w, const char *key, const fs_summary *s)
 {
@@ -214,6 +235,10 @@ static void write_summary(fs_jsonw *w, const char *key, const fs_summary *s)
     fs_jsonw_number(w, "p99", s->p99);
     fs_jsonw_number(w, "min", s->least);
     fs_jsonw_number(w, "max", s->greatest);
+    fs_jsonw_array_inline(w, "quantiles");
+    for (int i = 0; i < FS_QUANTILES; i++)
+        fs_jsonw_number(w, NULL, four_digits(s->quantiles[i]));
+    fs_jsonw_end(w);
     fs_jsonw_end(w);
 }
 
@@ -262,6 +287,7 @@ static void write_pool(fs_jsonw *w, const fs_pool_row *p)
     fs_jsonw_number(w, "weight_bytes", p->weight_bytes);
     fs_jsonw_number(w, "kv_bytes", p->kv_bytes);
     fs_jsonw_number(w, "gpu_bytes", p->gpu_bytes);
+    fs_report_afd_json(&p->afd, w);
     fs_jsonw_end(w);
 }
 
@@ -270,6 +296,9 @@ void fs_report_serving_json(const fs_serving_result *v, fs_jsonw *w)
     fs_jsonw_object(w, "serving");
     fs_jsonw_uint(w, "requests", v->n_requests);
     fs_jsonw_uint(w, "rejected", v->n_rejected);
+    fs_jsonw_uint(w, "copies", v->copies);
+    fs_jsonw_uint(w, "streams", v->streams);
+    fs_jsonw_uint(w, "copies_simulated", v->copies_simulated);
     if (v->concurrency > 0)
         fs_jsonw_null(w, "offered_per_s");
     else

@@ -98,6 +98,34 @@ static void print_throughput(const fs_result *r, fs_out *out)
         fs_snprintf(note, sizeof note, "(%.4g per GPU)", r->tokens_per_s_per_gpu);
         fs_report_line(out, "Throughput", value, note);
     }
+    fs_report_power(r, out);
+}
+
+const char *fs_format_watts(double value, char *text, size_t size)
+{
+    static const char *const units[] = {"W", "kW", "MW", "GW"};
+    size_t unit = 0;
+    for (; unit + 1 < sizeof units / sizeof *units && value >= 999.95; unit++)
+        value *= 1e-3;
+    fs_snprintf(text, size, "%.4g %s", value, units[unit]);
+    return text;
+}
+
+void fs_report_power(const fs_result *r, fs_out *out)
+{
+    const fs_power *p = &r->power;
+    char value[TEXT], note[8 * TEXT], gpus[TEXT], hosts[TEXT], nics[TEXT], switches[TEXT], joules[TEXT] = "",
+                                                                                           count[TEXT];
+    if (!(p->facility_W > 0))
+        return;
+    if (r->tokens_per_s > 0)
+        fs_snprintf(joules, sizeof joules, "; %s tokens/s per MW, %.3g J a token",
+                    fs_format_count((uint64_t)(fs_result_per_mw(r) + 0.5), count, sizeof count), fs_result_joules(r));
+    fs_snprintf(note, sizeof note, "(GPUs %s, hosts %s, NICs %s, switches %s, PUE %.4g%s)",
+                fs_format_watts(p->gpus_W, gpus, sizeof gpus), fs_format_watts(p->hosts_W, hosts, sizeof hosts),
+                fs_format_watts(p->nics_W, nics, sizeof nics),
+                fs_format_watts(p->switches_W, switches, sizeof switches), p->pue, joules);
+    fs_report_line(out, "Power", fs_format_watts(p->facility_W, value, sizeof value), note);
 }
 
 static void print_memory(const fs_result *r, fs_out *out)
@@ -113,7 +141,7 @@ static void print_memory(const fs_result *r, fs_out *out)
 }
 
 /* What to expect of all these figures. */
-static void print_similar(const fs_result *r, fs_out *out)
+void fs_report_similar(const fs_result *r, fs_out *out)
 {
     char name[FS_SIMILAR_NAME], value[TEXT], note[FS_SIMILAR_NAME + 4];
     fs_similar similar;
@@ -322,7 +350,7 @@ fs_status fs_report_text(const fs_result *r, fs_style style, fs_out *out, fs_err
     print_bottleneck(r, out);
     print_throughput(r, out);
     print_memory(r, out);
-    print_similar(r, out);
+    fs_report_similar(r, out);
     fs_out_puts(out, "\n");
     fs_status status = print_breakdown(r, style, out, err);
     if (status == FS_OK)

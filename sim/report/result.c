@@ -50,6 +50,18 @@ void fs_scaling_finish(fs_scaling_row *rows, uint32_t n)
 
 void fs_result_free(fs_result *result)
 {
+    fs_outline_free(result->pictures.outline);
+    fs_spans_free(result->pictures.spans);
     fs_arena_free(result->arena);
     *result = (fs_result){0};
+}
+
+double fs_result_per_mw(const fs_result *r)
+{
+    return r->power.facility_W > 0 ? r->tokens_per_s / (r->power.facility_W * 1e-6) : 0;
+}
+
+double fs_result_joules(const fs_result *r)
+{
+    return r->tokens_per_s > 0 ? r->power.facility_W / r->tokens_per_s : 0;
 }

@@ -6,6 +6,8 @@
 
 #include "coll/coll.h"
 #include "engine/engine.h"
+#include "report/spans.h"
+#include "topo/outline.h"
 #include "work/work.h"
 
 typedef struct fs_breakdown_row {
@@ -59,6 +61,32 @@ typedef struct fs_scaling_row {
     double wall_s;
 } fs_scaling_row;
 
+/* What the job's share of the machine draws, in W; all 0 where a GPU's power is not known. */
+typedef struct fs_power {
+    double gpus_W, gpus_rated_W; /* while the job runs; at most */
+    double hosts_W;              /* CPUs and what stands around them */
+    double nics_W, switches_W;   /* switches: NVSwitches, PCIe and network switches */
+    double busy;                 /* part of the time that GPUs are not idle */
+    double pue;                  /* facility over IT */
+    double facility_W, rated_W;  /* all of it times PUE: while the job runs; with GPUs at their rated power */
+} fs_power;
+
+/* Load of the links behind an edge of the outline. */
+typedef struct fs_edge_load {
+    double capacity_Bps, bytes; /* of all of them */
+    double busiest;             /* mean utilization of the most loaded one */
+} fs_edge_load;
+
+/* For pictures, in bounded size; all empty where nobody asked (fs_run_options.pictures). */
+typedef struct fs_pictures {
+    uint32_t n_steps; /* of time */
+    double step_s;
+    const double *tier_load;  /* (n_steps x n_tiers) part of its capacity, mean over the step */
+    fs_outline *outline;      /* owned; NULL: none */
+    fs_edge_load *edge_loads; /* (outline->n_edges) */
+    fs_spans *spans;          /* owned; NULL: none */
+} fs_pictures;
+
 typedef struct fs_result {
     const fs_topo *topo; /* not owned */
     const fs_work *work; /* not owned */
@@ -68,7 +96,7 @@ typedef struct fs_result {
     double tflops_per_gpu, mfu, hfu; /* 0 = not known. tflops counts hardware FLOPs, mfu / hfu are fractions of peak */
     double tokens_per_s, tokens_per_s_per_gpu;
     double gpu_mem_bytes; /* capacity of the smallest GPU used */
-    double energy_j;      /* GPUs at their rated power for the whole step: an upper bound; 0 = not known */
+    fs_power power;
     uint32_t n_breakdown, n_tiers, n_links, n_comms;
     fs_breakdown_row *breakdown; /* sorted by precedence: compute first, idle last */
     fs_tier_row *tiers;          /* (topo->n_tiers) */
@@ -78,6 +106,7 @@ typedef struct fs_result {
     uint32_t n_scaling;                      /* 0: no scaling study */
     const fs_scaling_row *scaling;           /* (n_scaling) of ascending GPUs, this run the last; not owned */
     const char *scaling_mode;                /* "weak", "strong" */
+    fs_pictures pictures;
     uint64_t rank_classes, link_classes, transfer_classes; /* what was simulated */
     uint64_t ranks, transfers, ops;                        /* for how many; transfers: moves of all plans */
     fs_engine_counters counters;
@@ -87,6 +116,10 @@ typedef struct fs_result {
 } fs_result;
 
 void fs_result_free(fs_result *result);
+
+/* Tokens/s for each MW that the facility draws, and the J that a token takes; 0 where either is not known. */
+double fs_result_per_mw(const fs_result *result);
+double fs_result_joules(const fs_result *result);
 
 /* Bytes on the fullest GPU, 0 where the trace does not say. */
 double fs_result_memory(const fs_result *result);

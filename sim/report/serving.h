@@ -5,6 +5,15 @@
 #include "base/summary.h"
 #include "work/inference.h"
 
+/* Where iterations are whose MLPs are in another pool, as parts of their time that sum to 1: in kernels of either side, waiting
+ * for its GPUs, and on the way to it. */
+typedef struct fs_afd_row {
+    const char *ffn; /* the other pool's name; NULL: none */
+    uint32_t micro_batches;
+    double attention, attention_queue, ffn_work, ffn_queue, there, back;
+    const char *bound; /* "attention", "ffn", "links": where most of it goes, waiting included */
+} fs_afd_row;
+
 typedef struct fs_pool_row {
     const char *name, *role;
     uint32_t replicas, gpus; /* gpus: of a replica */
@@ -18,20 +27,23 @@ typedef struct fs_pool_row {
     double kv_hits;          /* part of the shared prompt blocks that were found; < 0: none were sought */
     double kv_sent_bytes;    /* to other replicas */
     double weight_bytes, kv_bytes, gpu_bytes; /* on a GPU */
+    fs_afd_row afd;
 } fs_pool_row;
 
 typedef struct fs_request_row {
     double arrival_s, start_s, first_s, landed_s, done_s; /* landed: in the decode pool, 0 without one */
     uint32_t input, output, priority, replica, target, preemptions, cached;
+    uint32_t count; /* how many alike it stands for: copies of a fleet that were simulated as one */
     bool rejected;
 } fs_request_row;
 
 typedef struct fs_serving_result {
-    uint32_t n_requests, n_rejected;
-    double offered_per_s;                   /* requests; 0 in a closed loop */
-    uint32_t concurrency;                   /* of a closed loop, else 0 */
-    double mean_input, mean_output;         /* tokens */
-    fs_summary ttft, tpot, itl, e2e, queue; /* s; tpot of requests with two tokens and more */
+    uint64_t n_requests, n_rejected;
+    uint32_t copies, streams, copies_simulated; /* of the service; their different streams of requests; 1: no fleet */
+    double offered_per_s;                       /* requests; 0 in a closed loop */
+    uint32_t concurrency;                       /* of a closed loop, else 0 */
+    double mean_input, mean_output;             /* tokens */
+    fs_summary ttft, tpot, itl, e2e, queue;     /* s; tpot of requests with two tokens and more */
     double requests_per_s, input_tokens_per_s, output_tokens_per_s;
     double output_tokens_per_s_per_gpu, output_tokens_per_s_per_user; /* per user: 1 / mean tpot */
     double slo_ttft_s, slo_tpot_s;                                    /* 0: none */
@@ -42,8 +54,9 @@ typedef struct fs_serving_result {
     double queued[4];                  /* requests that waited, mean over each quarter of the arrivals' time */
     uint64_t preemptions;
     uint32_t n_pools;
-    fs_pool_row *pools;       /* (n_pools) */
-    fs_request_row *requests; /* (n_requests) */
+    fs_pool_row *pools; /* (n_pools) */
+    uint32_t n_rows;
+    fs_request_row *requests; /* (n_rows) of the copies that were simulated, each in the order of arrivals */
 } fs_serving_result;
 
 #endif

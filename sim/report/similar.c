@@ -2,6 +2,7 @@
 #include "report/similar.h"
 
 #include "base/num.h"
+#include "work/inference.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +18,24 @@ static const char *size_class(uint32_t ranks)
     return ranks <= 1024 ? "65 to 1,024 GPUs" : "more than 1,024 GPUs";
 }
 
+static const char *served_by(const fs_inference *in)
+{
+    return in->pools[0].role == FS_ROLE_BOTH ? "one pool" : "prefill apart";
+}
+
 void fs_similar_name(const fs_result *r, char name[FS_SIMILAR_NAME])
 {
     const fs_work *work = r->work;
     const fs_topo *topo = r->topo;
     name[0] = '\0';
-    if (work->kind == NULL || strcmp(work->kind, "training") != 0 || work->n_ranks == 0)
+    bool served = work->inference != NULL;
+    if (work->kind == NULL || (!served && strcmp(work->kind, "training") != 0) || work->n_ranks == 0)
         return;
     fs_arch arch = topo->parts[fs_topo_device(topo, topo->gpus[work->gpu_of[0]]).part].arch;
-    fs_snprintf(name, FS_SIMILAR_NAME, "%s training, %s, %s", work->totals.experts ? "MoE" : "dense",
-                fs_arch_name(arch), size_class(work->n_ranks));
+    bool experts = served ? work->inference->model.moe.experts > 0 : work->totals.experts;
+    const char *size = served ? served_by(work->inference) : size_class(work->n_ranks);
+    fs_snprintf(name, FS_SIMILAR_NAME, "%s %s, %s, %s", experts ? "MoE" : "dense", served ? "serving" : "training",
+                fs_arch_name(arch), size);
 }
 
 /* The line of just this name. */

@@ -13,7 +13,8 @@ typedef struct fs_similar {
     double mean; /* absolute error, a fraction */
 } fs_similar;
 
-/* The class of a training run: experts or not, architecture of the first rank's GPU, size. "" where the run is none. */
+/* The class of a training run: experts or not, architecture of the first rank's GPU, size; of a model that is served, prefill
+ * and decode on the same GPUs or not in place of the size. "" where the run is none. */
 void fs_similar_name(const fs_result *result, char name[FS_SIMILAR_NAME]);
 
 /* What is known of a class; else of the one without its last part, and so on. False where nothing is. */

@@ -1,43 +1,25 @@
-/* timeline.c - see timeline.h. One event a line, times in microseconds with exactly three decimals.
- *
- * Times are rounded to whole nanoseconds (what Perfetto keeps) before they are subtracted, so that slices that touch in
- * the run touch in the picture, and a child never sticks out of its parent.
- * Arrows bind to the slice that encloses their time: they leave the send a quarter of the way through its move and
- * arrive at three quarters, well inside, since viewers differ at the edges. */
-#include "report/timeline.h"
+/* timeline.c - see timeline.h: which ranks are drawn, which time, and what each op did in it. Writing is the formats' work. */
+#include "report/timeline_in.h"
 
 #include "base/mem.h"
 #include "report/load_series.h"
+#include "report/spans.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+const char *const fs_timeline_kind_names[FS_TIMELINE_KINDS] = {"auto", "chrome", "perfetto", "kineto"};
+
 /* Counter points over all tiers: some 6 MB of JSON. */
 enum { COUNTER_POINTS = 100000 };
 
-/* A stream of a track. */
-typedef struct thread {
+/* A stream of an actor. */
+typedef struct stream_state {
     uint64_t issue_ns, move_ns;
     uint64_t arrow; /* of the transfer under way; 0 = none */
     bool moved;
-} thread;
-
-struct fs_timeline {
-    fs_out *out;
-    const fs_work *work;
-    const fs_topo *topo;
-    fs_tracks tracks;
-    fs_arena *arena;
-    const char **names; /* (n_names) op labels, escaped */
-    thread *threads;    /* (tracks.n x n_streams) */
-    double *tier_load;  /* (n_tiers) fraction of capacity */
-    fs_load_series *tiers;
-    uint64_t arrows;
-    bool any; /* an event has been written */
-};
-
-/* ---- text -------------------------------------------------------------------------------------------------------- */
+} stream_state;
 
 static uint64_t nanoseconds(double seconds)
 {
@@ -45,8 +27,7 @@ static uint64_t nanoseconds(double seconds)
     return ns < 9e18 ? (uint64_t)ns : UINT64_C(9000000000000000000); /* 285 years */
 }
 
-/* The inside of a JSON string. NULL when out of memory. */
-static const char *escape(fs_arena *arena, const char *text)
+const char *fs_timeline_escape(fs_arena *arena, const char *text)
 {
     enum { ESCAPE_MAX = 6 /* \u001f */ };
     size_t length = strlen(text), n = 0;
@@ -68,135 +49,138 @@ static const char *escape(fs_arena *arena, const char *text)
     return escaped;
 }
 
-/* Each event is one call of this and then members up to the closing brace. */
-static void begin_event(fs_timeline *t, char kind, uint32_t pid, uint64_t tid)
+const char *fs_timeline_track_name(const fs_timeline *t, uint32_t track)
 {
-    fs_out_printf(t->out, "%s{\"ph\":\"%c\",\"pid\":%u,\"tid\":%llu", t->any ? ",\n" : "", kind, pid,
-                  (unsigned long long)tid);
-    t->any = true;
+    uint32_t gpu = t->work->gpu_of[t->rank[track]];
+    char text[FS_NAME_MAX + 64];
+    int n = snprintf(text, sizeof text, "gpu%u (%s)", gpu, FS_DEVICE_NAME(t->topo, t->topo->gpus[gpu]));
+    if (t->alike[track] > 0 && n > 0)
+        snprintf(text + n, sizeof text - (size_t)n, " and %u alike", t->alike[track]);
+    return fs_arena_strdup(t->arena, text);
 }
 
-static void add_time(fs_timeline *t, const char *key, uint64_t ns)
+const char *fs_timeline_label(const fs_op *op, const char *const *labels)
 {
-    fs_out_printf(t->out, ",\"%s\":%llu.%03u", key, (unsigned long long)(ns / 1000), (unsigned)(ns % 1000));
+    return labels[op->name][0] ? labels[op->name] : fs_op_category(op);
 }
 
-static void write_name(fs_timeline *t, uint32_t pid, uint64_t tid, const char *what, const char *name)
+bool fs_timeline_uses(const fs_timeline *t, uint32_t track, uint32_t stream)
 {
-    begin_event(t, 'M', pid, tid);
-    fs_out_printf(t->out, ",\"name\":\"%s\",\"args\":{\"name\":\"%s\"}}", what, name);
-}
-
-static void write_sort_index(fs_timeline *t, uint32_t pid, uint64_t tid, const char *what, uint64_t index)
-{
-    begin_event(t, 'M', pid, tid);
-    fs_out_printf(t->out, ",\"name\":\"%s\",\"args\":{\"sort_index\":%llu}}", what, (unsigned long long)index);
-}
-
-/* ---- processes and threads: from 1, since 0 means the idle task to some viewers ---------------------------------- */
-
-static uint32_t process_of(uint32_t track)
-{
-    return track + 1;
-}
-
-/* Different from every process's number, or a viewer would call it that process's main thread. */
-static uint64_t thread_of(const fs_timeline *t, uint32_t track, uint32_t stream)
-{
-    return (uint64_t)t->tracks.n + t->topo->n_tiers + 1 + (uint64_t)track * t->work->n_streams + stream;
-}
-
-static thread *thread_at(const fs_timeline *t, uint32_t track, uint32_t stream)
-{
-    return &t->threads[(size_t)track * t->work->n_streams + stream];
-}
-
-static const fs_op *op_at(const fs_timeline *t, uint32_t track, uint32_t op)
-{
-    return &t->work->programs[t->work->program_of[t->tracks.rank[track]]].ops[op];
-}
-
-static fs_status write_track(fs_timeline *t, uint32_t track, const char *const *streams, fs_err *err)
-{
-    uint32_t rank = t->tracks.rank[track], gpu = t->work->gpu_of[rank];
-    const char *device = escape(t->arena, FS_DEVICE_NAME(t->topo, t->topo->gpus[gpu]));
-    if (!device)
-        return fs_fail_nomem(err);
-    begin_event(t, 'M', process_of(track), 0);
-    fs_out_printf(t->out, ",\"name\":\"process_name\",\"args\":{\"name\":\"gpu%u (%s)", gpu, device);
-    if (t->tracks.count[track] > 1)
-        fs_out_printf(t->out, " and %u alike", t->tracks.count[track] - 1);
-    fs_out_puts(t->out, "\"}}");
-    write_sort_index(t, process_of(track), 0, "process_sort_index", rank);
-    const fs_program *program = &t->work->programs[t->work->program_of[rank]];
+    const fs_program *program = &t->work->programs[t->work->program_of[t->rank[track]]];
     for (uint32_t i = 0; i < program->n_ops; i++)
-        thread_at(t, track, program->ops[i].stream)->moved = true; /* here: the stream is in use */
-    for (uint32_t s = 0; s < t->work->n_streams; s++) {
-        if (!thread_at(t, track, s)->moved)
-            continue;
-        thread_at(t, track, s)->moved = false;
-        write_name(t, process_of(track), thread_of(t, track, s), "thread_name", streams[s]);
-        write_sort_index(t, process_of(track), thread_of(t, track, s), "thread_sort_index", s);
+        if (program->ops[i].stream == stream)
+            return true;
+    return false;
+}
+
+/* ---- tracks ------------------------------------------------------------------------------------------------------ */
+
+static fs_status count_tracks(fs_timeline *t, const fs_timeline_options *options, fs_err *err)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < options->n_ranges; i++) {
+        if (options->ranges[i].last >= t->work->n_ranks)
+            return fs_fail(err, FS_E_USAGE, "--timeline-ranks: there is no rank %u, the last is %u",
+                           options->ranges[i].last, t->work->n_ranks - 1);
+        n += options->ranges[i].last - options->ranges[i].first + 1;
     }
+    if (n > FS_TIMELINE_TRACKS_MAX)
+        return fs_fail(err, FS_E_USAGE, "--timeline-ranks: more than %d ranks", FS_TIMELINE_TRACKS_MAX);
+    t->n_tracks = n > 0 ? (uint32_t)n : t->actors.n;
+    if (options->kind == FS_TIMELINE_KINETO && t->n_tracks > FS_TIMELINE_FILES_MAX)
+        return fs_fail(err, FS_E_USAGE,
+                       "--timeline-format kineto: %u files, one for each rank, are more than %d: choose some with "
+                       "--timeline-ranks",
+                       t->n_tracks, FS_TIMELINE_FILES_MAX);
     return FS_OK;
 }
 
-static fs_status write_head(fs_timeline *t, fs_err *err)
+static void add_track(fs_timeline *t, uint32_t track, uint32_t rank, uint32_t actor, uint32_t alike)
 {
-    const char **streams = fs_arena_alloc(t->arena, t->work->n_streams, sizeof *streams);
-    if (!streams)
+    t->rank[track] = rank;
+    t->alike[track] = alike;
+    t->next_track[track] = t->first_track[actor];
+    t->first_track[actor] = track;
+}
+
+static fs_status make_tracks(fs_timeline *t, const fs_timeline_options *options, fs_err *err)
+{
+    fs_status status = count_tracks(t, options, err);
+    if (status != FS_OK)
+        return status;
+    t->rank = fs_arena_alloc(t->arena, t->n_tracks, sizeof *t->rank);
+    t->alike = fs_arena_alloc(t->arena, t->n_tracks, sizeof *t->alike);
+    t->next_track = fs_arena_alloc(t->arena, t->n_tracks, sizeof *t->next_track);
+    t->first_track = fs_arena_alloc(t->arena, t->actors.n, sizeof *t->first_track);
+    if (!t->rank || !t->alike || !t->next_track || !t->first_track)
         return fs_fail_nomem(err);
-    for (uint32_t s = 0; s < t->work->n_streams; s++)
-        if (!(streams[s] = escape(t->arena, t->work->streams[s])))
-            return fs_fail_nomem(err);
-    fs_out_puts(t->out, "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n");
-    for (uint32_t track = 0; track < t->tracks.n; track++) {
-        fs_status status = write_track(t, track, streams, err);
-        if (status != FS_OK)
-            return status;
-    }
+    for (uint32_t a = 0; a < t->actors.n; a++)
+        t->first_track[a] = FS_NONE;
+    if (options->n_ranges == 0)
+        for (uint32_t a = 0; a < t->actors.n; a++)
+            add_track(t, a, t->actors.rank[a], a, t->actors.count[a] - 1);
+    uint32_t track = 0;
+    for (uint32_t i = 0; i < options->n_ranges; i++)
+        for (uint32_t rank = options->ranges[i].first; rank <= options->ranges[i].last; rank++)
+            add_track(t, track++, rank, t->actors.of_rank[rank], 0);
     return FS_OK;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-static fs_status prepare(fs_timeline *t, fs_err *err)
+static fs_status prepare(fs_timeline *t, const fs_timeline_options *options, fs_err *err)
 {
-    const fs_work *work = t->work;
     uint32_t n_tiers = t->topo->n_tiers;
     uint32_t points = COUNTER_POINTS / (n_tiers ? n_tiers : 1);
     if (points < FS_LOAD_POINTS_MIN)
         points = FS_LOAD_POINTS_MIN;
-    t->names = fs_arena_alloc(t->arena, work->n_names, sizeof *t->names);
-    t->threads = fs_arena_alloc(t->arena, (size_t)t->tracks.n * work->n_streams, sizeof *t->threads);
+    t->from_s = options->from_s;
+    t->to_s = options->to_s > 0 ? options->to_s : INFINITY;
+    t->from_ns = nanoseconds(t->from_s);
+    t->to_ns = options->to_s > 0 ? nanoseconds(t->to_s) : UINT64_MAX;
+    t->streams = fs_arena_alloc(t->arena, (size_t)t->actors.n * t->work->n_streams, sizeof *t->streams);
     t->tier_load = fs_arena_alloc(t->arena, n_tiers, sizeof *t->tier_load);
     t->tiers = fs_arena_alloc(t->arena, n_tiers, sizeof *t->tiers);
     fs_load_point *room = fs_arena_alloc(t->arena, (size_t)n_tiers * points, sizeof *room);
-    if (!t->names || !t->threads || !t->tier_load || !t->tiers || !room)
+    if (!t->streams || !t->tier_load || !t->tiers || !room)
         return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < work->n_names; i++)
-        if (!(t->names[i] = escape(t->arena, work->names[i])))
-            return fs_fail_nomem(err);
-    for (uint32_t i = 0; i < n_tiers; i++)
+    for (uint32_t i = 0; i < n_tiers; i++) {
         t->tiers[i] = fs_load_series_start(room + (size_t)i * points, points);
-    return FS_OK;
+        t->tiers[i].begin_s = t->tiers[i].since_s = t->from_s;
+    }
+    return make_tracks(t, options, err);
 }
 
-fs_status fs_timeline_open(const char *path, const fs_work *work, const fs_topo *topo, fs_tracks tracks,
-                           fs_timeline **timeline, fs_err *err)
+static const fs_timeline_format *format_of(fs_timeline_kind kind, const char *path)
+{
+    static const char pftrace[] = ".pftrace", zipped[] = ".pftrace.gz";
+    size_t n = strlen(path);
+    bool perfetto = (n >= sizeof pftrace - 1 && strcmp(path + n - (sizeof pftrace - 1), pftrace) == 0) ||
+                    (n >= sizeof zipped - 1 && strcmp(path + n - (sizeof zipped - 1), zipped) == 0);
+    switch (kind) {
+    case FS_TIMELINE_CHROME: return &fs_timeline_chrome;
+    case FS_TIMELINE_PERFETTO: return &fs_timeline_perfetto;
+    case FS_TIMELINE_KINETO: return &fs_timeline_kineto;
+    case FS_TIMELINE_AUTO:
+    case FS_TIMELINE_KINDS: break;
+    }
+    return perfetto ? &fs_timeline_perfetto : &fs_timeline_chrome;
+}
+
+fs_status fs_timeline_open(const char *path, const fs_timeline_options *options, const fs_work *work,
+                           const fs_topo *topo, fs_tracks tracks, fs_timeline **timeline, fs_err *err)
 {
     fs_timeline *t = fs_zalloc(1, sizeof *t);
     if (!t)
         return fs_fail_nomem(err);
+    t->format = format_of(options->kind, path);
     t->work = work;
     t->topo = topo;
-    t->tracks = tracks;
+    t->actors = tracks;
     t->arena = fs_arena_new();
-    fs_status status = t->arena ? prepare(t, err) : fs_fail_nomem(err);
+    fs_status status = t->arena ? prepare(t, options, err) : fs_fail_nomem(err);
     if (status == FS_OK)
-        status = fs_out_open(path, &t->out, err);
-    if (status == FS_OK)
-        status = write_head(t, err);
+        status = t->format->open(t, path, err);
     if (status != FS_OK) {
         fs_timeline_discard(t);
         return status;
@@ -209,23 +193,33 @@ void fs_timeline_discard(fs_timeline *timeline)
 {
     if (!timeline)
         return;
-    fs_out_discard(timeline->out);
+    if (timeline->state)
+        timeline->format->discard(timeline);
     fs_arena_free(timeline->arena);
     fs_free(timeline);
 }
 
 /* ---- ops --------------------------------------------------------------------------------------------------------- */
 
-void fs_timeline_issue(fs_timeline *t, uint32_t track, uint32_t op, double now_s)
+static const fs_op *op_at(const fs_timeline *t, uint32_t actor, uint32_t op)
 {
-    thread *stream = thread_at(t, track, op_at(t, track, op)->stream);
-    *stream = (thread){.issue_ns = nanoseconds(now_s)};
+    return &t->work->programs[t->work->program_of[t->actors.rank[actor]]].ops[op];
 }
 
-void fs_timeline_move(fs_timeline *t, uint32_t track, uint32_t op_index, double now_s)
+static stream_state *stream_of(fs_timeline *t, uint32_t actor, const fs_op *op)
 {
-    const fs_op *op = op_at(t, track, op_index);
-    thread *stream = thread_at(t, track, op->stream);
+    return &t->streams[(size_t)actor * t->work->n_streams + op->stream];
+}
+
+void fs_timeline_issue(fs_timeline *t, uint32_t actor, uint32_t op, double now_s)
+{
+    *stream_of(t, actor, op_at(t, actor, op)) = (stream_state){.issue_ns = nanoseconds(now_s)};
+}
+
+void fs_timeline_move(fs_timeline *t, uint32_t actor, uint32_t op_index, double now_s)
+{
+    const fs_op *op = op_at(t, actor, op_index);
+    stream_state *stream = stream_of(t, actor, op);
     stream->move_ns = nanoseconds(now_s);
     stream->moved = true;
     if (op->kind == FS_OP_SEND)
@@ -233,58 +227,27 @@ void fs_timeline_move(fs_timeline *t, uint32_t track, uint32_t op_index, double 
     stream->arrow = op->kind == FS_OP_SEND || op->kind == FS_OP_RECV ? t->arrows : 0;
 }
 
-static const char *category_of(const fs_op *op)
+void fs_timeline_end(fs_timeline *t, uint32_t actor, uint32_t op_index, double now_s)
 {
-    switch ((fs_op_kind)op->kind) {
-    case FS_OP_COMPUTE: return fs_phase_names[op->phase];
-    case FS_OP_DELAY: return "delay";
-    case FS_OP_SEND: return "send";
-    case FS_OP_RECV: return "recv";
-    case FS_OP_COLLECTIVE: break;
-    }
-    return fs_coll_names[op->coll];
-}
-
-/* "X": a slice. The caller closes the event. */
-static void begin_slice(fs_timeline *t, uint32_t track, const fs_op *op, const char *name, uint64_t from_ns,
-                        uint64_t to_ns)
-{
-    begin_event(t, 'X', process_of(track), thread_of(t, track, op->stream));
-    add_time(t, "ts", from_ns);
-    add_time(t, "dur", to_ns - from_ns);
-    fs_out_printf(t->out, ",\"name\":\"%s\",\"cat\":\"%s\"", name, category_of(op));
-}
-
-static void write_arrow(fs_timeline *t, uint32_t track, const fs_op *op, const thread *stream, uint64_t end_ns)
-{
-    uint64_t quarter = (end_ns - stream->move_ns) / 4;
-    bool leaves = op->kind == FS_OP_SEND;
-    begin_event(t, leaves ? 's' : 'f', process_of(track), thread_of(t, track, op->stream));
-    add_time(t, "ts", leaves ? stream->move_ns + quarter : end_ns - quarter);
-    fs_out_printf(t->out, ",\"id\":%llu,\"name\":\"transfer\",\"cat\":\"transfer\"%s}",
-                  (unsigned long long)stream->arrow, leaves ? "" : ",\"bp\":\"e\"");
-}
-
-void fs_timeline_end(fs_timeline *t, uint32_t track, uint32_t op_index, double now_s)
-{
-    const fs_op *op = op_at(t, track, op_index);
-    const thread *stream = thread_at(t, track, op->stream);
+    const fs_op *op = op_at(t, actor, op_index);
+    const stream_state *stream = stream_of(t, actor, op);
+    uint32_t track = t->first_track[actor];
     uint64_t end_ns = nanoseconds(now_s);
-    begin_slice(t, track, op, t->names[op->name], stream->issue_ns, end_ns);
-    if (stream->moved)
-        fs_out_printf(t->out, ",\"args\":{\"op\":%u,\"size_bytes\":%.0f}}", op_index, op->size_bytes);
-    else
-        fs_out_printf(t->out, ",\"args\":{\"op\":%u}}", op_index);
-    if (!stream->moved)
+    if (end_ns < t->from_ns || stream->issue_ns > t->to_ns || track == FS_NONE)
         return;
-    if (stream->move_ns > stream->issue_ns) {
-        begin_slice(t, track, op, "wait", stream->issue_ns, stream->move_ns);
-        fs_out_puts(t->out, "}");
-        begin_slice(t, track, op, "move", stream->move_ns, end_ns);
-        fs_out_puts(t->out, "}");
+    bool alone =
+        t->next_track[track] == FS_NONE; /* of several ranks of one class nobody knows whose partner is whose */
+    for (; track != FS_NONE; track = t->next_track[track]) {
+        const fs_slice slice = {.track = track,
+                                .op_index = op_index,
+                                .op = op,
+                                .issue_ns = stream->issue_ns,
+                                .move_ns = stream->move_ns,
+                                .end_ns = end_ns,
+                                .moved = stream->moved,
+                                .arrow = alone ? stream->arrow : 0};
+        t->format->slice(t, &slice);
     }
-    if (stream->arrow)
-        write_arrow(t, track, op, stream, end_ns);
 }
 
 /* ---- tiers ------------------------------------------------------------------------------------------------------- */
@@ -292,29 +255,24 @@ void fs_timeline_end(fs_timeline *t, uint32_t track, uint32_t op_index, double n
 void fs_timeline_load(fs_timeline *t, uint32_t tier, double delta, double now_s)
 {
     t->tier_load[tier] += delta;
-    fs_load_series_set(&t->tiers[tier], now_s, t->tier_load[tier]);
+    if (now_s <= t->to_s)
+        fs_load_series_set(&t->tiers[tier], now_s > t->from_s ? now_s : t->from_s, t->tier_load[tier]);
 }
 
 static fs_status write_counters(fs_timeline *t, uint32_t tier, double end_s, fs_err *err)
 {
-    uint32_t pid = t->tracks.n + 1 + tier;
     fs_load_series *series = &t->tiers[tier];
-    const char *name = escape(t->arena, t->topo->tiers[tier].name);
-    if (!name)
-        return fs_fail_nomem(err);
-    begin_event(t, 'M', pid, 0);
-    fs_out_printf(t->out, ",\"name\":\"process_name\",\"args\":{\"name\":\"tier %s\"}}", name);
-    write_sort_index(t, pid, 0, "process_sort_index", (uint64_t)t->work->n_ranks + tier);
+    fs_status status = t->format->tier(t, tier, err);
+    if (status != FS_OK)
+        return status;
     fs_load_series_finish(series, end_s);
     for (uint32_t i = 0; i < series->count; i++) {
         uint64_t now_ns = nanoseconds(series->points[i].time_s);
         if (i + 1 < series->count && nanoseconds(series->points[i + 1].time_s) == now_ns)
             continue; /* the last word at a time counts: two values at once are none */
         double percent = series->points[i].load * 100;
-        begin_event(t, 'C', pid, 0);
-        add_time(t, "ts", now_ns);
         /* Sums of changes may end a rounding error away from 0, also below. */
-        fs_out_printf(t->out, ",\"name\":\"load %%\",\"args\":{\"%s\":%.3f}}", name, percent > 0 ? percent : 0.0);
+        t->format->counter(t, &(fs_counter){tier, now_ns, percent > 0 ? percent : 0.0});
     }
     return FS_OK;
 }
@@ -322,13 +280,11 @@ static fs_status write_counters(fs_timeline *t, uint32_t tier, double end_s, fs_
 fs_status fs_timeline_close(fs_timeline *t, double end_s, fs_err *err)
 {
     fs_status status = FS_OK;
-    for (uint32_t tier = 0; status == FS_OK && tier < t->topo->n_tiers; tier++)
-        status = write_counters(t, tier, end_s, err);
-    if (status == FS_OK) {
-        fs_out_puts(t->out, "\n]}\n");
-        status = fs_out_close(t->out, err);
-        t->out = NULL;
-    }
+    double last_s = end_s < t->to_s ? end_s : t->to_s;
+    for (uint32_t tier = 0; status == FS_OK && t->format->tier && tier < t->topo->n_tiers; tier++)
+        status = write_counters(t, tier, last_s > t->from_s ? last_s : t->from_s, err);
+    if (status == FS_OK)
+        status = t->format->close(t, end_s, err);
     fs_timeline_discard(t);
     return status;
 }

@@ -2,6 +2,7 @@
 #include "serve/cluster.h"
 
 #include "base/mem.h"
+#include "serve/afd.h"
 #include "serve/kv_path.h"
 
 #include <math.h>
@@ -34,11 +35,29 @@ static fs_status check_parts(const fs_topo *topo, const char *trace_path, const 
     return FS_OK;
 }
 
+/* Weights and nothing else. */
+static fs_status fit_ffn(const char *trace_path, const fs_pool *pool, const fs_part *gpu, fs_pool_fit *f, fs_err *err)
+{
+    char text[512];
+    double room = pool->memory_fraction * f->gpu_bytes, all = fs_step_all_bytes(f->model);
+    f->weight_bytes = fs_step_weight_bytes(f->model);
+    if (f->weight_bytes <= room)
+        return FS_OK;
+    snprintf(
+        text, sizeof text,
+        "the model does not fit: %.4g GB of MLPs and experts, %.3g GB on the fullest '%.100s', but %.2f of its memory "
+        "are %.3g GB; at least %.0f are needed, a replica has %u: raise 'ep', 'pp' or 'tp'",
+        all / GB, f->weight_bytes / GB, gpu->name, pool->memory_fraction, room / GB, ceil(all / room),
+        fs_pool_replica_gpus(pool));
+    return bad_pool(trace_path, pool, err, text);
+}
+
 /* Blocks of the KV cache from what weights leave of the memory. */
 static fs_status fit(const char *trace_path, const fs_pool *pool, fs_pool_fit *f, fs_err *err)
 {
     char text[512];
     double block = fs_step_kv_bytes(f->model) * pool->block_tokens, room = pool->memory_fraction * f->gpu_bytes;
+    room -= fs_step_window_bytes(f->model) * ((pool->max_seqs + pool->dp - 1) / pool->dp);
     f->weight_bytes = fs_step_weight_bytes(f->model);
     if (pool->blocks > 0)
         f->blocks = pool->blocks;
@@ -72,7 +91,21 @@ static fs_status open_pool(fs_cluster *c, const char *trace_path, uint32_t index
     const fs_part *gpu = part_of(c->topo, pool->first_gpu);
     f->gpu_bytes = gpu->mem_bytes;
     status = fs_step_model_new(c->in, pool, gpu, ideal, trace_path, &f->model, err);
-    return status == FS_OK ? fit(trace_path, pool, f, err) : status;
+    if (status != FS_OK)
+        return status;
+    return pool->role == FS_ROLE_FFN ? fit_ffn(trace_path, pool, gpu, f, err) : fit(trace_path, pool, f, err);
+}
+
+fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo, const fs_pool *pool,
+                           uint64_t *tokens, fs_err *err)
+{
+    fs_pool_fit f = {.gpu_bytes = part_of(topo, pool->first_gpu)->mem_bytes};
+    fs_status status = fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, &f.model, err);
+    if (status == FS_OK)
+        status = fit(trace_path, pool, &f, err);
+    *tokens = f.blocks * pool->block_tokens * pool->dp;
+    fs_step_model_free(f.model);
+    return status;
 }
 
 /* ---- replicas ---------------------------------------------------------------------------------------------------- */
@@ -114,7 +147,9 @@ static double step_tokens(const fs_pool *pool)
 static fs_status open_engine(const fs_cluster *c, const fs_pool *pool, const fs_pool_fit *f, uint32_t hash_tokens,
                              fs_replica *r, fs_err *err)
 {
-    const fs_batcher_def def = {.lanes = pool->pp,
+    if (pool->role == FS_ROLE_FFN)
+        return FS_OK;
+    const fs_batcher_def def = {.lanes = fs_pool_lanes(pool),
                                 .max_tokens = pool->max_tokens,
                                 .max_seqs = pool->max_seqs,
                                 .seq_blocks = f->blocks,
@@ -137,7 +172,8 @@ static fs_status open_replica(fs_cluster *c, uint32_t pool_index, uint32_t first
     uint32_t n = fs_pool_replica_gpus(pool);
     r->pool = pool_index;
     r->first_lane = c->n_lanes;
-    c->n_lanes += pool->pp;
+    r->ffn = FS_NONE;
+    c->n_lanes += fs_pool_lanes(pool);
     r->gpus = fs_arena_alloc(c->arena, n, sizeof *r->gpus);
     r->slowness = fs_arena_alloc(c->arena, pool->pp, sizeof *r->slowness);
     if (!r->gpus || !r->slowness)
@@ -200,6 +236,8 @@ fs_status fs_cluster_open(const fs_inference *in, const char *trace_path, const 
             status = open_replica(c, p, pool->first_gpu + i * fs_pool_replica_gpus(pool), requests->hash_tokens,
                                   &c->replicas[r++], err);
     }
+    if (status == FS_OK)
+        status = fs_afd_open(c, err);
     return status == FS_OK ? fs_kv_paths_new(&c->paths, err) : status;
 }
 
@@ -216,36 +254,81 @@ void fs_cluster_close(fs_cluster *c)
     *c = (fs_cluster){0};
 }
 
+/* ---- stages ------------------------------------------------------------------------------------------------------ */
+
+uint32_t fs_cluster_stages(const fs_cluster *c, const fs_replica *r)
+{
+    return r->ffn != FS_NONE ? fs_afd_stages(c) : c->in->pools[r->pool].pp;
+}
+
+fs_stage_place fs_cluster_place(const fs_cluster *c, const fs_replica *r, uint32_t stage)
+{
+    return r->ffn != FS_NONE ? fs_afd_place(c, r, stage) : (fs_stage_place){(uint32_t)(r - c->replicas), stage};
+}
+
+double fs_cluster_compute_s(const fs_cluster *c, const fs_replica *r, uint32_t stage, const fs_batch *batch)
+{
+    fs_stage_place at = fs_cluster_place(c, r, stage);
+    fs_step_model *model = c->pools[r->pool].model;
+    double time_s = r->ffn != FS_NONE ? fs_afd_compute_s(c, r, stage, batch) : fs_step_compute_s(model, stage, batch);
+    return time_s * c->replicas[at.replica].slowness[at.station];
+}
+
 /* ---- communication ----------------------------------------------------------------------------------------------- */
 
 uint32_t fs_cluster_steps(const fs_cluster *c, const fs_replica *r, uint32_t stage, const fs_batch *batch,
                           fs_exchange_step *steps)
 {
+    if (r->ffn != FS_NONE)
+        return fs_afd_steps(c, r, stage, batch, steps);
     const fs_pool *pool = &c->in->pools[r->pool];
     const fs_step_model *model = c->pools[r->pool].model;
     const fs_step_comm comm = fs_step_communication(model, stage, batch);
     const double *load = fs_step_expert_load(model);
     fs_group_ref *tp = r->tp + (size_t)stage * pool->dp, *ep = r->ep + stage;
     uint32_t n = 0;
-    if (comm.tp_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_REDUCE, comm.tp_bytes, comm.tp_count, tp, pool->dp, NULL, false};
-    if (comm.dispatch_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_TO_ALL, comm.dispatch_bytes, comm.ep_count, ep, 1, load, false};
-    if (comm.combine_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_TO_ALL, comm.combine_bytes, comm.ep_count, ep, 1, load, load != NULL};
+    const double sums[][2] = {{comm.tp_bytes, comm.tp_count}, {comm.norm_bytes, comm.norm_count}};
+    for (uint32_t i = 0; i < 2; i++)
+        if (sums[i][0] > 0)
+            steps[n++] = (fs_exchange_step){.kind = FS_ALL_REDUCE,
+                                            .size_bytes = sums[i][0],
+                                            .count = sums[i][1],
+                                            .shots = !pool->nccl_reduce,
+                                            .groups = tp,
+                                            .n_groups = pool->dp};
+    const double sizes[] = {comm.dispatch_bytes, comm.combine_bytes};
+    for (uint32_t back = 0; back < 2; back++)
+        if (sizes[back] > 0)
+            steps[n++] = (fs_exchange_step){.kind = FS_ALL_TO_ALL,
+                                            .size_bytes = sizes[back],
+                                            .count = comm.ep_count,
+                                            .groups = ep,
+                                            .n_groups = 1,
+                                            .load = load,
+                                            .transpose = back && load};
     if (comm.logits_bytes > 0)
-        steps[n++] = (fs_exchange_step){FS_ALL_GATHER, comm.logits_bytes, 1, tp, pool->dp, NULL, false};
+        steps[n++] = (fs_exchange_step){.kind = FS_ALL_GATHER,
+                                        .size_bytes = comm.logits_bytes,
+                                        .count = comm.logits_count,
+                                        .groups = tp,
+                                        .n_groups = pool->dp};
     return n;
 }
 
 uint32_t fs_cluster_send(const fs_cluster *c, const fs_replica *r, uint32_t stage, const fs_batch *batch,
                          fs_exchange_step *step)
 {
+    if (r->ffn != FS_NONE)
+        return fs_afd_send(c, r, stage, batch, step);
     const fs_pool *pool = &c->in->pools[r->pool];
     const fs_step_comm comm = fs_step_communication(c->pools[r->pool].model, stage, batch);
     uint32_t n = pool->dp * pool->tp;
     if (!(comm.send_bytes > 0))
         return 0;
-    *step = (fs_exchange_step){FS_SENDRECV, comm.send_bytes, 1, r->send + (size_t)stage * n, n, NULL, false};
+    *step = (fs_exchange_step){.kind = FS_SENDRECV,
+                               .size_bytes = comm.send_bytes,
+                               .count = 1,
+                               .groups = r->send + (size_t)stage * n,
+                               .n_groups = n};
     return 1;
 }

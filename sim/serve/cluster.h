@@ -18,8 +18,11 @@ typedef struct fs_replica {
     fs_group_ref *ep;    /* (pp) groups of tp x dp, where experts are dealt out */
     fs_group_ref *send;  /* ((pp - 1) x dp x tp) pairs */
     double *slowness;    /* (pp) kernels take so many times as long: a slow GPU holds up its stage */
-    fs_kv *kv;
+    fs_kv *kv;           /* NULL, as batcher: of role "ffn", whose groups ep are of the GPUs of a stage */
     fs_batcher *batcher;
+    uint32_t ffn;                /* replica that has its MLPs and experts; FS_NONE: itself */
+    fs_group_ref *apart;         /* (pp of ffn) GPUs of a stage there, then those here */
+    const double *routed, *even; /* (GPUs of such a group) what each gets of a layer's tokens: of experts, of an MLP */
 } fs_replica;
 
 /* What follows for a pool. */
@@ -50,11 +53,26 @@ FS_MUST_CHECK fs_status fs_cluster_open(const fs_inference *in, const char *trac
                                         bool ideal, const fs_requests *requests, fs_cluster *cluster, fs_err *err);
 void fs_cluster_close(fs_cluster *cluster);
 
-/* The communication of a stage of a replica in an iteration: at most FS_EXCHANGE_STEPS_MAX steps; and to the next one. */
+/* Tokens that the KV cache of one replica holds. FS_E_TRACE where the model does not fit. */
+FS_MUST_CHECK fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo,
+                                         const fs_pool *pool, uint64_t *tokens, fs_err *err);
+
+/* An iteration goes through stages, each at a station of a replica. They are those of its pipeline; or, with the MLPs
+ * elsewhere, the attention and the MLP of each layer in turn, and the logits. */
+uint32_t fs_cluster_stages(const fs_cluster *cluster, const fs_replica *replica);
+typedef struct fs_stage_place {
+    uint32_t replica, station; /* station: < pp of its pool */
+} fs_stage_place;
+fs_stage_place fs_cluster_place(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage);
+/* Seconds of its kernels, on the GPUs that it has. */
+double fs_cluster_compute_s(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage,
+                            const fs_batch *batch);
+
+/* The communication of a stage of a replica in an iteration, and to the next one: at most FS_EXCHANGE_STEPS_MAX steps. */
 uint32_t fs_cluster_steps(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage, const fs_batch *batch,
                           fs_exchange_step *steps);
 uint32_t fs_cluster_send(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage, const fs_batch *batch,
-                         fs_exchange_step *step);
+                         fs_exchange_step *steps);
 
 /* From one replica's KV cache to another's: one transfer over the routes of all pairs of GPUs that hold the same part of
  * it. amount: what moves on each for every byte of the request's cache. The dp rank follows from the request. */

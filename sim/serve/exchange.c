@@ -53,18 +53,39 @@ void fs_exchange_free(fs_exchange *x)
     fs_free(x);
 }
 
+/* What serving engines have beside NCCL: every rank reads all the others' buffers, or parts of them and then the sums. Such
+ * plans exist within one domain alone, and where the table of costs has them. */
+static fs_status lower_shots(const fs_exchange *x, fs_coll_request request, const fs_plan **plan, fs_err *err)
+{
+    static const fs_algo algos[] = {FS_ALGO_ONESHOT, FS_ALGO_TWOSHOT};
+    for (uint32_t i = 0; i < 2 && request.n > 1; i++) {
+        const fs_plan *other = NULL;
+        fs_err why = {0};
+        request.algo = algos[i];
+        fs_status status = fs_lower(x->lowering, &request, &other, &why);
+        if (status == FS_E_NOMEM)
+            return fs_fail_nomem(err);
+        if (status == FS_OK && other->estimate_s < (*plan)->estimate_s)
+            *plan = other;
+    }
+    return FS_OK;
+}
+
 static fs_status lower(const fs_exchange *x, const fs_exchange_step *step, uint32_t group, const fs_plan **plan,
                        fs_err *err)
 {
     fs_group_ref *g = &step->groups[group];
     const fs_coll_request request = {.kind = step->kind,
+                                     .proto = step->proto,
                                      .gpus = g->gpus,
                                      .n = g->n,
                                      .group = step->kind == FS_SENDRECV ? NULL : &g->number,
                                      .size_bytes = step->size_bytes,
                                      .load = step->load,
-                                     .transpose = step->transpose};
-    return fs_lower(x->lowering, &request, plan, err);
+                                     .transpose = step->transpose,
+                                     .apart = step->apart};
+    fs_status status = fs_lower(x->lowering, &request, plan, err);
+    return status == FS_OK && step->shots ? lower_shots(x, request, plan, err) : status;
 }
 
 static fs_status start_move(const fs_exchange *x, uint32_t index, uint32_t move, fs_err *err)

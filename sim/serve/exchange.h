@@ -19,11 +19,14 @@ typedef struct fs_group_ref {
 
 typedef struct fs_exchange_step {
     fs_coll_kind kind;
+    fs_proto proto;           /* auto: as NCCL chooses */
     double size_bytes, count; /* of one; how many */
+    bool shots;               /* all_reduce: by one or two shots where they are faster than NCCL */
     fs_group_ref *groups;     /* (n_groups) */
     uint32_t n_groups;
     const double *load; /* all_to_all: as coll.h */
     bool transpose;
+    uint32_t apart;
 } fs_exchange_step;
 
 enum { FS_EXCHANGE_STEPS_MAX = 5 };

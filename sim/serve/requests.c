@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-typedef enum part { ARRIVALS, INPUTS, OUTPUTS, PRIORITIES, PREFIXES, PARTS } part;
+typedef enum part { ARRIVALS, INPUTS, OUTPUTS, PRIORITIES, PREFIXES, PLACES, PARTS } part;
 
 static double exponential(fs_rng *rng)
 {
@@ -119,6 +119,8 @@ fs_status fs_requests_make(const fs_request_source *s, uint64_t seed, fs_arena *
                               .output = draw_length(&rng[OUTPUTS], &s->output),
                               .priority = draw_priority(&rng[PRIORITIES], s)};
     }
+    for (uint32_t i = 0; i < s->count && s->staggered && i < s->concurrency; i++)
+        all[i].output = 1 + fs_rng_below(&rng[PLACES], all[i].output);
     fs_status status = s->prefix_groups ? share_prefixes(s, arena, &rng[PREFIXES], all, &made, err) : FS_OK;
     if (status == FS_OK)
         *requests = made;

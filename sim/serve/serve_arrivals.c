@@ -68,7 +68,7 @@ static fs_status accept(fs_serving *s, uint32_t request, fs_err *err)
     r->rejected = replica == FS_NONE;
     if (r->rejected) {
         s->ended++; /* in a closed loop the next one comes with an event of its own: no recursion */
-        return is_closed(s) ? fs_engine_timer(s->engine, 0, FS_TAG_ARRIVAL, err) : FS_OK;
+        return is_closed(s) ? fs_engine_timer(s->engine, 0, s->tag | FS_TAG_ARRIVAL, err) : FS_OK;
     }
     r->replica = replica;
     s->posts[replica].under_way++;
@@ -82,7 +82,7 @@ static fs_status await_arrival(fs_serving *s, fs_err *err)
     if (is_closed(s) || s->arrived == s->requests->n)
         return FS_OK;
     double delay_s = s->requests->all[s->arrived].arrival_s - s->now_s;
-    return fs_engine_timer(s->engine, delay_s > 0 ? delay_s : 0, FS_TAG_ARRIVAL, err);
+    return fs_engine_timer(s->engine, delay_s > 0 ? delay_s : 0, s->tag | FS_TAG_ARRIVAL, err);
 }
 
 fs_status fs_serving_arrival(fs_serving *s, fs_err *err)

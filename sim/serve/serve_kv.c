@@ -39,7 +39,7 @@ static fs_status move(fs_serving *s, uint32_t request, double tokens, double del
     s->run->pools[pool].kv_bytes += bytes;
     s->passages[request].moving++;
     return fs_engine_transfer(s->engine, path.pattern, bytes * path.amount, path.latency_s + delay_s,
-                              FS_TAG_KV | request, err);
+                              s->tag | FS_TAG_KV | request, err);
 }
 
 /* All of it is there: it decodes, and leaves where it was. */
@@ -138,7 +138,7 @@ static fs_status swap(fs_serving *s, uint32_t request, bool out, fs_err *err)
     const fs_step_model *model = s->c->pools[s->c->replicas[replica].pool].model;
     double bytes = sequence_of(s, request)->swapped * fs_step_kv_all_bytes(model);
     return fs_engine_transfer(s->engine, path.pattern, bytes * path.amount, path.latency_s,
-                              (out ? FS_TAG_SWAP_OUT : FS_TAG_SWAP_IN) | request, err);
+                              s->tag | (out ? FS_TAG_SWAP_OUT : FS_TAG_SWAP_IN) | request, err);
 }
 
 fs_status fs_serving_swap(fs_serving *s, uint32_t replica, fs_err *err)

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "serve/serve.h"
 
-/* Tags of events: what it is in the two highest bits. */
+/* Tags of events: what it is in the two highest bits, which service's below them; these are without the latter. */
 #define FS_TAG_ARRIVAL (UINT64_C(0) << 62)
 #define FS_TAG_COMPUTE (UINT64_C(1) << 62)
 #define FS_TAG_EXCHANGE (UINT64_C(2) << 62)
@@ -22,18 +22,19 @@ typedef struct fs_lane {
     uint8_t phase;         /* fs_lane_phase */
     uint32_t stage, parts; /* parts of the stage that have not ended: kernels, communication */
     fs_batch batch;
-    double stage_begin_s, last_step_s; /* last_step: the end of the last iteration with decoding */
+    double since_s;     /* idle, in a queue, in a stage, on the way to the next */
+    double last_step_s; /* the end of the last iteration with decoding */
 } fs_lane;
 
 typedef struct fs_station {
     bool busy;
-    uint32_t *queue; /* (pp) lanes that wait for the stage, a ring from head on */
-    uint32_t head, count;
+    uint32_t *queue; /* (room) lanes that wait for it, a ring from head on */
+    uint32_t head, count, room;
 } fs_station;
 
 /* What there is of a replica beside fs_replica. */
 typedef struct fs_post {
-    fs_station *stations; /* (pp) */
+    fs_station *stations; /* (pp) where stages of iterations are */
     uint32_t next_lane;   /* to be looked at first */
     uint32_t under_way;   /* requests that were sent here and have not ended */
     fs_ids landing;       /* from landing_next on: computed elsewhere, no blocks here yet */
@@ -58,7 +59,7 @@ typedef struct fs_serving {
     fs_engine *engine;
     fs_exchange *exchange;
     fs_serve_out *run;
-    const fs_serve_calls *calls;
+    uint64_t tag; /* in all its tags: whose they are */
     double now_s;
     uint32_t arrived, ended;
     fs_lane *lanes;          /* (n_lanes) */

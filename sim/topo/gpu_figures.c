@@ -19,8 +19,6 @@ const fs_gpu_figure fs_cost_figures[FS_COST_FIGURES] = {
     COST("kernels", "in-step", FS_UNIT_NONE, 0, 1, in_step),
     COST("kernels", "tile-step", FS_UNIT_NONE, 0, 256, step),
     COST("kernels", "tile-max", FS_UNIT_NONE, 4096, 65536, tile_max),
-    COST("kernels", "fp8-row", FS_UNIT_SECONDS, 0, 1, row_s),
-    COST("kernels", "fp4-row", FS_UNIT_SECONDS, 0, 1, row4_s),
     COST("kernels", "append", FS_UNIT_BPS, 1, 1e18, append_Bps),
     COST("kernels", "append-fp8", FS_UNIT_BPS, 1, 1e18, append8_Bps),
     COST("attention", "efficiency", FS_UNIT_NONE, 1e-6, 1, attention),
@@ -42,4 +40,7 @@ const fs_gpu_figure fs_product_figures[FS_PRODUCT_FIGURES] = {
     PRODUCT("tile", FS_UNIT_SECONDS, 0, 1, tile_s),
     PRODUCT("floor", FS_UNIT_SECONDS, 0, 1, floor_s),
     PRODUCT("grouped", FS_UNIT_NONE, 1e-6, 1, grouped),
+    PRODUCT("tile-min", FS_UNIT_NONE, 0, 65536, tile_min),
+    PRODUCT("quantise-row", FS_UNIT_SECONDS, 0, 1, row_s),
+    PRODUCT("quantise-number", FS_UNIT_SECONDS, 0, 1, number_s),
 };

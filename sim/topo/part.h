@@ -36,6 +36,7 @@ typedef enum fs_arch {
     FS_HOPPER,
     FS_BLACKWELL,
     FS_RUBIN,
+    FS_LPU, /* no GPU, but computes in the place of one: SRAM for memory, no NVLink, no CUDA */
     FS_ARCHS
 } fs_arch;
 
@@ -45,7 +46,11 @@ typedef struct fs_gpu_product {
     double tile_s;     /* filling and emptying a tile of 256 x 128 numbers */
     double floor_s;    /* a product that has next to nothing to do */
     double grouped;    /* fraction of that efficiency which grouped products reach, (0, 1]; 0: all of it */
+    double tile_min;   /* numbers of the smallest tile, where there are rows for it */
+    double row_s;      /* quantisation to the format on all SMs: a row, of which each has a block of its own */
+    double number_s;   /* and a number of it */
     bool whole;        /* sums over k are never split among SMs */
+    bool overlap;      /* an SM starts its next tile while it empties the last */
 } fs_gpu_product;
 
 /* How kernels run on a GPU. sms == 0: not known, and every kernel takes its flat roofline. */
@@ -58,8 +63,6 @@ typedef struct fs_gpu_costs {
         sustained; /* fraction of the arithmetic rate that stays when the clock has fallen to what power allows, (0, 1] */
     double step;   /* columns by which tiles of products differ; 0: powers of two only */
     double tile_max;       /* numbers of the largest tile */
-    double row_s;          /* quantisation to fp8: a row, of which each has a block of its own */
-    double row4_s;         /* the same to fp4 */
     double append_Bps;     /* rotating queries and keys, and writing keys and values to their cache */
     double append8_Bps;    /* the same with a cache in fp8 */
     double attention;      /* fraction of the peak at which attention multiplies, (0, 1] */
@@ -89,7 +92,8 @@ typedef struct fs_part {
     double launch_s;                   /* time between dependent kernels (GPUs) */
     fs_gpu_costs costs;                /* (GPUs) */
     fs_gpu_product product[FS_DTYPES]; /* (GPUs) */
-    double power_W;
+    double power_W;                    /* at most; 0 = not said */
+    double host_W; /* what stands around a socket: memory, drives, fans, conversion, switches without a power (CPUs) */
     double latency_s; /* time through a switch chip, added to each link that leaves it */
     bool multicast;   /* NVLS: reduces and multicasts in the switch (NVSwitches) */
     uint32_t ports;   /* how many links a chip or box has room for; 0 = not said (NVSwitches, network switches) */

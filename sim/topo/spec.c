@@ -209,6 +209,8 @@ fs_status fs_spec_part(fs_spec *spec, const fs_part *part, fs_place place, fs_er
     if (status == FS_OK)
         status = check_range(spec, "power", part->power_W, &powers, place, err);
     if (status == FS_OK)
+        status = check_range(spec, "host-power", part->host_W, &powers, place, err);
+    if (status == FS_OK)
         status = check_range(spec, "latency", part->latency_s, &times, place, err);
     if (status == FS_OK && part->kind == FS_DEVICE_GPU && part->latency_s != 0)
         status =

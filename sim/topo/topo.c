@@ -22,8 +22,9 @@ static const char *const class_names[FS_LINK_CLASSES] = {
 };
 
 static const char *const arch_names[FS_ARCHS] = {
-    [FS_ARCH_NONE] = "none", [FS_PASCAL] = "pascal", [FS_VOLTA] = "volta",         [FS_TURING] = "turing",
-    [FS_AMPERE] = "ampere",  [FS_HOPPER] = "hopper", [FS_BLACKWELL] = "blackwell", [FS_RUBIN] = "rubin",
+    [FS_ARCH_NONE] = "none",      [FS_PASCAL] = "pascal", [FS_VOLTA] = "volta",
+    [FS_TURING] = "turing",       [FS_AMPERE] = "ampere", [FS_HOPPER] = "hopper",
+    [FS_BLACKWELL] = "blackwell", [FS_RUBIN] = "rubin",   [FS_LPU] = "lpu",
 };
 
 const char *const fs_routing_names[FS_ROUTINGS] = {

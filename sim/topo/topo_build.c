@@ -44,6 +44,7 @@ static fs_status read_costs(builder *b, const xmlNode *e, fs_part *part)
 static fs_status read_product(builder *b, const xmlNode *e, fs_gpu_product *product)
 {
     product->whole = fs_read_yes(e, "whole");
+    product->overlap = fs_read_yes(e, "overlap");
     for (size_t i = 0; i < FS_PRODUCT_FIGURES; i++) {
         const fs_gpu_figure *f = &fs_product_figures[i];
         fs_status status = fs_read_quantity(&b->r, e, f->attribute, f->unit, fs_figure_of(f, product));
@@ -110,6 +111,8 @@ static fs_status read_part(builder *b, const xmlNode *e, fs_device_kind kind)
     fs_status status = kind == FS_DEVICE_GPU ? read_gpu(b, e, &part) : FS_OK;
     if (status == FS_OK)
         status = fs_read_quantity(&b->r, e, "power", FS_UNIT_WATTS, &part.power_W);
+    if (status == FS_OK)
+        status = fs_read_quantity(&b->r, e, "host-power", FS_UNIT_WATTS, &part.host_W);
     if (status == FS_OK)
         status = fs_read_quantity(&b->r, e, "latency", FS_UNIT_SECONDS, &part.latency_s);
     if (status == FS_OK)

@@ -39,7 +39,7 @@ static uint64_t hash_part(uint64_t h, const fs_part *p)
     for (int i = 0; i < FS_DTYPES; i++)
         h = hash_double(h, p->peak_flops[i]);
     const double figures[] = {p->mem_bytes, p->mem_Bps, p->gemm_efficiency, p->mem_efficiency,
-                              p->launch_s,  p->power_W, p->latency_s};
+                              p->launch_s,  p->power_W, p->host_W,          p->latency_s};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         h = hash_double(h, figures[i]);
     for (size_t i = 0; i < FS_COST_FIGURES; i++)
@@ -48,6 +48,7 @@ static uint64_t hash_part(uint64_t h, const fs_part *p)
         for (size_t i = 0; i < FS_PRODUCT_FIGURES; i++)
             h = hash_double(h, fs_figure_value(&fs_product_figures[i], &p->product[d]));
         h = hash_u64(h, p->product[d].whole);
+        h = hash_u64(h, p->product[d].overlap);
     }
     return hash_u64(h, p->multicast);
 }

@@ -45,6 +45,8 @@ static void write_product(const fs_gpu_product *product, fs_out *out)
     }
     if (product->whole)
         fs_out_puts(out, " whole=\"yes\"");
+    if (product->overlap)
+        fs_out_puts(out, " overlap=\"yes\"");
 }
 
 static void write_costs(const fs_gpu_costs *costs, const char *element, fs_out *out)
@@ -73,6 +75,8 @@ static void write_part(const fs_part *p, fs_out *out)
         figure(out, "latency", p->latency_s, "s");
     }
     figure(out, "power", p->power_W, "W");
+    if (p->host_W > 0)
+        figure(out, "host-power", p->host_W, "W");
     if (p->ports != 0)
         fs_out_printf(out, " ports=\"%u\"", p->ports);
     if (p->kind == FS_DEVICE_NVSWITCH || (p->kind == FS_DEVICE_NET_SWITCH && p->multicast))

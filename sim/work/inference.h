@@ -2,6 +2,8 @@
  *
  * A pool is a number of replicas alike. A replica is tp x dp x pp GPUs, nested in this order: tensor parallelism, data
  * parallelism of attention (each of the dp ranks has sequences and a KV cache of its own; experts are shared), pipeline.
+ * A pool of role "ffn" has the MLPs and experts of pools that name it, which are left with attention: tp splits each, ep deals
+ * out experts, pp deals out layers; no requests of its own.
  * Read by inference.c (the whole, the model), inference_pools.c and inference_requests.c; constant afterwards, and owned
  * by the work. What follows from it and a topology is sim/serve's business. */
 #ifndef FS_INFERENCE_H
@@ -9,7 +11,7 @@
 
 #include "work/transformer.h"
 
-typedef enum fs_role { FS_ROLE_BOTH, FS_ROLE_PREFILL, FS_ROLE_DECODE, FS_ROLES } fs_role;
+typedef enum fs_role { FS_ROLE_BOTH, FS_ROLE_PREFILL, FS_ROLE_DECODE, FS_ROLE_FFN, FS_ROLES } fs_role;
 typedef enum fs_policy { FS_ROUND_ROBIN, FS_LEAST_LOADED, FS_PREFIX, FS_POLICIES } fs_policy;
 typedef enum fs_arrival { FS_POISSON, FS_GAMMA, FS_BURSTS, FS_CONSTANT, FS_CLOSED, FS_ARRIVALS } fs_arrival;
 
@@ -22,24 +24,35 @@ typedef struct fs_pool {
     uint32_t max_tokens;     /* of one iteration, prefill and decode together */
     uint32_t max_seqs;       /* that run at a time on a replica */
     bool chunked_prefill;    /* prompts are cut so that decoding never waits; else prompts go first and whole */
-    bool two_batch;          /* communication beside the kernels of the other half of the batch */
+    bool two_batch;          /* two halves of the batch: communication of one beside the kernels of the other */
+    bool nccl_reduce;        /* all-reduces as NCCL has them; else by one or two shots where those are faster */
+    uint32_t redundant;      /* copies of experts beside the first of each, for the most popular ones */
     uint32_t block_tokens;   /* of a block of the KV cache */
     uint32_t blocks;         /* for each of the dp ranks; 0: what fits into memory */
     bool swap;         /* a sequence that loses its blocks leaves their content with the CPU; else computes it again */
     bool prefix_cache; /* blocks of prompts are kept for those that begin alike */
-    double memory_fraction; /* of the GPU's memory that weights and KV cache may take */
-    uint32_t draft_tokens;  /* speculative decoding: guessed in each step; 0: none */
-    double acceptance;      /* probability that a guess is right, given that those before it were */
-    double launch_s;        /* least time from one kernel to the next; < 0: as in a CUDA graph */
-    double iteration_s;     /* of the host, once an iteration */
-    bool measured;          /* iterations take what follows, communication in a replica included */
+    double memory_fraction;   /* of the GPU's memory that weights and KV cache may take */
+    uint32_t draft_tokens;    /* speculative decoding: guessed in each step; 0: none */
+    double acceptance;        /* probability that a guess is right, given that those before it were */
+    double launch_s;          /* least time from one kernel to the next; < 0: as in a CUDA graph */
+    double iteration_s;       /* of the host, once an iteration */
+    double prompt_efficiency; /* of the kernels that prompts add to an iteration, against those measured alone; 0..1 */
+    bool measured;            /* iterations take what follows, communication in a replica included */
     double prefill_s_per_token, decode_s, decode_s_per_seq;
-    uint32_t line, column; /* where the pool stands in the trace */
+    uint32_t ffn;           /* pool that has its MLPs and experts; FS_NONE: it has them itself */
+    uint32_t micro_batches; /* that go to and fro between the two */
+    uint32_t line, column;  /* where the pool stands in the trace */
 } fs_pool;
 
 static inline uint32_t fs_pool_replica_gpus(const fs_pool *pool)
 {
-    return pool->tp * pool->dp * pool->pp;
+    return pool->tp * pool->dp * pool->pp; /* ffn: dp is ep */
+}
+
+/* Iterations that may be under way on a replica at a time. */
+static inline uint32_t fs_pool_lanes(const fs_pool *pool)
+{
+    return pool->role == FS_ROLE_FFN ? 0 : pool->ffn != FS_NONE ? pool->micro_batches : pool->pp;
 }
 
 typedef enum fs_length_kind { FS_FIXED, FS_UNIFORM, FS_LOGNORMAL, FS_EXPONENTIAL, FS_LENGTH_KINDS } fs_length_kind;
@@ -71,6 +84,7 @@ typedef struct fs_request_source {
     double cv;            /* gamma: of the times between arrivals */
     uint32_t burst;       /* bursts: requests that come together */
     uint32_t concurrency; /* closed: under way at any time */
+    bool staggered;       /* closed: the first answers end at random places, as if they had begun before */
     uint32_t count;
     fs_length input, output;
     uint32_t n_priorities;
@@ -83,17 +97,30 @@ typedef struct fs_request_source {
     uint32_t n_hashes, hash_tokens; /* hash_tokens: what one hash stands for, 0 without any */
 } fs_request_source;
 
+/* The whole service several times over, on GPUs `stride` apart, each with a stream of requests of its own: copy i draws
+ * stream i mod `distinct`. */
+typedef struct fs_fleet {
+    uint32_t copies, distinct, stride;
+} fs_fleet;
+
 typedef struct fs_inference {
     fs_transformer model;
-    fs_dtype weights, gemm, experts, attention, kv; /* as stored; what products run in; experts as stored */
-    double dispatch_bytes, combine_bytes;           /* of a number on its way to the experts and back */
+    fs_dtype weights, gemm, experts,
+        expert_gemm; /* weights as stored; what products with them run in; both of experts */
+    fs_dtype attention, kv;
+    bool block_scales; /* what products read is cast by a kernel of its own: scales are found as it goes */
+    double dispatch_bytes, combine_bytes; /* of a number on its way to the experts and back */
     uint32_t n_pools;
     const fs_pool *pools; /* (n_pools) */
+    fs_fleet fleet;
     fs_request_source source;
     double slo_ttft_s, slo_tpot_s; /* 0: none */
     fs_policy router;
     uint64_t seed;
 } fs_inference;
+
+/* Can the model be split as the pool's tp, dp, pp and ep say? */
+bool fs_pool_splits(const fs_transformer *model, const fs_pool *pool);
 
 extern const char *const fs_role_names[FS_ROLES];
 extern const char *const fs_policy_names[FS_POLICIES];

@@ -9,6 +9,13 @@
 
 enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20 };
 
+bool fs_pool_splits(const fs_transformer *m, const fs_pool *p)
+{
+    uint32_t places = m->moe.experts + p->redundant; /* every GPU keeps as many experts, copies among them */
+    bool spread = p->ep == 1 || (p->ep == (uint64_t)p->tp * p->dp && m->moe.experts > 0 && places % p->ep == 0);
+    return m->heads % p->tp == 0 && m->vocab % p->tp == 0 && p->pp <= m->layers && spread;
+}
+
 static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_inference *in, fs_pool *p)
 {
     static const char *const keys[] = {"tp", "dp", "pp", "ep"};
@@ -19,7 +26,7 @@ static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_i
     fs_training_number(r, "dp", false, FS_RANKS_MAX, &p->dp);
     fs_training_number(r, "pp", false, FS_LAYERS_MAX, &p->pp);
     fs_training_number(r, "ep", false, FS_RANKS_MAX, &p->ep);
-    if (r->status != FS_OK)
+    if (r->status != FS_OK || fs_pool_splits(m, p))
         return;
     const fs_json *tp = fs_json_get(r->object, "tp"), *pp = fs_json_get(r->object, "pp"),
                   *ep = fs_json_get(r->object, "ep");
@@ -31,10 +38,20 @@ static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_i
         r->status = fs_json_fail(r->doc, pp, false, r->err, "pp is %u, but there are %u layers", p->pp, m->layers);
     else if (p->ep > 1 && m->moe.experts == 0)
         r->status = fs_json_fail(r->doc, ep, false, r->err, "'ep' spreads experts, but the model has no 'moe'");
-    else if (p->ep > 1 && (p->ep != (uint64_t)p->tp * p->dp || m->moe.experts % p->ep != 0))
+}
+
+/* Every GPU keeps as many experts, copies among them. */
+static void check_experts(fs_training_reader *r, const fs_json *pool, const fs_inference *in, const fs_pool *p)
+{
+    const fs_json *redundant = fs_json_get(pool, "redundant"), *ep = fs_json_get(fs_json_get(pool, "parallel"), "ep");
+    uint32_t experts = in->model.moe.experts + p->redundant;
+    if (r->status == FS_OK && p->redundant > 0 && p->ep == 1)
+        r->status = fs_json_fail(r->doc, redundant, false, r->err,
+                                 "'redundant' experts stand on GPUs of their own: 'parallel' must have 'ep'");
+    if (r->status == FS_OK && p->ep > 1 && (p->ep != (uint64_t)p->tp * p->dp || experts % p->ep != 0))
         r->status = fs_json_fail(r->doc, ep, false, r->err,
                                  "'ep' is %u; expected 1, or tp x dp, %llu, where that divides the %u experts", p->ep,
-                                 (unsigned long long)p->tp * p->dp, m->moe.experts);
+                                 (unsigned long long)p->tp * p->dp, experts);
 }
 
 static void read_limits(fs_training_reader *r, const fs_json *pool, fs_pool *p)
@@ -64,13 +81,14 @@ static void read_kv(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 
 static void read_times(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 {
-    static const char *const overhead[] = {"launch_us", "iteration_us"};
+    static const char *const overhead[] = {"launch_us", "iteration_us", "prompt_efficiency"};
     static const char *const measured[] = {"prefill_s_per_token", "decode_s", "decode_s_per_seq"};
     static const char *const speculative[] = {"tokens", "acceptance"};
     double launch_us = -1, iteration_us = 0;
     if (fs_training_enter(r, pool, "overhead", false, overhead, COUNT(overhead))) {
         fs_inference_number(r, "launch_us", false, 0, 1e6, &launch_us);
         fs_inference_number(r, "iteration_us", false, 0, 1e9, &iteration_us);
+        fs_inference_number(r, "prompt_efficiency", false, 0.01, 1, &p->prompt_efficiency);
     }
     p->launch_s = launch_us < 0 ? -1 : launch_us * 1e-6;
     p->iteration_s = iteration_us * 1e-6;
@@ -99,18 +117,22 @@ static fs_pool default_pool(void)
                      .chunked_prefill = true,
                      .block_tokens = 16,
                      .memory_fraction = 0.9,
-                     .launch_s = -1};
+                     .launch_s = -1,
+                     .prompt_efficiency = 1,
+                     .ffn = FS_NONE,
+                     .micro_batches = 2};
 }
 
 /* `next` is the GPU behind the pools before. */
 static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *json, uint32_t next, fs_arena *arena,
                       const fs_inference *in, fs_pool *p)
 {
-    static const char *const keys[] = {"name",        "role",     "replicas", "parallel", "limits",   "kv",
-                                       "speculative", "overhead", "measured", "overlap",  "first_gpu"};
-    static const char *const overlaps[] = {"none", "two_batch"};
-    uint32_t role = FS_ROLE_BOTH, overlap = 0;
-    uint64_t first = next;
+    static const char *const keys[] = {"name",      "role",        "replicas",  "parallel", "limits",
+                                       "kv",        "speculative", "overhead",  "measured", "overlap",
+                                       "first_gpu", "all_reduce",  "redundant", "ffn"};
+    static const char *const overlaps[] = {"none", "two_batch"}, *const reductions[] = {"shots", "nccl"};
+    uint32_t role = FS_ROLE_BOTH, overlap = 0, reduction = 0;
+    uint64_t first = next, redundant = 0;
     const char *name = "engine";
     *p = default_pool();
     if (fs_json_kind(json) != FS_JSON_OBJECT)
@@ -124,16 +146,25 @@ static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *
     r->status = fs_json_string_in(r->doc, json, "name", false, &name, r->err);
     fs_training_choice(r, json, "role", false, fs_role_names, FS_ROLES, &role);
     fs_training_choice(r, json, "overlap", false, overlaps, COUNT(overlaps), &overlap);
+    fs_training_choice(r, json, "all_reduce", false, reductions, COUNT(reductions), &reduction);
     fs_training_number(r, "replicas", false, FS_RANKS_MAX, &p->replicas);
     if (r->status == FS_OK)
         r->status = fs_json_uint_in(r->doc, json, "first_gpu", false, 0, FS_RANKS_MAX - 1, &first, r->err);
+    if (r->status == FS_OK)
+        r->status = fs_json_uint_in(r->doc, json, "redundant", false, 0, FS_EXPERTS_MAX, &redundant, r->err);
     p->role = (fs_role)role;
+    p->nccl_reduce = reduction == 1;
+    p->redundant = (uint32_t)redundant;
     p->two_batch = overlap == 1;
     p->first_gpu = (uint32_t)first;
     p->name = fs_arena_strdup(arena, name);
     if (r->status == FS_OK && !p->name)
         r->status = fs_fail_nomem(r->err);
-    read_parallel(r, json, in, p);
+    if (p->role == FS_ROLE_FFN)
+        fs_inference_read_ffn_parallel(r, json, in, p);
+    else
+        read_parallel(r, json, in, p);
+    check_experts(r, json, in, p);
     read_limits(r, json, p);
     read_kv(r, json, p);
     read_times(r, json, p);
@@ -162,6 +193,9 @@ static void check_pools(fs_training_reader *r, const fs_json *list, const fs_poo
         r->status = fs_json_fail(r->doc, list, false, r->err, "a pool of role '%s' needs one of role '%s'",
                                  fs_role_names[of_role[FS_ROLE_PREFILL] ? FS_ROLE_PREFILL : FS_ROLE_DECODE],
                                  fs_role_names[of_role[FS_ROLE_PREFILL] ? FS_ROLE_DECODE : FS_ROLE_PREFILL]);
+    if (r->status == FS_OK && of_role[FS_ROLE_BOTH] + of_role[FS_ROLE_PREFILL] == 0)
+        r->status =
+            fs_json_fail(r->doc, list, false, r->err, "no pool answers requests: one of role 'both' is missing");
     if (r->status == FS_OK && of_role[FS_ROLE_BOTH] > 0 && of_role[FS_ROLE_PREFILL] > 0)
         r->status = fs_json_fail(r->doc, list, false, r->err,
                                  "pools are either all of role 'both', or of 'prefill' and 'decode'");
@@ -194,6 +228,7 @@ void fs_inference_read_pools(fs_training_reader *r, fs_arena *arena, fs_inferenc
     }
     if (r->status == FS_OK)
         check_pools(r, list, pools, n);
+    fs_inference_link_ffn(r, list, pools, n);
     if (r->status == FS_OK && gpus > FS_RANKS_MAX)
         r->status = fs_json_fail(r->doc, list, false, r->err, "more than %d GPUs", FS_RANKS_MAX);
     in->n_pools = n;

@@ -5,8 +5,11 @@
 #include "work/inference.h"
 #include "work/training_reader.h"
 
-/* Both do nothing after the first error. What they keep goes into the arena. */
+/* All do nothing after the first error. What they keep goes into the arena. */
 void fs_inference_read_pools(fs_training_reader *r, struct fs_arena *arena, fs_inference *in);
+/* The split of a pool of role "ffn"; and, of all pools, who has whose MLPs. */
+void fs_inference_read_ffn_parallel(fs_training_reader *r, const fs_json *pool, const fs_inference *in, fs_pool *p);
+void fs_inference_link_ffn(fs_training_reader *r, const fs_json *list, fs_pool *pools, uint32_t n);
 void fs_inference_read_requests(fs_training_reader *r, const char *trace_path, struct fs_arena *arena,
                                 fs_inference *in);
 

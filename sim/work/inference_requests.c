@@ -139,7 +139,7 @@ static void read_arrival(fs_training_reader *r, fs_request_source *s)
     static const struct {
         const char *key;
         fs_arrival of;
-    } belongs[] = {{"cv", FS_GAMMA}, {"burst", FS_BURSTS}, {"concurrency", FS_CLOSED}};
+    } belongs[] = {{"cv", FS_GAMMA}, {"burst", FS_BURSTS}, {"concurrency", FS_CLOSED}, {"staggered", FS_CLOSED}};
     for (uint32_t i = 0; i < COUNT(belongs) && r->status == FS_OK; i++) {
         const fs_json *value = fs_json_get(r->object, belongs[i].key);
         if (value && s->arrival != belongs[i].of)
@@ -154,6 +154,7 @@ static void read_arrival(fs_training_reader *r, fs_request_source *s)
     fs_inference_number(r, "cv", s->arrival == FS_GAMMA, 1e-3, 1e3, &s->cv);
     fs_training_number(r, "burst", s->arrival == FS_BURSTS, FS_REQUESTS_MAX, &s->burst);
     fs_training_number(r, "concurrency", closed, FS_REQUESTS_MAX, &s->concurrency);
+    fs_training_flag(r, "staggered", &s->staggered);
 }
 
 static void read_drawn(fs_training_reader *r, fs_request_source *s)
@@ -200,9 +201,9 @@ static void read_file(fs_training_reader *r, const char *trace_path, fs_arena *a
 
 void fs_inference_read_requests(fs_training_reader *r, const char *trace_path, fs_arena *arena, fs_inference *in)
 {
-    static const char *const keys[] = {"arrival", "rate",       "cv",    "burst",  "concurrency",
-                                       "count",   "duration_s", "input", "output", "priorities",
-                                       "prefix",  "file",       "speed"};
+    static const char *const keys[] = {"arrival", "rate",       "cv",    "burst",    "concurrency",
+                                       "count",   "duration_s", "input", "output",   "priorities",
+                                       "prefix",  "file",       "speed", "staggered"};
     if (!fs_training_enter(r, fs_json_root(r->doc), "requests", true, keys, COUNT(keys)))
         return;
     if (fs_json_get(r->object, "file"))

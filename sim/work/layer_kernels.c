@@ -4,11 +4,15 @@
  * since it is bound by memory. A "pass" is one reading or writing of a tensor. `unfused` counts what PyTorch ran
  * in Megatron-LM's first release (2019): bias, scale, mask, softmax, dropout and residual were kernels of their own,
  * and only GELU and the layer norm were fused; `fused` has the later fused kernels (bias + GELU, scale + mask +
- * softmax, bias + dropout + residual); `flash` never writes attention scores (Dao et al. 2022). Casts to fp8 and fp4 are
- * taken as fused into the kernels before (Transformer Engine). */
+ * softmax, bias + dropout + residual); `flash` never writes attention scores (Dao et al. 2022).
+ *
+ * Products in fp8 and fp4 cast what they read, as Transformer Engine does: a norm that feeds one product writes its format;
+ * any other input, and the gradient that comes in, is read once more and written twice, along rows for one product and
+ * along columns for the gradient of the weights; weights are cast when they have changed. */
 #include "work/layer_kernels.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static double pick(bool condition, double yes, double no)
 {
@@ -100,17 +104,34 @@ static void group(fs_kernel_writer *w, const char *name, double experts, double 
     kernel(w, name, &shape, flops, bytes, w->t->experts, false);
 }
 
+/* From 2 bytes to what a product in this format reads: along rows, and along columns. */
+static void cast(fs_kernel_writer *w, const char *name, fs_dtype dtype, double rows, double columns)
+{
+    double in = fs_dtype_bytes(dtype);
+    if (in < FS_ACTIVATION_BYTES)
+        fs_kernel_bytes(w, name, rows * columns * (FS_ACTIVATION_BYTES + 2 * in));
+}
+
+static void weights_cast(fs_kernel_writer *w, const char *product, fs_dtype dtype, double rows, double columns)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s weights cast", product);
+    if (w->new_weights)
+        cast(w, name, dtype, rows, columns);
+}
+
 static void product(fs_kernel_writer *w, const char *name, fs_dtype dtype, double rows, double inner, double columns)
 {
+    weights_cast(w, name, dtype, inner, columns);
     multiply(w, name, dtype, false, 1, rows, inner, columns);
 }
 
 /* Gradients of a product: one for its input, one for its weights, each of the product's size. */
-static void product_grad(fs_kernel_writer *w, const char *input, const char *weights, fs_dtype dtype, double batch,
-                         double rows, double inner, double columns)
+static void product_grad(fs_kernel_writer *w, const char *input, const char *weights, fs_dtype dtype, double rows,
+                         double inner, double columns)
 {
-    multiply(w, input, dtype, false, batch, rows, columns, inner);
-    multiply(w, weights, dtype, true, batch, inner, rows, columns);
+    multiply(w, input, dtype, false, 1, rows, columns, inner);
+    multiply(w, weights, dtype, true, 1, inner, rows, columns);
 }
 
 /* ---- norms and residuals ----------------------------------------------------------------------------------------- */
@@ -157,6 +178,7 @@ static void latent_qkv(fs_kernel_writer *w)
     const fs_mla *a = &w->t->model.mla;
     fs_dtype dtype = w->t->gemm;
     double up = w->heads * (a->nope + a->v);
+    cast(w, "latent input cast", dtype, w->tokens, w->hidden);
     if (a->q_rank) {
         product(w, "query down", dtype, w->tokens, w->hidden, a->q_rank);
         fs_kernel_pass(w, "latent norm", 2, w->tokens * a->q_rank);
@@ -237,12 +259,14 @@ void fs_kernels_core(fs_kernel_writer *w, uint32_t blocks)
 void fs_kernels_projection(fs_kernel_writer *w)
 {
     fs_kernel_pass(w, "join heads", 2, w->P);
+    cast(w, "projection cast", w->t->gemm, w->tokens, w->value);
     product(w, "projection", w->t->gemm, w->tokens, w->value, w->hidden);
 }
 
 void fs_kernels_projection_grad(fs_kernel_writer *w)
 {
-    product_grad(w, "projection dgrad", "projection wgrad", w->t->gemm, 1, w->tokens, w->value, w->hidden);
+    cast(w, "projection grad cast", w->t->gemm, w->local, w->hidden);
+    product_grad(w, "projection dgrad", "projection wgrad", w->t->gemm, w->tokens, w->value, w->hidden);
     fs_kernel_pass(w, "join heads grad", 2, w->P);
 }
 
@@ -279,14 +303,17 @@ static void latent_grad(fs_kernel_writer *w)
     const fs_mla *a = &w->t->model.mla;
     fs_dtype dtype = w->t->gemm;
     double up = w->heads * (a->nope + a->v);
-    product_grad(w, "latent up dgrad", "latent up wgrad", dtype, 1, w->tokens, a->kv_rank, up);
+    cast(w, "latent up grad cast", dtype, w->tokens, up);
+    product_grad(w, "latent up dgrad", "latent up wgrad", dtype, w->tokens, a->kv_rank, up);
     fs_kernel_pass(w, "latent norm grad", 3, w->tokens * a->kv_rank);
-    product_grad(w, "latent down dgrad", "latent down wgrad", dtype, 1, w->tokens, w->hidden, a->kv_rank + a->rope);
-    product_grad(w, "query up dgrad", "query up wgrad", dtype, 1, w->tokens, a->q_rank ? a->q_rank : w->hidden,
-                 w->query);
+    cast(w, "latent down grad cast", dtype, w->tokens, a->kv_rank + a->rope);
+    product_grad(w, "latent down dgrad", "latent down wgrad", dtype, w->tokens, w->hidden, a->kv_rank + a->rope);
+    cast(w, "query up grad cast", dtype, w->tokens, w->query);
+    product_grad(w, "query up dgrad", "query up wgrad", dtype, w->tokens, a->q_rank ? a->q_rank : w->hidden, w->query);
     if (a->q_rank) {
         fs_kernel_pass(w, "latent norm grad", 3, w->tokens * a->q_rank);
-        product_grad(w, "query down dgrad", "query down wgrad", dtype, 1, w->tokens, w->hidden, a->q_rank);
+        cast(w, "query down grad cast", dtype, w->tokens, a->q_rank);
+        product_grad(w, "query down dgrad", "query down wgrad", dtype, w->tokens, w->hidden, a->q_rank);
     }
 }
 
@@ -298,10 +325,12 @@ void fs_kernels_qkv_grad(fs_kernel_writer *w)
     fs_kernel_pass(w, "split heads grad", 2, w->Q);
     if (m->bias)
         fs_kernel_pass(w, "qkv bias grad", 1, w->Q);
-    if (m->mla.kv_rank)
+    if (m->mla.kv_rank) {
         latent_grad(w);
-    else
-        product_grad(w, "qkv dgrad", "qkv wgrad", w->t->gemm, 1, w->tokens, w->hidden, w->qkv);
+        return;
+    }
+    cast(w, "qkv grad cast", w->t->gemm, w->tokens, w->qkv);
+    product_grad(w, "qkv dgrad", "qkv wgrad", w->t->gemm, w->tokens, w->hidden, w->qkv);
 }
 
 /* ---- MLP --------------------------------------------------------------------------------------------------------- */
@@ -318,6 +347,7 @@ void fs_kernels_mlp_in(fs_kernel_writer *w, double columns)
 
 void fs_kernels_mlp_out(fs_kernel_writer *w, double columns)
 {
+    cast(w, "mlp out cast", w->t->gemm, w->tokens, columns);
     product(w, "mlp out", w->t->gemm, w->tokens, columns, w->hidden);
 }
 
@@ -325,11 +355,13 @@ void fs_kernels_mlp_grad(fs_kernel_writer *w, double columns)
 {
     const fs_transformer *m = &w->t->model;
     double inputs = fs_moe_inputs(m), inner = w->tokens * columns;
-    product_grad(w, "mlp out dgrad", "mlp out wgrad", w->t->gemm, 1, w->tokens, columns, w->hidden);
+    cast(w, "mlp out grad cast", w->t->gemm, w->local, w->hidden);
+    product_grad(w, "mlp out dgrad", "mlp out wgrad", w->t->gemm, w->tokens, columns, w->hidden);
     fs_kernel_pass(w, m->gated ? "swiglu grad" : "gelu grad", 2 * inputs + 1, inner);
     if (m->bias)
         fs_kernel_pass(w, "mlp bias grad", inputs, inner);
-    product_grad(w, "mlp in dgrad", "mlp in wgrad", w->t->gemm, 1, w->tokens, w->hidden, inputs * columns);
+    cast(w, "mlp in grad cast", w->t->gemm, w->tokens, inputs * columns);
+    product_grad(w, "mlp in dgrad", "mlp in wgrad", w->t->gemm, w->tokens, w->hidden, inputs * columns);
 }
 
 /* ---- experts ----------------------------------------------------------------------------------------------------- */
@@ -340,6 +372,8 @@ void fs_kernels_route(fs_kernel_writer *w)
     double experts = w->t->model.moe.experts;
     product(w, "router", w->t->precision, w->local, w->hidden, experts);
     fs_kernel_bytes(w, "top k", 3 * 4 * w->local * experts);
+    if (w->t->model.moe.shared_ffn > 0)
+        cast(w, "mlp in cast", w->t->gemm, w->local, w->hidden);
     fs_kernel_bytes(w, "permute", w->N * FS_ACTIVATION_BYTES + w->routed * w->hidden * w->t->dispatch_bytes);
 }
 
@@ -348,8 +382,13 @@ void fs_kernels_experts(fs_kernel_writer *w)
 {
     const fs_transformer *m = &w->t->model;
     double local = m->moe.experts / w->t->ep, columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
+    if (w->t->dispatch_bytes >= FS_ACTIVATION_BYTES)
+        cast(w, "experts in cast", w->t->experts, w->arrived, w->hidden);
+    weights_cast(w, "experts in", w->t->experts, local * w->hidden, inputs * columns);
     group(w, "experts in", local, w->arrived, w->hidden, inputs * columns);
     fs_kernel_pass(w, m->gated ? "experts swiglu" : "experts gelu", inputs + 1, w->arrived * columns);
+    cast(w, "experts out cast", w->t->experts, w->arrived, columns);
+    weights_cast(w, "experts out", w->t->experts, local * columns, w->hidden);
     group(w, "experts out", local, w->arrived, columns, w->hidden);
 }
 
@@ -375,8 +414,10 @@ void fs_kernels_experts_grad(fs_kernel_writer *w)
 {
     const fs_transformer *m = &w->t->model;
     double local = m->moe.experts / w->t->ep, columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
+    cast(w, "experts out grad cast", w->t->experts, w->arrived, w->hidden);
     experts_grad(w, "experts out dgrad", "experts out wgrad", local, columns, w->hidden);
     fs_kernel_pass(w, m->gated ? "experts swiglu grad" : "experts gelu grad", 2 * inputs + 1, w->arrived * columns);
+    cast(w, "experts in grad cast", w->t->experts, w->arrived, inputs * columns);
     experts_grad(w, "experts in dgrad", "experts in wgrad", local, w->hidden, inputs * columns);
 }
 
@@ -385,7 +426,7 @@ void fs_kernels_route_grad(fs_kernel_writer *w)
     double experts = w->t->model.moe.experts;
     fs_kernel_bytes(w, "permute grad", w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
     fs_kernel_bytes(w, "top k grad", 3 * 4 * w->local * experts);
-    product_grad(w, "router dgrad", "router wgrad", w->t->precision, 1, w->local, w->hidden, experts);
+    product_grad(w, "router dgrad", "router wgrad", w->t->precision, w->local, w->hidden, experts);
 }
 
 /* ---- later tokens ------------------------------------------------------------------------------------------------ */
@@ -393,12 +434,14 @@ void fs_kernels_route_grad(fs_kernel_writer *w)
 void fs_kernels_join(fs_kernel_writer *w)
 {
     fs_kernel_pass(w, "join norms", 4, w->N);
+    cast(w, "join cast", w->t->gemm, w->tokens, 2 * w->hidden);
     product(w, "join", w->t->gemm, w->tokens, 2 * w->hidden, w->hidden / w->t->tp);
 }
 
 void fs_kernels_join_grad(fs_kernel_writer *w)
 {
-    product_grad(w, "join dgrad", "join wgrad", w->t->gemm, 1, w->tokens, 2 * w->hidden, w->hidden / w->t->tp);
+    cast(w, "join grad cast", w->t->gemm, w->tokens, w->hidden / w->t->tp);
+    product_grad(w, "join dgrad", "join wgrad", w->t->gemm, w->tokens, 2 * w->hidden, w->hidden / w->t->tp);
     fs_kernel_pass(w, "join norms grad", 6, w->N);
 }
 
@@ -413,6 +456,7 @@ void fs_kernels_logits(fs_kernel_writer *w)
 void fs_kernels_logits_grad(fs_kernel_writer *w)
 {
     bool later = w->wgrad == FS_WGRAD_LATER;
+    cast(w, "logits grad cast", w->t->logits, w->tokens, w->L / w->tokens);
     multiply(w, "logits dgrad", w->t->logits, false, 1, w->tokens, w->L / w->tokens, w->hidden);
     multiply(w, "logits wgrad", w->t->logits, later, 1, w->hidden, w->tokens, w->L / w->tokens);
 }

@@ -22,6 +22,7 @@ typedef struct fs_kernel_writer {
     fs_status status; /* the first failure; nothing is written after it */
     FS_VEC(fs_kernel) list, later;
     fs_wgrad wgrad;
+    bool new_weights; /* products in fp8 and fp4 have not cast these weights yet */
 
     double tokens, local;                    /* after context, and after sequence parallelism as well */
     double hidden, qkv, query, value, heads; /* widths */

@@ -108,6 +108,16 @@ static void read_moe(fs_training_reader *r, const fs_json *model, fs_training *t
     read_skew(r, fs_json_get(r->object, "skew"), t);
 }
 
+/* What only the kernels of serving know, as windows: norms of queries and keys. */
+static void read_qk_norm(fs_training_reader *r, const fs_json *model, fs_transformer *m)
+{
+    static const char *const norms[FS_QK_NORMS] = {"none", "head", "all"};
+    uint32_t norm = FS_QK_NONE;
+    r->object = model;
+    fs_training_choice(r, model, "qk_norm", false, norms, COUNT(norms), &norm);
+    m->qk_norm = (uint8_t)norm;
+}
+
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
 static void read_sizes(fs_training_reader *r, fs_transformer *m)
@@ -145,11 +155,25 @@ static void read_kinds(fs_training_reader *r, fs_transformer *m)
     m->rotary = position == 1;
 }
 
+/* gpt-oss: {"tokens": 128, "full_every": 2}. */
+static void read_window(fs_training_reader *r, const fs_json *model, fs_transformer *m)
+{
+    static const char *const keys[] = {"tokens", "full_every"};
+    if (!fs_training_enter(r, model, "window", false, keys, COUNT(keys)))
+        return;
+    m->full_every = 1;
+    fs_training_number(r, "tokens", true, FS_WIDTH_MAX, &m->window);
+    fs_training_number(r, "full_every", true, m->layers, &m->full_every);
+    if (r->status == FS_OK && m->mla.kv_rank > 0)
+        r->status = fs_json_fail(r->doc, r->object, false, r->err, "'window' does not go with 'mla'");
+}
+
 void fs_training_read_model(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"layers", "hidden", "heads", "kv_heads", "head_dim",      "ffn",       "vocab",
-                                       "seq",    "gated",  "tied",  "bias",     "norm",          "positions", "dropout",
-                                       "causal", "mla",    "moe",   "mtp",      "parallel_block"};
+    static const char *const keys[] = {"layers",         "hidden",  "heads",  "kv_heads", "head_dim", "ffn",
+                                       "vocab",          "seq",     "gated",  "tied",     "bias",     "norm",
+                                       "positions",      "dropout", "causal", "mla",      "moe",      "mtp",
+                                       "parallel_block", "window",  "qk_norm"};
     fs_transformer *m = &t->model;
     if (!fs_training_enter(r, fs_json_root(r->doc), "model", true, keys, COUNT(keys)))
         return;
@@ -163,8 +187,10 @@ void fs_training_read_model(fs_training_reader *r, fs_training *t)
     fs_training_divides(r, "ffn", m->ffn, "tp", t->tp);
     fs_training_divides(r, "vocab", m->vocab, "tp", t->tp);
     fs_training_divides(r, "seq", m->seq, t->sequence ? "tp x cp" : "cp", t->cp * (t->sequence ? t->tp : 1));
+    read_qk_norm(r, model, m);
     read_mla(r, model, &m->mla);
     read_moe(r, model, t);
+    read_window(r, model, m);
     r->object = model;
     if (r->status == FS_OK && m->layers + 2 < (uint64_t)t->pp * t->vpp) /* embedding and output may be alone */
         r->status = fs_json_fail(r->doc, fs_json_get(model, "layers"), false, r->err,

@@ -236,6 +236,13 @@ static void backward(fs_task_writer *w, uint32_t first, uint32_t count)
     }
 }
 
+/* Once a step, and kept for its other microbatches, unless weights come anew for each pass or came in a product's format. */
+static bool casts_weights(const fs_training *t, const fs_task_request *request)
+{
+    return request->pass == FS_PASS_FORWARD && (request->special || t->zero == 3) &&
+           t->param_bytes >= FS_ACTIVATION_BYTES;
+}
+
 fs_status fs_task_make(fs_work_builder *b, const fs_training *t, const fs_wiring *wiring,
                        const fs_task_request *request, fs_task *task, fs_err *err)
 {
@@ -244,6 +251,7 @@ fs_status fs_task_make(fs_work_builder *b, const fs_training *t, const fs_wiring
         .t = t, .wiring = wiring, .request = request, .task = task, .label = "", .last = FS_NONE, .held = FS_NONE};
     task->reduced[0] = task->reduced[1] = FS_NONE;
     fs_kernels_init(&w.k, b, t, request->share, err);
+    w.k.new_weights = casts_weights(t, request);
     if (request->pass == FS_PASS_WEIGHTS)
         w.k.wgrad = FS_WGRAD_ONLY;
     else if (request->pass == FS_PASS_BACKWARD && t->schedule == FS_SCHEDULE_ZB_H1)

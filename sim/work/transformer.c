@@ -41,6 +41,19 @@ uint32_t fs_layers_with_experts(const fs_transformer *m, uint32_t first, uint32_
     return n;
 }
 
+bool fs_layer_has_window(const fs_transformer *m, uint32_t layer)
+{
+    return m->window > 0 && (layer + 1) % m->full_every != 0;
+}
+
+uint32_t fs_layers_with_window(const fs_transformer *m, uint32_t first, uint32_t count)
+{
+    uint32_t n = 0;
+    for (uint32_t i = first; i < first + count; i++)
+        n += fs_layer_has_window(m, i);
+    return n;
+}
+
 uint32_t fs_moe_inputs(const fs_transformer *m)
 {
     return m->gated ? 2 : 1;
@@ -101,26 +114,33 @@ double fs_norm_parameters(const fs_transformer *m)
     return (m->norm_bias ? 2.0 : 1.0) * m->hidden;
 }
 
+fs_layer_size fs_layer_ffn_parameters(const fs_transformer *m, uint32_t layer)
+{
+    bool experts = fs_layer_has_experts(m, layer);
+    fs_layer_size size = {0};
+    if (!experts || m->moe.shared_ffn > 0)
+        size = mlp_parameters(m, experts ? m->moe.shared_ffn : m->ffn);
+    if (experts) {
+        fs_layer_size one = mlp_parameters(m, m->moe.ffn);
+        size.experts = m->moe.experts * (one.split + one.whole);
+    }
+    return size;
+}
+
 fs_layer_size fs_layer_parameters(const fs_transformer *m, uint32_t layer)
 {
-    fs_layer_size size = attention_parameters(m);
+    fs_layer_size size = attention_parameters(m), ffn = fs_layer_ffn_parameters(m, layer);
+    size.split += ffn.split;
+    size.whole += ffn.whole;
+    size.experts = ffn.experts;
     size.whole += (m->parallel_block ? 1 : 2) * fs_norm_parameters(m);
     if (layer >=
         m->layers) { /* its input and the next token's embedding, each normed, to one hidden state; a final norm */
         size.split += 2.0 * m->hidden * m->hidden;
         size.whole += 3 * fs_norm_parameters(m);
     }
-    bool experts = fs_layer_has_experts(m, layer);
-    if (!experts || m->moe.shared_ffn > 0) {
-        fs_layer_size mlp = mlp_parameters(m, experts ? m->moe.shared_ffn : m->ffn);
-        size.split += mlp.split;
-        size.whole += mlp.whole;
-    }
-    if (experts) {
-        fs_layer_size one = mlp_parameters(m, m->moe.ffn);
-        size.experts = m->moe.experts * (one.split + one.whole);
+    if (ffn.experts > 0)
         size.whole += (double)m->hidden * m->moe.experts; /* the router */
-    }
     return size;
 }
 

@@ -23,6 +23,9 @@ typedef struct fs_moe {
     const double *popularity; /* (experts) how much each is chosen, sum 1; NULL: all alike */
 } fs_moe;
 
+/* Of queries and keys, before they are rotated: none; of each head by itself; of all heads together. */
+typedef enum fs_qk_norm { FS_QK_NONE, FS_QK_HEAD, FS_QK_ALL, FS_QK_NORMS } fs_qk_norm;
+
 typedef struct fs_transformer {
     uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab, seq;
     bool gated;             /* SwiGLU and its like */
@@ -35,6 +38,10 @@ typedef struct fs_transformer {
     bool parallel_block; /* attention and MLP read one norm, and their sums are one (Wang and Komatsuzaki 2021) */
     uint32_t mtp; /* layers behind the last, each with a loss of its own, that predict later tokens (DeepSeek-V3) */
     bool causal;  /* count only the half of the scores that the mask leaves, where a kernel can */
+    uint32_t window,
+        full_every;  /* a token attends to the last `window`, but in layers full_every - 1, 2 full_every - 1, ...
+                                  * to all; 0: to all everywhere. Inference knows it, training does not */
+    uint8_t qk_norm; /* fs_qk_norm */
     fs_mla mla;
     fs_moe moe;
 } fs_transformer;
@@ -46,6 +53,8 @@ uint32_t
 fs_transformer_depth(const fs_transformer *m); /* layers and those for later tokens: numbers from `layers` on */
 bool fs_layer_has_experts(const fs_transformer *m, uint32_t layer);
 uint32_t fs_layers_with_experts(const fs_transformer *m, uint32_t first, uint32_t count);
+bool fs_layer_has_window(const fs_transformer *m, uint32_t layer);
+uint32_t fs_layers_with_window(const fs_transformer *m, uint32_t first, uint32_t count);
 
 double fs_transformer_qkv_width(const fs_transformer *m);   /* columns of Q, K and V together */
 double fs_transformer_query_width(const fs_transformer *m); /* of Q, all heads */
@@ -60,6 +69,8 @@ typedef struct fs_layer_size {
     double split, whole, experts;
 } fs_layer_size;
 fs_layer_size fs_layer_parameters(const fs_transformer *m, uint32_t layer);
+/* Of these, the MLP's: dense, or experts and those that are shared; no norm and no router. */
+fs_layer_size fs_layer_ffn_parameters(const fs_transformer *m, uint32_t layer);
 double fs_embedding_parameters(const fs_transformer *m); /* one vocab x hidden matrix: split */
 double fs_position_parameters(const fs_transformer *m);
 double fs_norm_parameters(const fs_transformer *m);

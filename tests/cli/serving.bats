@@ -49,3 +49,28 @@ PY
     serve --quiet --json slow.json --fault gpu:0=0.5
     [ "$(python3 -c 'import json; print(json.load(open("slow.json"))["serving"]["tpot_s"]["mean"] > 1.2 * json.load(open("whole.json"))["serving"]["tpot_s"]["mean"])')" = True ]
 }
+
+@test "attention and FFN apart: the report says which side bounds, and LPUs hold what they are given" {
+    run fabsim "$root/topologies/vr-nvl72-lpx.xml" "$root/workloads/deepseek-r1-lpx.json" --set requests.count=64 --set requests.concurrency=64 --set requests.output=4 --json r.json
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"Attention and FFN apart"*"bound by"* ]]
+    holds 'd["serving"]["pools"][1]["afd"]["ffn"] == "experts" and d["serving"]["pools"][2]["afd"] is None' r.json
+    holds 'abs(sum(v for v in d["serving"]["pools"][1]["afd"].values() if type(v) is float) - 1) < 1e-9' r.json
+    holds '0 < d["serving"]["pools"][2]["weight_bytes"] < 0.45e9 and d["serving"]["pools"][2]["gpu_bytes"] == 0.5e9' r.json
+    run fabsim "$root/topologies/vr-nvl72-lpx.xml" "$root/workloads/deepseek-r1-lpx.json" --set engines.2.parallel.pp=1
+    [ "$status" -eq 4 ]
+    [[ "$output" == *"at least 1638 are needed, a replica has 32"* ]]
+}
+
+@test "no dense model decodes faster than its weights can be read" {
+    while read -r topology trace Bps; do
+        fabsim "$root/topologies/$topology.xml" "$root/workloads/$trace.json" --set requests.count=20 --quiet --json r.json
+        holds "d['serving']['alone_tpot_s'] >= d['serving']['pools'][0]['weight_bytes'] / $Bps" r.json
+        holds "d['serving']['alone_tpot_s'] <= 4 * d['serving']['pools'][0]['weight_bytes'] / $Bps" r.json
+    done <<'EOF'
+t4-server llama3-8b-t4 320e9
+dgx-a100-mig llama3-8b-mig 254.875e9
+dgx-a100 llama3-70b-a100 2039e9
+dgx-h100 llama3-405b-serve 3350e9
+EOF
+}

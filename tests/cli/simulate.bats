@@ -52,7 +52,7 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
 
 @test "result JSON: breakdown sums to the step, no link above its capacity" {
     ring --json r.json --quiet --fold off
-    [ "$(value r.json '["schema_version"]')" = 2 ]
+    [ "$(value r.json '["schema_version"]')" = 3 ]
     holds 'abs(sum(row["seconds"] for row in d["breakdown"]) - d["step_time_s"]) <= 1e-9 * d["step_time_s"]' r.json
     holds 'all(row["peak_utilization"] <= 1 + 1e-9 for row in d["links"] + d["tiers"])' r.json
     holds 'len(d["links"]) == 20' r.json

@@ -70,6 +70,9 @@ dgx-h100 450
 hgx-b200 900
 gb200-nvl72 900
 v100-pcie 15.75
+t4-server 15.75
+a100-mig 31.5
+dgx-a100-mig 31.5
 dgx-h100-x2 450
 EOF
 }

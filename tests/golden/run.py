@@ -30,7 +30,7 @@ SKIP = {("ib-nvl72-100k", "moe-1.8t-100k")}
 
 
 # A system that cannot run a trace says so.
-REFUSALS = ("each rank needs a GPU", "no peak rate", "the model does not fit")
+REFUSALS = ("each rank needs a GPU", "no peak rate", "the model does not fit", "its GPUs are of two kinds")
 
 
 def size(*command):

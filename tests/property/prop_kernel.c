@@ -10,11 +10,23 @@ enum { ROUNDS = 4000 };
 /* Keys are cut into whole pieces and rows into whole tiles: what that may gain. */
 #define ROUNDING 0.01
 
-static const char *const parts[] = {"p100-sxm2",      "v100-sxm2-32gb", "v100-sxm3-32gb-h",
-                                    "v100-pcie-32gb", "a100-sxm4-40gb", "a100-sxm4-80gb",
-                                    "h100-sxm5",      "h200-sxm",       "gh200",
-                                    "b200-sxm",       "gb200",          "gb300",
-                                    "rubin",          "rubin-ultra"};
+static const char *const parts[] = {"p100-sxm2",
+                                    "v100-sxm2-32gb",
+                                    "v100-sxm3-32gb-h",
+                                    "v100-pcie-32gb",
+                                    "a100-sxm4-40gb",
+                                    "a100-sxm4-80gb",
+                                    "h100-sxm5",
+                                    "h200-sxm",
+                                    "gh200",
+                                    "b200-sxm",
+                                    "gb200",
+                                    "gb300",
+                                    "rubin",
+                                    "rubin-ultra",
+                                    "t4",
+                                    "a100-40gb-mig-1g.5gb",
+                                    "a100-80gb-mig-7g.80gb"};
 
 static double size(fs_rng *rng, uint32_t bits)
 {

@@ -33,12 +33,26 @@ static int add_pool(fs_rng *rng, const char *role, bool swap, char *text, size_t
     return used + fs_snprintf(text + used, size - (size_t)used, "}");
 }
 
-static void make_engines(fs_rng *rng, bool swap, char *text, size_t size)
+/* One that leaves its MLPs to another, which the first pool does not. */
+static int add_apart(fs_rng *rng, const char *role, bool swap, char *text, size_t size)
+{
+    uint32_t mlps = pick(rng, 1, 2);
+    return fs_snprintf(text, size,
+                       "{\"role\":\"%s\",\"replicas\":%u,\"parallel\":{\"tp\":%u,\"dp\":%u},\"ffn\":{\"pool\":\"mlps\","
+                       "\"micro_batches\":%u},\"limits\":{\"max_tokens\":%u,\"max_seqs\":%u,\"chunked_prefill\":%s},"
+                       "\"kv\":{\"block_tokens\":%u,\"blocks\":%u,\"preemption\":\"%s\"}},"
+                       "{\"role\":\"ffn\",\"name\":\"mlps\",\"replicas\":%u,\"parallel\":{\"tp\":%u,\"pp\":%u}}",
+                       role, mlps * pick(rng, 1, 2), pick(rng, 1, 2), pick(rng, 1, 2), pick(rng, 1, 5),
+                       pick(rng, 8, 300), pick(rng, 1, 20), flag(rng), pick(rng, 1, 20), pick(rng, 8, 60),
+                       swap ? "swap" : "recompute", mlps, pick(rng, 1, 2), pick(rng, 1, 2));
+}
+
+static void make_engines(fs_rng *rng, bool swap, bool mlps, char *text, size_t size)
 {
     bool apart = fs_rng_below(rng, 2);
     int used = add_pool(rng, apart ? "prefill" : "both", swap, text, size);
     used += fs_snprintf(text + used, size - (size_t)used, ",");
-    add_pool(rng, apart ? "decode" : "both", swap, text + used, size - (size_t)used);
+    (mlps ? add_apart : add_pool)(rng, apart ? "decode" : "both", swap, text + used, size - (size_t)used);
 }
 
 static void make_requests(fs_rng *rng, char *text, size_t size)
@@ -90,6 +104,9 @@ static void check(const served *s)
         sent += v->pools[p].kv_sent_bytes;
         assert_true(v->pools[p].kv_peak <= 1 && v->pools[p].kv_mean <= v->pools[p].kv_peak);
         assert_true(v->pools[p].busy <= 1 + 1e-9 && v->pools[p].compute <= v->pools[p].busy + 1e-9);
+        const fs_afd_row *a = &v->pools[p].afd;
+        double parts = a->attention + a->attention_queue + a->ffn_work + a->ffn_queue + a->there + a->back;
+        assert_true(!a->ffn || fabs(parts - 1) <= 1e-9);
     }
     assert_int_equal(v->n_rejected, rejected);
     assert_int_equal(v->e2e.count, v->n_requests - rejected);
@@ -108,7 +125,7 @@ static void requests_and_blocks_are_conserved(void **state)
         bool swap = run % 4 == 3;
         const char *line = swap ? "topologies/gb200-nvl72.xml" : "gpus:32 nvlink:1GB/s,1us"; /* has CPUs; has none */
         fs_rng rng = fs_rng_seed(run);
-        make_engines(&rng, swap, engines, sizeof engines);
+        make_engines(&rng, swap, run % 3 == 1, engines, sizeof engines);
         make_requests(&rng, requests, sizeof requests);
         static const char *const routers[] = {"round_robin", "least_loaded", "prefix"};
         char more[64];

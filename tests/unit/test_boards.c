@@ -41,6 +41,9 @@ static const expectation expected[] = {
     {"hgx-b200", {8, 2, 8, 2, 8, 0}, 1, 18, 900, 721.8, 8},
     {"gb200-nvl72", {72, 18, 72, 36, 0, 0}, 18, 18, 900, 721.8, 72},
     {"v100-pcie", {8, 0, 2, 2, 4, 0}, 1, 0, 0, 0, 1},
+    {"t4-server", {4, 0, 2, 2, 0, 0}, 1, 0, 0, 0, 1},
+    {"a100-mig", {4, 0, 0, 1, 1, 0}, 1, 0, 0, 0, 1},
+    {"dgx-a100-mig", {56, 0, 8, 2, 12, 0}, 1, 0, 0, 0, 1},
 };
 enum { N_EXPECTED = sizeof expected / sizeof *expected };
 
@@ -242,13 +245,48 @@ static void trunks_of_dgx2h(void **state)
     fs_topo_free(topo);
 }
 
+/* A slice has the SMs, the clock and the memory of its card: what is said of an SM is the same, the rest in parts. */
+static void slices_are_parts_of_a_card(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t gpu;
+        double sms, eighths;
+    } slices[] = {{"a100-mig", 0, 42, 4}, {"a100-mig", 1, 28, 2}, {"a100-mig", 3, 14, 1}, {"dgx-a100-mig", 55, 14, 1}};
+    fs_topo *whole = load("dgx-a100");
+    const fs_part *card = &whole->parts[fs_topo_device(whole, whole->gpus[0]).part];
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++) {
+        fs_topo *topo = load(slices[i].name);
+        const fs_part *slice = &topo->parts[fs_topo_device(topo, topo->gpus[slices[i].gpu]).part];
+        double memory = slices[i].eighths / 8, of_40 = strstr(slice->name, "40gb") ? 1555.0 / 2039 : 1;
+        fs_part scaled = *slice;
+        assert_true(slice->costs.sms == slices[i].sms && card->costs.sms == 108);
+        for (int d = 0; d < FS_DTYPES; d++) {
+            assert_true(fabs(slice->peak_flops[d] / (card->peak_flops[d] + 1e-300) - slices[i].sms / 108) < 1e-3 ||
+                        card->peak_flops[d] == 0);
+            assert_memory_equal(&slice->product[d], &card->product[d], sizeof card->product[d]);
+        }
+        assert_true(fabs(slice->mem_Bps / (card->mem_Bps * memory * of_40) - 1) < 1e-3);
+        assert_true(fabs(slice->costs.stream_Bps / (card->costs.stream_Bps * of_40) - 1) < 1e-2);
+        scaled.costs.sms = card->costs.sms;
+        scaled.costs.l2_Bps /= memory;
+        scaled.costs.append_Bps /= memory;
+        scaled.costs.append8_Bps /= memory;
+        scaled.costs.stream_Bps = card->costs.stream_Bps;
+        assert_memory_equal(&scaled.costs, &card->costs, sizeof card->costs);
+        fs_topo_free(topo);
+    }
+    fs_topo_free(whole);
+}
+
 /* NIC k sits below the same PCIe switch (or socket) as its GPUs: k = g x NICs / GPUs. */
 static void nics_sit_beside_their_gpus(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N_EXPECTED; i++) {
-        if (!strcmp(expected[i].name, "v100-pcie"))
-            continue; /* its NICs have ports of their own at the sockets */
+        if (expected[i].lanes == 0)
+            continue; /* NICs have ports of their own at the sockets; slices are seven to a card */
         fs_topo *topo = load(expected[i].name);
         uint32_t n_nics = expected[i].of_kind[FS_DEVICE_NIC];
         for (uint32_t g = 0; g < topo->n_gpus; g++) {
@@ -438,6 +476,7 @@ int main(void)
         cmocka_unit_test(mesh_of_dgx1_v100),
         cmocka_unit_test(switch_matrices),
         cmocka_unit_test(trunks_of_dgx2h),
+        cmocka_unit_test(slices_are_parts_of_a_card),
         cmocka_unit_test(nics_sit_beside_their_gpus),
         cmocka_unit_test(rails_meet_at_their_leaf),
         cmocka_unit_test(routes_get_what_nccl_plans_with),

@@ -245,6 +245,58 @@ static void a_load_says_who_gets_what(void **state)
     }
 }
 
+/* The last two send to the first two and to nobody else, 4 S in all, or get as much from them; on nodes of their own, and
+ * with one of either on each. */
+static void sides_apart_talk_to_each_other_only(void **state)
+{
+    (void)state;
+    static const double load[] = {0.75, 0.25, 0, 0};
+    static const char *const lines[] = {"gpus:4 nvlink:100GB/s", "nodes:2 gpus:2 nvlink:100GB/s nic:25GB/s spine"};
+    for (size_t t = 0; t < 4; t++) {
+        for (uint32_t back = 0; back < 2; back++) {
+            double bytes_of_mode[3][64] = {{0}};
+            for (fs_lowering_mode mode = FS_LOWER_COUPLED; mode <= FS_LOWER_MESSAGES; mode++) {
+                fabric f = fabric_open(lines[t % 2], FS_COST_IDEAL, mode);
+                const uint32_t *g = f.topo->gpus, mixed[] = {g[0], g[2], g[1], g[3]}, *gpus = t < 2 ? g : mixed;
+                fs_coll_request q = ask(FS_ALL_TO_ALL, FS_ALGO_AUTO, FS_PROTO_AUTO, gpus, 4, 0, S);
+                double *bytes = bytes_of_mode[mode];
+                const fs_plan *plan = NULL;
+                q.load = load;
+                q.apart = 2;
+                q.transpose = back;
+                assert_int_equal(fs_lower(f.lowering, &q, &plan, &f.err), FS_OK);
+                plan_bytes(&f, plan, bytes);
+                for (uint32_t i = 0; i < 4 && t % 2 == 0; i++) { /* between nodes some pass on what others send */
+                    double all = i < 2 ? 4 * S * load[i] : 2 * S;
+                    near((back == (i < 2) ? egress : ingress)(&f, bytes, gpus[i]), all);
+                    near((back == (i < 2) ? ingress : egress)(&f, bytes, gpus[i]), 0);
+                }
+                fabric_close(&f);
+            }
+            for (uint32_t l = 0; l < 64; l++)
+                assert_true(fabs(bytes_of_mode[0][l] - bytes_of_mode[2][l]) <= 1e-3 &&
+                            fabs(bytes_of_mode[1][l] - bytes_of_mode[2][l]) <= 1e-3);
+        }
+    }
+}
+
+static void what_gets_nothing_has_no_load(void **state)
+{
+    (void)state;
+    static const double load[] = {0.5, 0.25, 0.25, 0};
+    fabric f = open_ideal("gpus:4 nvlink:100GB/s");
+    fs_coll_request q = ask(FS_ALL_TO_ALL, FS_ALGO_AUTO, FS_PROTO_AUTO, f.topo->gpus, 4, 0, S);
+    const fs_plan *plan = NULL;
+    q.load = load;
+    q.apart = 2;
+    assert_int_equal(fs_lower(f.lowering, &q, &plan, &f.err), FS_E_TRACE);
+    assert_non_null(strstr(f.err.text, "of a position that only sends"));
+    q.apart = 4;
+    assert_int_equal(fs_lower(f.lowering, &q, &plan, &f.err), FS_E_TRACE);
+    assert_non_null(strstr(f.err.text, "get from nobody"));
+    fabric_close(&f);
+}
+
 static void an_even_load_is_none(void **state)
 {
     (void)state;
@@ -477,6 +529,8 @@ int main(void)
         cmocka_unit_test(hierarchical_stages_add_up),
         cmocka_unit_test(auto_knows_what_nccl_considers),
         cmocka_unit_test(a_load_says_who_gets_what),
+        cmocka_unit_test(sides_apart_talk_to_each_other_only),
+        cmocka_unit_test(what_gets_nothing_has_no_load),
         cmocka_unit_test(an_even_load_is_none),
         cmocka_unit_test(rails_are_crossed_by_nvlink_or_by_spines),
         cmocka_unit_test(faults_change_patterns_and_nothing_else),

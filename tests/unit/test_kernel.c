@@ -61,6 +61,42 @@ static void products_run_in_waves(void **state)
     US(&gpu, wave, 1 + 9.192);
     gpu.costs.sustained = 0.5; /* 9.192 us is hardly warm: + 9.192 x 9.192 / 1009.192 */
     US(&gpu, wave, 1 + 9.192 + 9.192 * 9.192 / 1009.192);
+    gpu.peak_flops[FS_FP8] = 1e14; /* as fast with half of the bits: half of the power, which is all allowed */
+    gpu.product[FS_FP8] = gpu.product[FS_FP16];
+    assert_true(fabs(microseconds(&gpu, &wave, FS_FP8) - (1 + 9.192)) < 1e-3);
+    gpu.peak_flops[FS_FP8] = 1.5e14; /* three quarters of it */
+    double busy = 1 + 8.192 / 1.5;
+    assert_true(fabs(microseconds(&gpu, &wave, FS_FP8) - (1 + busy + 0.5 * busy * busy / (busy + 1000))) < 1e-3);
+}
+
+/* Two waves of 200 tiles of 64 x 32; a wave's sums take 8.192 us, filling and emptying 1 us. */
+static void tiles_overlap(void **state)
+{
+    (void)state;
+    fs_part gpu = round_gpu();
+    gpu.product[FS_FP16].tile_s = 16e-6;
+    gpu.costs.tile_max = 4096; /* no tile that would do it in one wave for less */
+    fs_kernel_shape two = gemm(12800, 32, 1000), least = gemm(64, 32, 1000);
+    US(&gpu, two, 1 + 2 * 9.192);
+    gpu.product[FS_FP16].overlap = true;
+    US(&gpu, two, 1 + 8.192 + 9.192);
+    gpu.product[FS_FP16].tile_s = 0;
+    gpu.product[FS_FP16].tile_min = 32768; /* as many as 64 rows have room for: 64 x 64 */
+    US(&gpu, least, 1 + 16.384);
+}
+
+/* 1000 rows of 1000 numbers of 2 B each way; fp16 for fp8, as it is what the GPU has. */
+static void quantisation(void **state)
+{
+    (void)state;
+    fs_part gpu = round_gpu();
+    fs_kernel_shape q = {.kind = FS_KERNEL_QUANTISE, .m = 1000, .k = 1000};
+    gpu.product[FS_FP16].row_s = 4e-9;
+    US(&gpu, q, 1 + 4);
+    gpu.product[FS_FP16].number_s = 1e-11; /* and 100 rows, one of each SM */
+    US(&gpu, q, 1 + pow(pow(4, 4) + pow(11, 4), 0.25));
+    q.m = 50; /* fill half of the SMs */
+    US(&gpu, q, 1 + pow(pow(0.2, 4) + pow(1, 4), 0.25));
 }
 
 static void products_split_their_sums(void **state)
@@ -221,6 +257,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_run_in_waves),
+        cmocka_unit_test(tiles_overlap),
+        cmocka_unit_test(quantisation),
         cmocka_unit_test(products_split_their_sums),
         cmocka_unit_test(operands_come_from_memory_and_cache),
         cmocka_unit_test(experts_have_rows_of_their_own),

@@ -98,6 +98,37 @@ static void a_peak_lasts(void **state)
     fs_metric_free(m);
 }
 
+/* Loads over equal steps are those that a sum over all changes gives. */
+static void loads_over_time(void **state)
+{
+    (void)state;
+    enum { CHANGES = 3000 };
+    static double times[CHANGES + 1], loads[CHANGES + 1];
+    fs_metric *m = make(1, 1, 1);
+    double now_s = 0, load = 0;
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        times[i] = now_s;
+        loads[i] = (double)(i * 7919 % 13);
+        fs_metric_load(m, 0, loads[i] - load, now_s);
+        load = loads[i];
+        now_s += 1e-6 * (double)(1 + i * 104729 % 97) * (i % 500 == 0 ? 100 : 1); /* calm stretches too */
+    }
+    times[CHANGES] = now_s;
+    fs_metric_finish(m, now_s);
+    double step_s = fs_metric_step_s(m);
+    assert_true(now_s / step_s > FS_METRIC_STEPS / 2 && now_s / step_s <= FS_METRIC_STEPS);
+    for (uint32_t k = 0; k * step_s < now_s; k++) {
+        double from_s = k * step_s, to_s = (k + 1) * step_s < now_s ? (k + 1) * step_s : now_s, area = 0;
+        for (uint32_t i = 0; i < CHANGES; i++) {
+            double a = times[i] > from_s ? times[i] : from_s, b = times[i + 1] < to_s ? times[i + 1] : to_s;
+            area += b > a ? loads[i] * (b - a) : 0;
+        }
+        double mean = area / (to_s - from_s), difference = mean - fs_metric_tier_load(m, 0, k);
+        assert_true(difference < 1e-6 && difference > -1e-6);
+    }
+    fs_metric_free(m);
+}
+
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -126,6 +157,7 @@ int main(void)
         cmocka_unit_test(ops_of_one_category_may_overlap),
         cmocka_unit_test(many_categories),
         cmocka_unit_test(a_peak_lasts),
+        cmocka_unit_test(loads_over_time),
         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

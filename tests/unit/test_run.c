@@ -234,7 +234,10 @@ static void rates(void **state)
     ASSERT_CLOSE(r.hfu, 0.5, 1e-12);
     ASSERT_CLOSE(r.tokens_per_s, 2048, 1e-12);
     ASSERT_CLOSE(r.tokens_per_s_per_gpu, 1024, 1e-12);
-    ASSERT_CLOSE(r.energy_j, 800, 1e-12);
+    ASSERT_CLOSE(r.power.gpus_rated_W, 800, 1e-12);
+    ASSERT_CLOSE(r.power.gpus_W, 440, 1e-12); /* half of the time idle, at a tenth */
+    ASSERT_CLOSE(r.power.facility_W, 440 * 1.2, 1e-12);
+    ASSERT_CLOSE(fs_result_joules(&r), 440 * 1.2 / 2048, 1e-12);
     assert_true(r.gpu_mem_bytes == 80e9);
     assert_int_equal(r.n_comms, 0);
     assert_int_equal(r.n_links, 0);
@@ -255,7 +258,7 @@ static void a_step_of_no_time(void **state)
     fs_work *work = finish(b);
     fs_result r = run(topo, work, ideal());
     assert_true(r.step_time_s == 0);
-    assert_true(r.mfu == 0 && r.tokens_per_s == 0 && r.energy_j == 0 && r.tiers[0].mean_utilization == 0);
+    assert_true(r.mfu == 0 && r.tokens_per_s == 0 && r.power.busy == 0 && r.tiers[0].mean_utilization == 0);
     assert_int_equal(r.n_breakdown, 2);
     fs_result_free(&r);
     fs_work_free(work);

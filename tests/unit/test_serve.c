@@ -59,17 +59,37 @@ static void kernels_add_up(void **state)
     end(&s);
 }
 
-/* Two all-reduces a layer and one for the embedding, a ring over 2 GPUs each: 2 latencies, and S bytes at full rate; then
- * the logits are gathered: 1 latency, half of them. */
+/* Two all-reduces a layer and one for the embedding, over 2 GPUs each: a ring has 2 latencies, and S bytes at full rate; one
+ * shot has a latency and as many bytes. Then the logits are gathered: 1 latency, half of them. */
 static void tensor_parallelism_adds_its_collectives(void **state)
 {
     (void)state;
-    served s = serve("gpus:2 nvlink:100GB/s,1us", "{\"parallel\":{\"tp\":2}}",
-                     "\"arrival\":\"constant\",\"rate\":1,\"count\":1," FIXED(10, 1), "");
-    double latency_s = 2e-6, reduce_s = 2 * latency_s + 10 * 64 * 2 / 100e9, gather_s = latency_s + 128 / 100e9;
-    ASSERT_CLOSE(s.v->ttft.mean, by_hand(10, 10, 1, 2) + 5 * reduce_s + gather_s, 1e-9);
-    ASSERT_CLOSE(s.v->alone_ttft_s, s.v->ttft.mean, 1e-9);
-    end(&s);
+    static const char *const engines[] = {"{\"parallel\":{\"tp\":2},\"all_reduce\":\"nccl\"}",
+                                          "{\"parallel\":{\"tp\":2}}"};
+    for (int shots = 0; shots < 2; shots++) {
+        served s = serve("gpus:2 nvlink:100GB/s,1us", engines[shots],
+                         "\"arrival\":\"constant\",\"rate\":1,\"count\":1," FIXED(10, 1), "");
+        double latency_s = 2e-6, reduce_s = (2 - shots) * latency_s + 10 * 64 * 2 / 100e9;
+        double gather_s = latency_s + 128 / 100e9;
+        ASSERT_CLOSE(s.v->ttft.mean, by_hand(10, 10, 1, 2) + 5 * reduce_s + gather_s, 1e-9);
+        ASSERT_CLOSE(s.v->alone_ttft_s, s.v->ttft.mean, 1e-9);
+        end(&s);
+    }
+}
+
+/* Prompts' kernels at half their speed; a token that is decoded takes what it did. */
+static void prompts_have_an_efficiency(void **state)
+{
+    (void)state;
+    static const char requests[] = "\"arrival\":\"constant\",\"rate\":1,\"count\":1," FIXED(100, 4);
+    fs_run_options options = ideal();
+    options.cost = FS_COST_NCCL;
+    served whole = serve_with(one, "{}", requests, "", options);
+    served half = serve_with(one, "{\"overhead\":{\"prompt_efficiency\":0.5}}", requests, "", options);
+    ASSERT_CLOSE(half.v->ttft.mean, 2 * whole.v->ttft.mean, 1e-9);
+    ASSERT_CLOSE(half.v->tpot.mean, whole.v->tpot.mean, 1e-9);
+    end(&half);
+    end(&whole);
 }
 
 /* Two stages of a layer each, and what they send: 10 tokens of 64 numbers. */
@@ -211,7 +231,7 @@ static void what_never_fits_is_rejected(void **state)
         one, engine,
         "\"arrival\":\"closed\",\"concurrency\":3,\"count\":50,\"input\":{\"uniform\":[1,100]},\"output\":10", "");
     uint32_t rejected = 0;
-    for (uint32_t i = 0; i < s.v->n_requests; i++) {
+    for (uint32_t i = 0; i < s.v->n_rows; i++) {
         const fs_request_row *r = &s.v->requests[i];
         assert_int_equal(r->rejected, r->input + 9 > 64);
         rejected += r->rejected;
@@ -427,7 +447,7 @@ static double decoding_s(const fs_result *r)
 static double landing_s(const fs_result *r)
 {
     double sum = 0;
-    for (uint32_t i = r->serving->n_requests - 8; i < r->serving->n_requests; i++)
+    for (uint32_t i = r->serving->n_rows - 8; i < r->serving->n_requests; i++)
         sum += r->serving->requests[i].landed_s - r->serving->requests[i].first_s;
     return sum / 8;
 }
@@ -454,6 +474,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(measured_iterations_add_up),
                                        cmocka_unit_test(kernels_add_up),
                                        cmocka_unit_test(tensor_parallelism_adds_its_collectives),
+                                       cmocka_unit_test(prompts_have_an_efficiency),
                                        cmocka_unit_test(pipelines_pass_tokens_on),
                                        cmocka_unit_test(a_slow_gpu_slows_its_replica),
                                        cmocka_unit_test(a_slow_link_slows_caches),

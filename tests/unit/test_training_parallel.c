@@ -753,7 +753,7 @@ static void number_formats_by_part(void **state)
     fs_work *w = load("", "\"tp\":1", 1,
                       ",\"kernels\":\"flash\",\"precision\":{\"base\":\"bf16\",\"gemm\":\"fp8\",\"attention\":\"fp8\","
                       "\"logits\":\"fp4\"}");
-    uint32_t seen = 0;
+    uint32_t seen = 0, casts = 0, weights = 0;
     for (uint32_t l = 0; l < w->n_kernel_lists; l++)
         for (uint32_t k = 0; k < w->kernel_lists[l].n; k++) {
             const fs_kernel *kernel = &w->kernel_lists[l].kernels[k];
@@ -761,7 +761,14 @@ static void number_formats_by_part(void **state)
             if (strcmp(name, "qkv") == 0 || strcmp(name, "flash attention") == 0 || strcmp(name, "mlp in wgrad") == 0) {
                 assert_int_equal(kernel->dtype, FS_FP8);
                 seen++;
-            } else if (strncmp(name, "logits", 6) == 0) {
+            } else if (strcmp(name, "mlp out cast") ==
+                       0) { /* read in 2 bytes, written twice in one; behind an activation */
+                close_to(kernel->bytes, 32 * 256 * 4.0, 1e-14);
+                casts++;
+            } else if (strcmp(name, "qkv weights cast") == 0) {
+                close_to(kernel->bytes, 64 * 192 * 4.0, 1e-14);
+                weights++;
+            } else if (strncmp(name, "logits", 6) == 0 && kernel->flops > 0) {
                 assert_int_equal(kernel->dtype, FS_FP4);
                 seen++;
             } else if (kernel->flops <= 0) {
@@ -771,6 +778,7 @@ static void number_formats_by_part(void **state)
                 close_to(kernel->bytes, 32 * 64 + 64 * 192 + 2 * 32 * 192, 1e-14);
         }
     assert_true(seen >= 6);
+    assert_true(casts > 0 && weights > 0);
     assert_int_equal(w->totals.dtype, FS_FP8);
     fs_work_free(w);
 }

@@ -1,0 +1,55 @@
+/* frontier.c - see frontier.h. From the fastest for a user to the slowest, a point is on the frontier if it has more
+ * throughput than all before. */
+#include "pareto/frontier.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+const char *const fs_frontier_by_names[FS_FRONTIER_BYS] = {"gpu", "mw"};
+
+typedef struct entry {
+    double user, throughput;
+    uint32_t index;
+} entry;
+
+double fs_point_throughput(const fs_point *p, fs_frontier_by by)
+{
+    return by == FS_BY_MW ? p->per_MW : p->per_gpu;
+}
+
+/* The fastest first, of those the one with most throughput, of those the first. */
+static int by_user(const void *left, const void *right)
+{
+    const entry *a = left, *b = right;
+    if (a->user != b->user)
+        return a->user > b->user ? -1 : 1;
+    if (a->throughput != b->throughput)
+        return a->throughput > b->throughput ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+uint32_t fs_frontier(const fs_point *points, uint32_t n, fs_frontier_by by, uint32_t *frontier)
+{
+    entry *entries = fs_alloc(n + 1, sizeof *entries);
+    uint32_t good = 0, kept = 0;
+    if (!entries)
+        return UINT32_MAX;
+    for (uint32_t i = 0; i < n; i++)
+        if (points[i].state == FS_POINT_GOOD)
+            entries[good++] = (entry){points[i].per_user, fs_point_throughput(&points[i], by), i};
+    qsort(entries, good, sizeof *entries, by_user);
+    double most = -1;
+    for (uint32_t i = 0; i < good; i++)
+        if (entries[i].throughput > most) {
+            most = entries[i].throughput;
+            frontier[kept++] = entries[i].index;
+        }
+    for (uint32_t i = 0; i < kept / 2; i++) {
+        uint32_t swap = frontier[i];
+        frontier[i] = frontier[kept - 1 - i];
+        frontier[kept - 1 - i] = swap;
+    }
+    fs_free(entries);
+    return kept;
+}

@@ -1,0 +1,170 @@
+/* point.c - see point.h. */
+#include "pareto/point.h"
+
+#include "base/mem.h"
+#include "report/serving.h"
+#include "serve_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define EVEN 0.05
+#define EVENTS_MAX 20000000 /* some seconds: a run that needs more is given up */
+
+enum {
+    FILLING = 2,     /* concurrencies of requests that end before the loop is taken as full */
+    GENERATIONS = 5, /* of the first run; in the last one it drains */
+    FEWEST = 12,     /* beside the concurrency */
+    RUNS_MAX = 4
+};
+
+const char *const fs_point_states[FS_POINT_STATES] = {"good", "ttft", "tpot", "not converged", "rejected", "failed"};
+
+/* ---- the steady state ---------------------------------------------------------------------------------------------- */
+
+static int by_value(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* Tokens of a request within [from, to]: the first at first_s, the others evenly up to done_s. */
+static double tokens_within(const fs_request_row *r, double from, double to)
+{
+    double first = r->first_s >= from && r->first_s < to, span = r->done_s - r->first_s;
+    double overlap = fmin(to, r->done_s) - fmax(from, r->first_s);
+    return first + (overlap > 0 && span > 0 ? (r->output - 1.0) * overlap / span : 0);
+}
+
+/* values[] (count) is put in order. */
+static double percentile(double *values, uint32_t count, double part)
+{
+    qsort(values, count, sizeof *values, by_value);
+    return count ? values[(uint32_t)fmin(count - 1.0, floor(part * count))] : 0;
+}
+
+typedef struct window {
+    double from, to;
+} window;
+
+/* Latencies of the requests that came and that ended within it. */
+static void measure_latencies(const fs_serving_result *v, const window *w, double *scratch, fs_point *p)
+{
+    uint32_t n = 0;
+    double sum = 0;
+    for (uint32_t i = 0; i < v->n_rows; i++)
+        if (v->requests[i].arrival_s >= w->from && v->requests[i].arrival_s <= w->to)
+            scratch[n++] = v->requests[i].first_s - v->requests[i].arrival_s;
+    p->ttft_s = percentile(scratch, n, 0.9);
+    n = 0;
+    for (uint32_t i = 0; i < v->n_rows; i++) {
+        const fs_request_row *r = &v->requests[i];
+        if (r->done_s >= w->from && r->output > 1) {
+            scratch[n] = (r->done_s - r->first_s) / (r->output - 1.0);
+            sum += scratch[n++];
+        }
+    }
+    p->per_user = sum > 0 ? n / sum : 0;
+    p->tpot_s = percentile(scratch, n, 0.9);
+}
+
+bool fs_point_measure(const fs_serving_result *v, uint32_t concurrency, fs_point *p)
+{
+    double *ends = fs_alloc(v->n_rows, sizeof *ends), half[2] = {0, 0};
+    if (!ends)
+        return false;
+    for (uint32_t i = 0; i < v->n_rows; i++)
+        ends[i] = v->requests[i].done_s;
+    qsort(ends, v->n_rows, sizeof *ends, by_value);
+    window w = {0, v->requests[v->n_rows - 1].arrival_s};
+    uint64_t filling = (uint64_t)FILLING * concurrency;
+    w.from = ends[filling < v->n_rows ? filling - 1 : v->n_rows - 1];
+    double middle = (w.from + w.to) / 2;
+    bool any = w.to > w.from;
+    for (uint32_t i = 0; i < v->n_rows && any; i++) {
+        half[0] += tokens_within(&v->requests[i], w.from, middle);
+        half[1] += tokens_within(&v->requests[i], middle, w.to);
+    }
+    any = any && half[0] > 0 && half[1] > 0;
+    if (any) {
+        p->tokens_per_s = (half[0] + half[1]) / (w.to - w.from);
+        p->unevenness = 2 * fabs(half[0] - half[1]) / (half[0] + half[1]);
+        measure_latencies(v, &w, ends, p);
+    }
+    fs_free(ends);
+    return any;
+}
+
+/* ---- the run --------------------------------------------------------------------------------------------------------- */
+
+/* The trace with the candidate's pools and a closed loop, on the first GPUs of the topology. */
+typedef struct trial {
+    fs_work work;
+    fs_inference in;
+    fs_pool pools[2];
+} trial;
+
+static void make_trial(const fs_work *work, const fs_candidate *c, uint32_t count, const uint32_t *gpus, trial *t)
+{
+    t->in = *work->inference;
+    fs_candidate_pools(work->inference, c, t->pools, &t->in.n_pools);
+    t->in.pools = t->pools;
+    t->in.fleet = (fs_fleet){.copies = 1, .distinct = 1, .stride = c->gpus};
+    t->in.source.arrival = FS_CLOSED;
+    t->in.source.rate = 0;
+    t->in.source.concurrency = c->concurrency;
+    t->in.source.staggered = true;
+    t->in.source.count = count;
+    t->work = *work;
+    t->work.inference = &t->in;
+    t->work.n_ranks = c->gpus;
+    t->work.gpu_of = gpus;
+}
+
+static void take_power(const fs_result *r, fs_point *p)
+{
+    p->per_gpu = p->tokens_per_s / p->candidate.gpus;
+    p->rated_W = r->power.rated_W;
+    p->per_MW = r->power.facility_W > 0 ? p->tokens_per_s / (r->power.facility_W * 1e-6) : 0;
+    p->per_rated_MW = r->power.rated_W > 0 ? p->tokens_per_s / (r->power.rated_W * 1e-6) : 0;
+}
+
+static fs_point_state judge(const fs_point *p, const fs_point_limits *limits)
+{
+    if (limits->ttft_s > 0 && p->ttft_s > limits->ttft_s)
+        return FS_POINT_TTFT;
+    return limits->tpot_s > 0 && p->tpot_s > limits->tpot_s ? FS_POINT_TPOT : FS_POINT_GOOD;
+}
+
+fs_status fs_point_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
+                            const fs_point_limits *limits, fs_point *p, fs_err *err)
+{
+    const fs_candidate *c = &p->candidate;
+    fs_run_options chosen = *options;
+    uint32_t *gpus = fs_alloc(c->gpus, sizeof *gpus);
+    fs_status status = gpus ? FS_OK : fs_fail_nomem(err);
+    for (uint32_t i = 0; i < c->gpus && gpus; i++)
+        gpus[i] = i;
+    if (chosen.max_events == 0)
+        chosen.max_events = EVENTS_MAX;
+    p->state = FS_POINT_OPEN;
+    for (uint64_t run = 0, count = (uint64_t)c->concurrency * GENERATIONS + FEWEST;
+         run < RUNS_MAX && count <= FS_REQUESTS_MAX && p->state == FS_POINT_OPEN && status == FS_OK;
+         run++, count *= 2) {
+        trial t;
+        fs_result result = {0};
+        make_trial(work, c, (uint32_t)count, gpus, &t);
+        status = fs_serve_run(topo, &t.work, &chosen, &result, err);
+        if (status != FS_OK)
+            break;
+        p->requests = (uint32_t)count;
+        if (result.serving->n_rejected > 0)
+            p->state = FS_POINT_REJECTED;
+        else if (fs_point_measure(result.serving, c->concurrency, p) && p->unevenness <= EVEN)
+            p->state = judge(p, limits);
+        take_power(&result, p);
+        fs_result_free(&result);
+    }
+    fs_free(gpus);
+    return status;
+}

@@ -1,0 +1,48 @@
+/* point.h - one operating point: a closed loop in its steady state.
+ *
+ * C requests are under way at any time; the first C have answers cut at random places, so that they do not end together.
+ * Counted is what happens from the time that 2 C requests have ended until the last one comes: before, the loop fills;
+ * behind, it drains. Tokens of an answer count evenly between its first and its last. The rates of the two halves of that
+ * time must agree within 5 %; where they do not, the run is repeated with twice the requests, at most four times. */
+#ifndef FS_PARETO_POINT_H
+#define FS_PARETO_POINT_H
+
+#include "pareto/space.h"
+#include "run.h"
+
+typedef enum fs_point_state {
+    FS_POINT_GOOD,     /* converged, and keeps the limits */
+    FS_POINT_TTFT,     /* converged; first tokens come too late */
+    FS_POINT_TPOT,     /* ... tokens do */
+    FS_POINT_OPEN,     /* did not converge */
+    FS_POINT_REJECTED, /* requests do not fit into the KV cache */
+    FS_POINT_FAILED,   /* the simulation did, or its worker */
+    FS_POINT_STATES
+} fs_point_state;
+extern const char *const fs_point_states[FS_POINT_STATES]; /* for people and files */
+
+typedef struct fs_point {
+    fs_candidate candidate;
+    fs_point_state state;
+    double tokens_per_s;              /* output, of the candidate */
+    double per_gpu, per_user, per_MW; /* tokens/s: per user 1 / mean TPOT; per MW of the facility while it runs */
+    double per_rated_MW;              /* of the facility with GPUs at rated power: what must be provided for */
+    double rated_W;                   /* that power, of the candidate */
+    double ttft_s, tpot_s;            /* 90th percentiles */
+    double unevenness;                /* of the halves: |a - b| / (a + b) x 2 */
+    uint32_t requests;                /* of the last run */
+} fs_point;
+
+typedef struct fs_point_limits {
+    double ttft_s, tpot_s; /* of 90 % of the requests; 0: none */
+} fs_point_limits;
+
+/* Simulate; fills all of *point but its candidate. Errors of the simulation are errors here. */
+FS_MUST_CHECK fs_status fs_point_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
+                                          const fs_point_limits *limits, fs_point *point, fs_err *err);
+
+/* From the requests of a run: rates and latencies in its steady state. false where there is none. */
+struct fs_serving_result;
+bool fs_point_measure(const struct fs_serving_result *serving, uint32_t concurrency, fs_point *point);
+
+#endif

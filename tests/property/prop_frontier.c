@@ -1,0 +1,159 @@
+/* prop_frontier.c - the frontier is exactly the good points that none dominates (the definition, pair by pair), in order;
+ * and what is measured of a run's requests, by hand. */
+#include "../fixture.h"
+#include "base/rng.h"
+#include "pareto/factory.h"
+#include "report/serving.h"
+
+enum { RUNS = 400, POINTS_MAX = 60 };
+
+static bool beats(const fs_point *a, const fs_point *b, fs_frontier_by by)
+{
+    double x = fs_point_throughput(a, by), y = fs_point_throughput(b, by);
+    return x >= y && a->per_user >= b->per_user && (x > y || a->per_user > b->per_user);
+}
+
+/* The slow twin: of equal points the first, of the others those that nothing beats. */
+static bool belongs(const fs_point *points, uint32_t n, uint32_t i, fs_frontier_by by)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        bool equal = points[k].per_user == points[i].per_user &&
+                     fs_point_throughput(&points[k], by) == fs_point_throughput(&points[i], by);
+        if (points[k].state == FS_POINT_GOOD && (beats(&points[k], &points[i], by) || (equal && k < i)))
+            return false;
+    }
+    return points[i].state == FS_POINT_GOOD;
+}
+
+static void the_frontier_is_what_nothing_beats(void **state)
+{
+    (void)state;
+    uint64_t kept = 0;
+    for (uint32_t run = 0; run < RUNS; run++) {
+        fs_rng rng = fs_rng_seed(run);
+        fs_point points[POINTS_MAX] = {0};
+        uint32_t n = fs_rng_below(&rng, POINTS_MAX), frontier[POINTS_MAX], levels = 2 + fs_rng_below(&rng, 30), at = 0;
+        fs_frontier_by by = (fs_frontier_by)(run % FS_FRONTIER_BYS);
+        for (uint32_t i = 0; i < n; i++) /* few levels: many are equal in one or both */
+            points[i] = (fs_point){.state = fs_rng_below(&rng, 4) ? FS_POINT_GOOD : FS_POINT_TTFT,
+                                   .per_user = 1 + fs_rng_below(&rng, levels),
+                                   .per_gpu = 1 + fs_rng_below(&rng, levels),
+                                   .per_MW = 1 + fs_rng_below(&rng, levels)};
+        uint32_t found = fs_frontier(points, n, by, frontier);
+        for (uint32_t i = 0; i < n; i++) {
+            bool there = false;
+            for (uint32_t k = 0; k < found; k++)
+                there = there || frontier[k] == i;
+            assert_int_equal(there, belongs(points, n, i, by));
+            at += there;
+        }
+        assert_int_equal(at, found);
+        for (uint32_t k = 1; k < found; k++) { /* more for a user is less for all */
+            const fs_point *a = &points[frontier[k - 1]], *b = &points[frontier[k]];
+            assert_true(a->per_user < b->per_user && fs_point_throughput(a, by) > fs_point_throughput(b, by));
+        }
+        kept += found;
+    }
+    assert_true(kept > RUNS);
+}
+
+/* Four slots, each of which serves requests of 10 tokens in 9 s, 1 s after the one before; slot k is k x 2.5 s late. */
+static void a_steady_state_by_hand(void **state)
+{
+    (void)state;
+    enum { SLOTS = 4, ROUNDS = 12, ROWS = SLOTS * ROUNDS };
+    fs_request_row rows[ROWS] = {0};
+    for (uint32_t i = 0; i < ROWS; i++) {
+        double arrival_s = 10.0 * (i / SLOTS) + 2.5 * (i % SLOTS);
+        rows[i] = (fs_request_row){
+            .arrival_s = arrival_s, .first_s = arrival_s + 1, .done_s = arrival_s + 10, .output = 10, .count = 1};
+    }
+    const fs_serving_result v = {.n_rows = ROWS, .requests = rows};
+    fs_point p = {.candidate = {.gpus = 2}};
+    assert_true(fs_point_measure(&v, SLOTS, &p));
+    ASSERT_CLOSE(p.tokens_per_s, 4, 0.02); /* 10 tokens in 10 s in each slot */
+    ASSERT_CLOSE(p.ttft_s, 1, 1e-9);
+    ASSERT_CLOSE(p.tpot_s, 1, 1e-9);
+    ASSERT_CLOSE(p.per_user, 1, 1e-9);
+    assert_true(p.unevenness < 0.02);
+    const fs_serving_result few = {.n_rows = SLOTS, .requests = rows};
+    assert_false(fs_point_measure(&few, SLOTS, &p)); /* the loop never gets full */
+}
+
+/* A factory of 1 MW: replicas of 80 kW that give 100 tokens/s to many users, or of 60 kW for fast ones. */
+static void a_factory_by_hand(void **state)
+{
+    (void)state;
+    fs_tiers tiers = {.n = 3, .all = {{"slow", 1, 5, 0.5}, {"fast", 10, 50, 0.5}, {"too fast", 100, 500, 0}}};
+    fs_point points[] = {{.state = FS_POINT_GOOD,
+                          .candidate = {.gpus = 8},
+                          .tokens_per_s = 100,
+                          .per_user = 10,
+                          .rated_W = 80e3,
+                          .per_rated_MW = 1250,
+                          .per_MW = 2500},
+                         {.state = FS_POINT_GOOD,
+                          .candidate = {.gpus = 4},
+                          .tokens_per_s = 30,
+                          .per_user = 60,
+                          .rated_W = 60e3,
+                          .per_rated_MW = 500,
+                          .per_MW = 500},
+                         {.state = FS_POINT_OPEN,
+                          .candidate = {.gpus = 4},
+                          .tokens_per_s = 900,
+                          .per_user = 600,
+                          .rated_W = 60e3,
+                          .per_rated_MW = 15000,
+                          .per_MW = 15000}};
+    const fs_search search = {.space = {.n = 3}, .points = points};
+    const fs_factory f = {.power_W = 1e6, .tiers = &tiers};
+    fs_factory_row row = {0};
+    fs_factory_fill(&f, &search, &row);
+    ASSERT_CLOSE(row.lines[0].replicas, 6, 1e-12); /* 500 / 80 */
+    ASSERT_CLOSE(row.lines[0].tokens_per_s, 600, 1e-12);
+    ASSERT_CLOSE(row.lines[0].power_W, 240e3, 1e-12);
+    ASSERT_CLOSE(row.lines[0].rated_W, 480e3, 1e-12);
+    ASSERT_CLOSE(row.lines[0].dollars_per_year, 600e-6 * 365 * 86400, 1e-12);
+    assert_ptr_equal(row.lines[1].point, &points[1]);
+    ASSERT_CLOSE(row.lines[1].replicas, 8, 1e-12); /* 500 / 60 */
+    ASSERT_CLOSE(row.lines[1].dollars_per_year, 240e-6 * 10 * 365 * 86400, 1e-12);
+    assert_null(row.lines[2].point);
+    ASSERT_CLOSE(row.total.gpus, 6 * 8 + 8 * 4, 1e-12);
+    ASSERT_CLOSE(row.total.tokens_per_s, 840, 1e-12);
+}
+
+static void layouts_are_those_that_the_model_splits_into(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"fabsim\":\"trace/"
+        "1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{\"layers\":2,\"hidden\":64,\"heads\":4,"
+        "\"ffn\":256,\"vocab\":128,\"seq\":4096},\"engines\":[{}],\"requests\":{\"rate\":1,\"count\":4,\"input\":10,"
+        "\"output\":5}}";
+    fs_topo *topo = make_topo("gpus:16 nvlink:50GB/s,1us");
+    fs_work *work = NULL;
+    fs_space space;
+    const fs_space_limits limits = {.points = 200, .gpus = 16, .concurrency = 64};
+    ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &work, &failure));
+    ASSERT_OK(fs_space_make(topo, work, &limits, &space, &failure));
+    assert_int_equal(space.layouts, 6); /* TP 1, 2, 4 by PP 1, 2: four heads, two layers, no experts */
+    assert_int_equal(space.layouts_unfit, 0);
+    assert_true(space.n <= 200 && space.n >= 6 * 5);
+    for (uint32_t i = 0; i < space.n; i++) {
+        const fs_candidate *c = &space.all[i];
+        assert_true(c->gpus == c->tp * c->dp * c->pp && c->gpus <= 16 && c->concurrency >= 1 && c->concurrency <= 64);
+        assert_true(i == 0 || c->tp != c[-1].tp || c->pp != c[-1].pp || c->concurrency > c[-1].concurrency);
+    }
+    fs_space_free(&space);
+    fs_work_free(work);
+    fs_topo_free(topo);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_frontier_is_what_nothing_beats),
+                                       cmocka_unit_test(a_steady_state_by_hand), cmocka_unit_test(a_factory_by_hand),
+                                       cmocka_unit_test(layouts_are_those_that_the_model_splits_into)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
