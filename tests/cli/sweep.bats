@@ -43,7 +43,7 @@ ok|128" ]
 r = json.load(sys.stdin)
 for key in ("command", "load", "timeline", "fabric"): del r[key] # of the pictures, which points leave out
 print(json.dumps(r))'
-    for number in 0 37 73 151; do
+    for number in 0 26 82 151; do
         sqlite3 "$T/a.db" "SELECT result FROM points p, members m ON p.hash = m.hash WHERE number = $number" >"$T/result"
         command=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["command"])' "$T/result")
         ${command/#fabsim/$FABSIM} --json - --stable | python3 -c "$bare" >"$T/alone"
