@@ -40,6 +40,15 @@ def permutation(directory):
     return str(path)
 
 
+def fresh(directory):
+    """The name of a database that is not there: a sweep computes nothing twice."""
+    fresh.count += 1
+    return str(directory / f"sweep-{fresh.count}.db")
+
+
+fresh.count = 0
+
+
 def cases(directory):
     """name -> (command, target in seconds, target in bytes per op or None, has result JSON)"""
     topo = ROOT / "topologies"
@@ -69,6 +78,8 @@ def cases(directory):
         "serve-fleet-100k-8": ([f"{topo}/ib-nvl72-100k.xml", f"{work}/deepseek-r1-fleet-100k.json"], None, None),
         "pareto-200": (["pareto", f"{topo}/gb200-nvl72.xml", f"{work}/deepseek-r1-fp8.json", "--points", "200", "--quiet"], 60.0, None),
         "permutation-100k": ([f"{topo}/colossus-100k.xml", lambda: permutation(directory), "--set", "topo:eth.routing=ecmp"], 120, None),
+        "sweep-8gpu": (["sweep", f"{ROOT}/bench/sweep_8gpu.json", "-q", "-o", lambda: fresh(directory)], 50, None),  # 200 points/s
+        "sweep-1024": (["sweep", f"{ROOT}/bench/sweep_1024.json", "-q", "-o", lambda: fresh(directory)], 180, None),
         **growth,
         "rubin-1008000": (rubin(14000), 60, None),
     }
@@ -88,15 +99,17 @@ def run_once(command):
 
 def measure(name, case, runs, directory):
     words, target, target_bytes = case
-    words = [word() if callable(word) else word for word in words]
-    command = [FABSIM] + words
-    samples = [run_once(command) for _ in range(runs + 1)][1:]
+
+    def command():
+        return [FABSIM] + [word() if callable(word) else word for word in words]
+
+    samples = [run_once(command()) for _ in range(runs + 1)][1:]
     walls = sorted(wall for wall, _ in samples)
     row = {"case": name, "wall_min_s": round(walls[0], 4), "wall_median_s": round(walls[len(walls) // 2], 4),
            "target_s": target or "", "peak_MB": round(max(rss for _, rss in samples) / 1e6, 1)}
-    if words[0] not in ("coll", "pareto"):
+    if words[0] not in ("coll", "pareto", "sweep"):
         result = directory / "result.json"
-        subprocess.run(command + ["--quiet", "--json", str(result)], check=True)
+        subprocess.run(command() + ["--quiet", "--json", str(result)], check=True)
         told = json.loads(result.read_text())
         counters = told["counters"]
         row.update({key: counters[key] for key in ("ops", "events", "transfers", "solves", "solve_visits")})
