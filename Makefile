@@ -114,11 +114,7 @@ unit-tests: $(UNIT_TESTS)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # Fuzz targets, as programs that replay their corpus (every build) and as fuzzers (clang).
-<<<<<<< HEAD
 FUZZERS := topology trace sweep result
-=======
-FUZZERS := topology trace result sweep
->>>>>>> wt-sweep
 REPLAYS := $(FUZZERS:%=$(BUILD)/tests/fuzz/replay_%)
 
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)

@@ -8,7 +8,6 @@ set -euo pipefail
 build=(gcc g++ make pkg-config libsimgrid-dev libhwloc-dev libxml2-dev libyajl-dev libsqlite3-dev zlib1g-dev)
 test=(clang clang-format llvm libclang-rt-14-dev libcmocka-dev bats perl libxml2-utils python3 hwloc-nox util-linux locales sqlite3)
 
-slurm=(munge slurmctld slurmd slurm-client) # tests/slurm
 browser=(chromium chromium-driver fonts-dejavu-core)
 slurm=(munge slurmctld slurmd slurm-client)
 plot=(gnuplot-nox python3)
@@ -18,11 +17,7 @@ case "${1:-build}" in
 build) wanted=("${build[@]}") ;;
 test)
     wanted=("${build[@]}" "${test[@]}")
-<<<<<<< HEAD
     optional=("${browser[@]}" "${slurm[@]}") # their tests are skipped where these cannot be had
-=======
-    optional=("${slurm[@]}" "${browser[@]}")
->>>>>>> wt-sweep
     ;;
 plot) wanted=("${plot[@]}") ;;
 *)
@@ -63,11 +58,6 @@ install() {
 }
 "${sudo[@]}" apt-get update -qq
 [ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
-<<<<<<< HEAD
 for package in "${missing_optional[@]}"; do
     install "$package" || echo "Cannot install $package: the tests that need it will be skipped." >&2
 done
-=======
-[ ${#missing_optional[@]} -eq 0 ] || install "${missing_optional[@]}" ||
-    echo "Cannot install ${missing_optional[*]}: the tests that need them will be skipped." >&2
->>>>>>> wt-sweep
