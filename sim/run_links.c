@@ -107,7 +107,8 @@ fs_status fs_run_fill_pictures(const fs_run_links *in, const fs_engine *engine, 
 {
     fs_status status = fill_tier_load(in, r, err);
     fs_outline *outline = NULL;
-    if (status == FS_OK)
+    bool all = in->resource_of_link || in->n == in->topo->n_links; /* not so in a folded fleet, which is not drawn */
+    if (status == FS_OK && all)
         status = fs_outline_new(r->topo, &outline, err);
     if (status != FS_OK || !outline)
         return status;

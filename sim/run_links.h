@@ -23,7 +23,7 @@ typedef struct fs_run_links {
 FS_MUST_CHECK fs_status fs_run_fill_links(const fs_run_links *links, const fs_engine *engine, fs_result *r,
                                           fs_err *err);
 
-/* Fills the load of tiers over time and the outline of a result that has its tiers. */
+/* Fills the load of tiers over time of a result that has its tiers, and the outline where each link has a resource. */
 FS_MUST_CHECK fs_status fs_run_fill_pictures(const fs_run_links *links, const fs_engine *engine, fs_result *r,
                                              fs_err *err);
 
