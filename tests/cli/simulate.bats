@@ -36,7 +36,7 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
 @test "the summary says step time, bottleneck and units, without colour in a pipe" {
     run ring
     [ "$status" -eq 0 ]
-    [[ "$output" == *"Step time          16.6 ms"* ]]
+    [[ "$output" == *"Step time          16.9 ms"* ]]
     [[ "$output" == *"exposed world"* ]]
     [[ "$output" == *"ring x6"* ]]
     [[ "$output" == *"gpu0 -> gpu"* ]]
@@ -188,7 +188,8 @@ PY
 
 @test "the examples of the README work" {
     cd "$root"
-    sed -n '/^```sh$/,/^```$/p' README.md | grep '^build/fabsim' | grep -v 'node.xml' | sed "s#^build/fabsim#$FABSIM#; s#--timeline step.json#--timeline $BATS_TEST_TMPDIR/step.json#" >"$BATS_TEST_TMPDIR/examples"
+    sed -n '/^```sh$/,/^```$/p' README.md | grep '^build/fabsim' | grep -v -e 'node.xml' -e '--show' -e '--slurm' |
+        sed "s#^build/fabsim#$FABSIM#; s#-o results.db#-o $BATS_TEST_TMPDIR/results.db --dry-run#; s#pareto #pareto --points 20 #; s#--timeline step.json#--timeline $BATS_TEST_TMPDIR/step.json#" >"$BATS_TEST_TMPDIR/examples"
     [ "$(wc -l <"$BATS_TEST_TMPDIR/examples")" -ge 4 ]
     bash -e "$BATS_TEST_TMPDIR/examples" >/dev/null
 }
