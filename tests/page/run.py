@@ -19,6 +19,8 @@ import driver
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FABSIM = os.environ.get("FABSIM", str(ROOT / "build/fabsim"))
 SAVE = pathlib.Path(sys.argv[2]) if sys.argv[1:2] == ["--save"] else None
+if SAVE:
+    SAVE.mkdir(parents=True, exist_ok=True)
 count = failed = 0
 
 
