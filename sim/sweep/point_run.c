@@ -246,8 +246,10 @@ static void write_command(const fs_point *point, char *text, size_t size)
         const fs_setting *s = &point->settings[i];
         char buffer[FS_SETTING_SIZE + 2];
         bool option = strncmp(s->name, "options.", 8) == 0;
+        if (option && s->value.kind == FS_VALUE_BOOL && s->value.number == 0)
+            continue;
         if (option && s->value.kind == FS_VALUE_BOOL)
-            used += (size_t)snprintf(text + used, size - used, s->value.number != 0 ? " --%s" : "", s->name + 8);
+            used += (size_t)snprintf(text + used, size - used, " --%s", s->name + 8);
         else
             used += (size_t)snprintf(text + used, size - used, option ? " --%s=%s" : " --set %s=%s",
                                      option ? s->name + 8 : s->name, value_text(s, buffer, sizeof buffer));
