@@ -61,43 +61,29 @@ $(BUILD)/%.o: %.cpp
 	@echo "  CXX   $<"
 	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
-# The schema of topologies is part of the program.
-$(BUILD)/sim/topo/topo_schema.o: $(BUILD)/gen/fabsim-topology.xsd.h
-$(BUILD)/gen/fabsim-topology.xsd.h: topologies/fabsim-topology.xsd
-	@mkdir -p $(@D)
-	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
-
-# So is the table of NCCL's constants.
-$(BUILD)/sim/coll/nccl_table.o: $(BUILD)/gen/nccl.xml.h
-$(BUILD)/gen/nccl.xml.h: topologies/costs/nccl.xml
-	@mkdir -p $(@D)
-	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
-
-# So are the errors on measured cases, by class.
-$(BUILD)/sim/report/similar.o: $(BUILD)/gen/measured.csv.h
-$(BUILD)/gen/measured.csv.h: sim/report/measured.csv
-	@mkdir -p $(@D)
-	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
-
-# So are the price tiers of a factory.
-$(BUILD)/sim/pareto/tiers.o: $(BUILD)/gen/tiers.json.h
-$(BUILD)/gen/tiers.json.h: sim/pareto/tiers.json
-	@mkdir -p $(@D)
-	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
-
-# So are the style sheet and the scripts of report pages, in the order of their names, and the measured collectives drawn there.
-PAGE_JS := $(sort $(wildcard sim/page/*.js))
-$(BUILD)/sim/page/page.o: $(BUILD)/gen/page.js.h $(BUILD)/gen/page.css.h
-$(BUILD)/gen/page.js.h: $(PAGE_JS)
+# Data that is part of the program: bytes for an #include. Several files are one after the other.
+$(addprefix $(BUILD)/gen/,$(addsuffix .h,fabsim-topology.xsd nccl.xml measured.csv tiers.json page.js page.css collectives.csv)):
 	@mkdir -p $(@D)
 	$(Q)cat $^ | od -An -v -tx1 | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
+
+# The schema of topologies.
+$(BUILD)/sim/topo/topo_schema.o: $(BUILD)/gen/fabsim-topology.xsd.h
+$(BUILD)/gen/fabsim-topology.xsd.h: topologies/fabsim-topology.xsd
+# The table of NCCL's constants.
+$(BUILD)/sim/coll/nccl_table.o: $(BUILD)/gen/nccl.xml.h
+$(BUILD)/gen/nccl.xml.h: topologies/costs/nccl.xml
+# The errors on measured cases, by class.
+$(BUILD)/sim/report/similar.o: $(BUILD)/gen/measured.csv.h
+$(BUILD)/gen/measured.csv.h: sim/report/measured.csv
+# The price tiers of a factory.
+$(BUILD)/sim/pareto/tiers.o: $(BUILD)/gen/tiers.json.h
+$(BUILD)/gen/tiers.json.h: sim/pareto/tiers.json
+# The style sheet and the scripts of report pages, in the order of their names, and the measured collectives drawn there.
+$(BUILD)/sim/page/page.o: $(BUILD)/gen/page.js.h $(BUILD)/gen/page.css.h
+$(BUILD)/gen/page.js.h: $(sort $(wildcard sim/page/*.js))
 $(BUILD)/gen/page.css.h: sim/page/page.css
-	@mkdir -p $(@D)
-	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 $(BUILD)/sim/page/measured_points.o: $(BUILD)/gen/collectives.csv.h
 $(BUILD)/gen/collectives.csv.h: tests/validation/collectives.csv
-	@mkdir -p $(@D)
-	$(Q)od -An -v -tx1 $< | sed 's/[0-9a-f][0-9a-f]/0x&,/g' > $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/property/prop_*.c tests/fault/fault_*.c tests/validation/valid_*.c))
