@@ -13,19 +13,19 @@ enum { TEXT = 64 };
 
 /* ---- what a tier makes --------------------------------------------------------------------------------------------- */
 
-static const fs_point *best_for(const fs_search *search, double per_user)
+static const fs_operating_point *best_for(const fs_search *search, double per_user)
 {
-    const fs_point *best = NULL;
+    const fs_operating_point *best = NULL;
     for (uint32_t i = 0; i < search->space.n; i++) {
-        const fs_point *p = &search->points[i];
-        if (p->state == FS_POINT_GOOD && p->per_user >= per_user && p->rated_W > 0 &&
+        const fs_operating_point *p = &search->points[i];
+        if (p->state == FS_OPERATING_GOOD && p->per_user >= per_user && p->rated_W > 0 &&
             (!best || p->per_rated_MW > best->per_rated_MW))
             best = p;
     }
     return best;
 }
 
-static fs_factory_line fill_line(double power_W, const fs_price_tier *tier, const fs_point *p)
+static fs_factory_line fill_line(double power_W, const fs_price_tier *tier, const fs_operating_point *p)
 {
     fs_factory_line line = {.point = p};
     if (!p)

@@ -12,7 +12,7 @@
 #include "report/table.h"
 
 typedef struct fs_factory_line {
-    const fs_point *point; /* of the search; NULL: none is fast enough */
+    const fs_operating_point *point; /* of the search; NULL: none is fast enough */
     double replicas, gpus;
     double power_W, rated_W; /* of the facility: drawn, provided for */
     double tokens_per_s, dollars_per_year;

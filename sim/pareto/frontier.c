@@ -13,7 +13,7 @@ typedef struct entry {
     uint32_t index;
 } entry;
 
-double fs_point_throughput(const fs_point *p, fs_frontier_by by)
+double fs_operating_throughput(const fs_operating_point *p, fs_frontier_by by)
 {
     return by == FS_BY_MW ? p->per_MW : p->per_gpu;
 }
@@ -29,15 +29,15 @@ static int by_user(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-uint32_t fs_frontier(const fs_point *points, uint32_t n, fs_frontier_by by, uint32_t *frontier)
+uint32_t fs_frontier(const fs_operating_point *points, uint32_t n, fs_frontier_by by, uint32_t *frontier)
 {
     entry *entries = fs_alloc(n + 1, sizeof *entries);
     uint32_t good = 0, kept = 0;
     if (!entries)
         return UINT32_MAX;
     for (uint32_t i = 0; i < n; i++)
-        if (points[i].state == FS_POINT_GOOD)
-            entries[good++] = (entry){points[i].per_user, fs_point_throughput(&points[i], by), i};
+        if (points[i].state == FS_OPERATING_GOOD)
+            entries[good++] = (entry){points[i].per_user, fs_operating_throughput(&points[i], by), i};
     qsort(entries, good, sizeof *entries, by_user);
     double most = -1;
     for (uint32_t i = 0; i < good; i++)

@@ -8,11 +8,11 @@
 typedef enum fs_frontier_by { FS_BY_GPU, FS_BY_MW, FS_FRONTIER_BYS } fs_frontier_by;
 extern const char *const fs_frontier_by_names[FS_FRONTIER_BYS];
 
-double fs_point_throughput(const fs_point *point, fs_frontier_by by);
+double fs_operating_throughput(const fs_operating_point *point, fs_frontier_by by);
 
 /* Of the good points those that none other dominates: none has as much throughput and as many tokens/s per user, and more
  * of one. Of points that are equal in both the first. Indices into points[] go to frontier[] (n), ascending in tokens/s
  * per user and hence descending in throughput. Returns how many, or UINT32_MAX without memory. Cost: O(n log n). */
-uint32_t fs_frontier(const fs_point *points, uint32_t n, fs_frontier_by by, uint32_t *frontier);
+uint32_t fs_frontier(const fs_operating_point *points, uint32_t n, fs_frontier_by by, uint32_t *frontier);
 
 #endif

@@ -19,7 +19,7 @@ static const char *throughput(double value, char text[TEXT])
     return text;
 }
 
-static void print_limits(const fs_point_limits *limits, fs_out *out)
+static void print_limits(const fs_operating_limits *limits, fs_out *out)
 {
     char ttft[TEXT], tpot[TEXT];
     if (limits->ttft_s > 0)
@@ -43,14 +43,14 @@ static void print_head(const fs_pareto_view *view, fs_style style, fs_out *out)
 /* What became of all points and layouts. */
 static void print_counts(const fs_pareto_view *view, fs_out *out)
 {
-    static const char *const words[FS_POINT_STATES] = {
+    static const char *const words[FS_OPERATING_STATES] = {
         "good",          "over the limit of first tokens", "over the limit of tokens",
         "not converged", "with rejected requests",         "failed"};
     const fs_search *s = view->search;
     char wall[TEXT];
     fs_out_printf(out, "\n%u points of %u layouts", s->space.n, s->space.layouts_tried - s->space.layouts_unfit);
     const char *sep = ": ";
-    for (uint32_t i = 0; i < FS_POINT_STATES; i++)
+    for (uint32_t i = 0; i < FS_OPERATING_STATES; i++)
         if (s->of_state[i] > 0) {
             fs_out_printf(out, "%s%u %s", sep, s->of_state[i], words[i]);
             sep = ", ";
@@ -76,7 +76,7 @@ static fs_status print_table(const fs_pareto_view *view, fs_style style, fs_out 
     for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
         fs_table_cell(table, "%s", heading[i]);
     for (uint32_t i = 0; i < view->n; i++) {
-        const fs_point *p = &view->search->points[view->frontier[i]];
+        const fs_operating_point *p = &view->search->points[view->frontier[i]];
         char layout[2 * TEXT], count[TEXT], a[TEXT], b[TEXT], c[TEXT], ttft[TEXT], tpot[TEXT];
         fs_table_cell(table, "%s", fs_candidate_text(&p->candidate, layout, sizeof layout));
         fs_table_cell(table, "%u", p->candidate.gpus);
@@ -100,12 +100,12 @@ static fs_status print_plot(const fs_pareto_view *view, fs_out *out, fs_err *err
     if (!marks)
         return fs_fail_nomem(err);
     for (uint32_t i = 0; i < s->space.n; i++)
-        if (s->points[i].state <= FS_POINT_TPOT && s->points[i].per_user > 0)
-            marks[n++] = (fs_plot_point){s->points[i].per_user, fs_point_throughput(&s->points[i], view->by),
-                                         s->points[i].state == FS_POINT_GOOD ? ':' : '.'};
+        if (s->points[i].state <= FS_OPERATING_TPOT && s->points[i].per_user > 0)
+            marks[n++] = (fs_plot_point){s->points[i].per_user, fs_operating_throughput(&s->points[i], view->by),
+                                         s->points[i].state == FS_OPERATING_GOOD ? ':' : '.'};
     for (uint32_t i = 0; i < view->n; i++) {
-        const fs_point *p = &s->points[view->frontier[i]];
-        marks[n++] = (fs_plot_point){p->per_user, fs_point_throughput(p, view->by), 'O'};
+        const fs_operating_point *p = &s->points[view->frontier[i]];
+        marks[n++] = (fs_plot_point){p->per_user, fs_operating_throughput(p, view->by), 'O'};
     }
     fs_out_puts(out, "\n");
     fs_status status =
@@ -139,11 +139,11 @@ static bool on_frontier(const fs_pareto_view *view, uint32_t point)
     return false;
 }
 
-static void write_point(const fs_point *p, bool frontier, fs_jsonw *w)
+static void write_point(const fs_operating_point *p, bool frontier, fs_jsonw *w)
 {
     const fs_candidate *c = &p->candidate;
     fs_jsonw_object_inline(w, NULL);
-    fs_jsonw_string(w, "state", fs_point_states[p->state]);
+    fs_jsonw_string(w, "state", fs_operating_states[p->state]);
     fs_jsonw_bool(w, "frontier", frontier);
     fs_jsonw_uint(w, "tp", c->tp);
     fs_jsonw_uint(w, "dp", c->dp);
@@ -191,12 +191,12 @@ void fs_pareto_csv(const fs_pareto_view *view, fs_out *out)
     fs_out_puts(out, "state,frontier,tp,dp,pp,ep,prefill_replicas,gpus,concurrency,tokens_per_s,tokens_per_s_per_gpu,"
                      "tokens_per_s_per_user,tokens_per_s_per_mw,rated_W,ttft_p90_s,tpot_p90_s,unevenness,requests\n");
     for (uint32_t i = 0; i < s->space.n; i++) {
-        const fs_point *p = &s->points[i];
+        const fs_operating_point *p = &s->points[i];
         const fs_candidate *c = &p->candidate;
         const double numbers[] = {p->tokens_per_s, p->per_gpu, p->per_user, p->per_MW,
                                   p->rated_W,      p->ttft_s,  p->tpot_s,   p->unevenness};
-        fs_out_printf(out, "%s,%d,%u,%u,%u,%u,%u,%u,%u", fs_point_states[p->state], on_frontier(view, i), c->tp, c->dp,
-                      c->pp, c->ep, c->prefill_replicas, c->gpus, c->concurrency);
+        fs_out_printf(out, "%s,%d,%u,%u,%u,%u,%u,%u,%u", fs_operating_states[p->state], on_frontier(view, i), c->tp,
+                      c->dp, c->pp, c->ep, c->prefill_replicas, c->gpus, c->concurrency);
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
             char text[TEXT];
             fs_out_printf(out, ",%s", fs_format_exact(numbers[k], text, sizeof text));

@@ -18,7 +18,8 @@ enum {
     RUNS_MAX = 4
 };
 
-const char *const fs_point_states[FS_POINT_STATES] = {"good", "ttft", "tpot", "not converged", "rejected", "failed"};
+const char *const fs_operating_states[FS_OPERATING_STATES] = {"good",          "ttft",     "tpot",
+                                                              "not converged", "rejected", "failed"};
 
 /* ---- the steady state ---------------------------------------------------------------------------------------------- */
 
@@ -48,7 +49,7 @@ typedef struct window {
 } window;
 
 /* Latencies of the requests that came and that ended within it. */
-static void measure_latencies(const fs_serving_result *v, const window *w, double *scratch, fs_point *p)
+static void measure_latencies(const fs_serving_result *v, const window *w, double *scratch, fs_operating_point *p)
 {
     uint32_t n = 0;
     double sum = 0;
@@ -68,7 +69,7 @@ static void measure_latencies(const fs_serving_result *v, const window *w, doubl
     p->tpot_s = percentile(scratch, n, 0.9);
 }
 
-bool fs_point_measure(const fs_serving_result *v, uint32_t concurrency, fs_point *p)
+bool fs_operating_measure(const fs_serving_result *v, uint32_t concurrency, fs_operating_point *p)
 {
     double *ends = fs_alloc(v->n_rows, sizeof *ends), half[2] = {0, 0};
     if (!ends)
@@ -121,7 +122,7 @@ static void make_trial(const fs_work *work, const fs_candidate *c, uint32_t coun
     t->work.gpu_of = gpus;
 }
 
-static void take_power(const fs_result *r, fs_point *p)
+static void take_power(const fs_result *r, fs_operating_point *p)
 {
     p->per_gpu = p->tokens_per_s / p->candidate.gpus;
     p->rated_W = r->power.rated_W;
@@ -129,15 +130,15 @@ static void take_power(const fs_result *r, fs_point *p)
     p->per_rated_MW = r->power.rated_W > 0 ? p->tokens_per_s / (r->power.rated_W * 1e-6) : 0;
 }
 
-static fs_point_state judge(const fs_point *p, const fs_point_limits *limits)
+static fs_operating_state judge(const fs_operating_point *p, const fs_operating_limits *limits)
 {
     if (limits->ttft_s > 0 && p->ttft_s > limits->ttft_s)
-        return FS_POINT_TTFT;
-    return limits->tpot_s > 0 && p->tpot_s > limits->tpot_s ? FS_POINT_TPOT : FS_POINT_GOOD;
+        return FS_OPERATING_TTFT;
+    return limits->tpot_s > 0 && p->tpot_s > limits->tpot_s ? FS_OPERATING_TPOT : FS_OPERATING_GOOD;
 }
 
-fs_status fs_point_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
-                            const fs_point_limits *limits, fs_point *p, fs_err *err)
+fs_status fs_operating_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
+                                const fs_operating_limits *limits, fs_operating_point *p, fs_err *err)
 {
     const fs_candidate *c = &p->candidate;
     fs_run_options chosen = *options;
@@ -147,9 +148,9 @@ fs_status fs_point_simulate(const fs_topo *topo, const fs_work *work, const fs_r
         gpus[i] = i;
     if (chosen.max_events == 0)
         chosen.max_events = EVENTS_MAX;
-    p->state = FS_POINT_OPEN;
+    p->state = FS_OPERATING_OPEN;
     for (uint64_t run = 0, count = (uint64_t)c->concurrency * GENERATIONS + FEWEST;
-         run < RUNS_MAX && count <= FS_REQUESTS_MAX && p->state == FS_POINT_OPEN && status == FS_OK;
+         run < RUNS_MAX && count <= FS_REQUESTS_MAX && p->state == FS_OPERATING_OPEN && status == FS_OK;
          run++, count *= 2) {
         trial t;
         fs_result result = {0};
@@ -159,8 +160,8 @@ fs_status fs_point_simulate(const fs_topo *topo, const fs_work *work, const fs_r
             break;
         p->requests = (uint32_t)count;
         if (result.serving->n_rejected > 0)
-            p->state = FS_POINT_REJECTED;
-        else if (fs_point_measure(result.serving, c->concurrency, p) && p->unevenness <= EVEN)
+            p->state = FS_OPERATING_REJECTED;
+        else if (fs_operating_measure(result.serving, c->concurrency, p) && p->unevenness <= EVEN)
             p->state = judge(p, limits);
         take_power(&result, p);
         fs_result_free(&result);

@@ -10,20 +10,20 @@
 #include "pareto/space.h"
 #include "run.h"
 
-typedef enum fs_point_state {
-    FS_POINT_GOOD,     /* converged, and keeps the limits */
-    FS_POINT_TTFT,     /* converged; first tokens come too late */
-    FS_POINT_TPOT,     /* ... tokens do */
-    FS_POINT_OPEN,     /* did not converge */
-    FS_POINT_REJECTED, /* requests do not fit into the KV cache */
-    FS_POINT_FAILED,   /* the simulation did, or its worker */
-    FS_POINT_STATES
-} fs_point_state;
-extern const char *const fs_point_states[FS_POINT_STATES]; /* for people and files */
+typedef enum fs_operating_state {
+    FS_OPERATING_GOOD,     /* converged, and keeps the limits */
+    FS_OPERATING_TTFT,     /* converged; first tokens come too late */
+    FS_OPERATING_TPOT,     /* ... tokens do */
+    FS_OPERATING_OPEN,     /* did not converge */
+    FS_OPERATING_REJECTED, /* requests do not fit into the KV cache */
+    FS_OPERATING_FAILED,   /* the simulation did, or its worker */
+    FS_OPERATING_STATES
+} fs_operating_state;
+extern const char *const fs_operating_states[FS_OPERATING_STATES]; /* for people and files */
 
-typedef struct fs_point {
+typedef struct fs_operating_point {
     fs_candidate candidate;
-    fs_point_state state;
+    fs_operating_state state;
     double tokens_per_s;              /* output, of the candidate */
     double per_gpu, per_user, per_MW; /* tokens/s: per user 1 / mean TPOT; per MW of the facility while it runs */
     double per_rated_MW;              /* of the facility with GPUs at rated power: what must be provided for */
@@ -31,18 +31,19 @@ typedef struct fs_point {
     double ttft_s, tpot_s;            /* 90th percentiles */
     double unevenness;                /* of the halves: |a - b| / (a + b) x 2 */
     uint32_t requests;                /* of the last run */
-} fs_point;
+} fs_operating_point;
 
-typedef struct fs_point_limits {
+typedef struct fs_operating_limits {
     double ttft_s, tpot_s; /* of 90 % of the requests; 0: none */
-} fs_point_limits;
+} fs_operating_limits;
 
 /* Simulate; fills all of *point but its candidate. Errors of the simulation are errors here. */
-FS_MUST_CHECK fs_status fs_point_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
-                                          const fs_point_limits *limits, fs_point *point, fs_err *err);
+FS_MUST_CHECK fs_status fs_operating_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
+                                              const fs_operating_limits *limits, fs_operating_point *point,
+                                              fs_err *err);
 
 /* From the requests of a run: rates and latencies in its steady state. false where there is none. */
 struct fs_serving_result;
-bool fs_point_measure(const struct fs_serving_result *serving, uint32_t concurrency, fs_point *point);
+bool fs_operating_measure(const struct fs_serving_result *serving, uint32_t concurrency, fs_operating_point *point);
 
 #endif

@@ -30,8 +30,8 @@ static double clock_s(void)
 static fs_status run_point(void *data, uint32_t task, fs_out *answer, fs_err *err)
 {
     const context *c = data;
-    fs_point p = {.candidate = c->search->space.all[task]};
-    fs_status status = fs_point_simulate(c->def->topo, c->def->work, c->def->options, &c->def->limits, &p, err);
+    fs_operating_point p = {.candidate = c->search->space.all[task]};
+    fs_status status = fs_operating_simulate(c->def->topo, c->def->work, c->def->options, &c->def->limits, &p, err);
     if (status == FS_OK)
         fs_out_write(answer, (const char *)&p, sizeof p);
     return status;
@@ -41,16 +41,16 @@ static fs_status end_point(void *data, uint32_t task, const fs_task_end *end, fs
 {
     context *c = data;
     fs_search *s = c->search;
-    fs_point *p = &s->points[task];
+    fs_operating_point *p = &s->points[task];
     (void)err;
     if (end->status == FS_OK && end->length == sizeof *p)
         memcpy(p, end->answer, sizeof *p);
     else
-        *p = (fs_point){.candidate = s->space.all[task], .state = FS_POINT_FAILED};
-    if (p->state == FS_POINT_FAILED && s->failure[0] == '\0')
+        *p = (fs_operating_point){.candidate = s->space.all[task], .state = FS_OPERATING_FAILED};
+    if (p->state == FS_OPERATING_FAILED && s->failure[0] == '\0')
         fs_snprintf(s->failure, sizeof s->failure, "%s", end->error ? end->error->text : "no answer");
     s->of_state[p->state]++;
-    fs_progress_count(&c->progress, p->state == FS_POINT_FAILED);
+    fs_progress_count(&c->progress, p->state == FS_OPERATING_FAILED);
     return FS_OK;
 }
 
@@ -89,7 +89,7 @@ fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, ui
                                    .concurrency = (uint32_t)concurrency};
     def->workers = (uint32_t)workers;
     if (def->work->inference)
-        def->limits = (fs_point_limits){def->work->inference->slo_ttft_s, def->work->inference->slo_tpot_s};
+        def->limits = (fs_operating_limits){def->work->inference->slo_ttft_s, def->work->inference->slo_tpot_s};
     return FS_OK;
 }
 

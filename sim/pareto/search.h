@@ -9,21 +9,22 @@ typedef struct fs_search_def {
     const fs_work *work;
     const fs_run_options *options;
     fs_space_limits space;
-    fs_point_limits limits;
+    fs_operating_limits limits;
     uint32_t workers; /* 0: one for each core */
     FILE *progress;   /* NULL: silence */
 } fs_search_def;
 
 typedef struct fs_search {
     fs_space space;
-    fs_point *points; /* (space.n) */
-    uint32_t of_state[FS_POINT_STATES];
+    fs_operating_point *points; /* (space.n) */
+    uint32_t of_state[FS_OPERATING_STATES];
     char failure[256]; /* of the first point that failed; else "" */
     double wall_s;
 } fs_search;
 
 /* Fills the space and the number of workers from options, and the limits from the trace's. gpus 0: those of the
- * largest board with all that is placed in it, or 32, as far as there are any. FS_E_USAGE for numbers of nothing, or more GPUs than there are. */
+ * largest board with all that is placed in it, or 32, as far as there are any. FS_E_USAGE for numbers of nothing, or more
+ * GPUs than there are. */
 FS_MUST_CHECK fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, uint64_t concurrency,
                                         uint64_t workers, fs_err *err);
 /* A point that fails is counted and does not stop the others. *signal as in workers.h. */

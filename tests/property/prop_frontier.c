@@ -7,22 +7,22 @@
 
 enum { RUNS = 400, POINTS_MAX = 60 };
 
-static bool beats(const fs_point *a, const fs_point *b, fs_frontier_by by)
+static bool beats(const fs_operating_point *a, const fs_operating_point *b, fs_frontier_by by)
 {
-    double x = fs_point_throughput(a, by), y = fs_point_throughput(b, by);
+    double x = fs_operating_throughput(a, by), y = fs_operating_throughput(b, by);
     return x >= y && a->per_user >= b->per_user && (x > y || a->per_user > b->per_user);
 }
 
 /* The slow twin: of equal points the first, of the others those that nothing beats. */
-static bool belongs(const fs_point *points, uint32_t n, uint32_t i, fs_frontier_by by)
+static bool belongs(const fs_operating_point *points, uint32_t n, uint32_t i, fs_frontier_by by)
 {
     for (uint32_t k = 0; k < n; k++) {
         bool equal = points[k].per_user == points[i].per_user &&
-                     fs_point_throughput(&points[k], by) == fs_point_throughput(&points[i], by);
-        if (points[k].state == FS_POINT_GOOD && (beats(&points[k], &points[i], by) || (equal && k < i)))
+                     fs_operating_throughput(&points[k], by) == fs_operating_throughput(&points[i], by);
+        if (points[k].state == FS_OPERATING_GOOD && (beats(&points[k], &points[i], by) || (equal && k < i)))
             return false;
     }
-    return points[i].state == FS_POINT_GOOD;
+    return points[i].state == FS_OPERATING_GOOD;
 }
 
 static void the_frontier_is_what_nothing_beats(void **state)
@@ -31,14 +31,14 @@ static void the_frontier_is_what_nothing_beats(void **state)
     uint64_t kept = 0;
     for (uint32_t run = 0; run < RUNS; run++) {
         fs_rng rng = fs_rng_seed(run);
-        fs_point points[POINTS_MAX] = {0};
+        fs_operating_point points[POINTS_MAX] = {0};
         uint32_t n = fs_rng_below(&rng, POINTS_MAX), frontier[POINTS_MAX], levels = 2 + fs_rng_below(&rng, 30), at = 0;
         fs_frontier_by by = (fs_frontier_by)(run % FS_FRONTIER_BYS);
         for (uint32_t i = 0; i < n; i++) /* few levels: many are equal in one or both */
-            points[i] = (fs_point){.state = fs_rng_below(&rng, 4) ? FS_POINT_GOOD : FS_POINT_TTFT,
-                                   .per_user = 1 + fs_rng_below(&rng, levels),
-                                   .per_gpu = 1 + fs_rng_below(&rng, levels),
-                                   .per_MW = 1 + fs_rng_below(&rng, levels)};
+            points[i] = (fs_operating_point){.state = fs_rng_below(&rng, 4) ? FS_OPERATING_GOOD : FS_OPERATING_TTFT,
+                                             .per_user = 1 + fs_rng_below(&rng, levels),
+                                             .per_gpu = 1 + fs_rng_below(&rng, levels),
+                                             .per_MW = 1 + fs_rng_below(&rng, levels)};
         uint32_t found = fs_frontier(points, n, by, frontier);
         for (uint32_t i = 0; i < n; i++) {
             bool there = false;
@@ -49,8 +49,8 @@ static void the_frontier_is_what_nothing_beats(void **state)
         }
         assert_int_equal(at, found);
         for (uint32_t k = 1; k < found; k++) { /* more for a user is less for all */
-            const fs_point *a = &points[frontier[k - 1]], *b = &points[frontier[k]];
-            assert_true(a->per_user < b->per_user && fs_point_throughput(a, by) > fs_point_throughput(b, by));
+            const fs_operating_point *a = &points[frontier[k - 1]], *b = &points[frontier[k]];
+            assert_true(a->per_user < b->per_user && fs_operating_throughput(a, by) > fs_operating_throughput(b, by));
         }
         kept += found;
     }
@@ -69,15 +69,15 @@ static void a_steady_state_by_hand(void **state)
             .arrival_s = arrival_s, .first_s = arrival_s + 1, .done_s = arrival_s + 10, .output = 10, .count = 1};
     }
     const fs_serving_result v = {.n_rows = ROWS, .requests = rows};
-    fs_point p = {.candidate = {.gpus = 2}};
-    assert_true(fs_point_measure(&v, SLOTS, &p));
+    fs_operating_point p = {.candidate = {.gpus = 2}};
+    assert_true(fs_operating_measure(&v, SLOTS, &p));
     ASSERT_CLOSE(p.tokens_per_s, 4, 0.02); /* 10 tokens in 10 s in each slot */
     ASSERT_CLOSE(p.ttft_s, 1, 1e-9);
     ASSERT_CLOSE(p.tpot_s, 1, 1e-9);
     ASSERT_CLOSE(p.per_user, 1, 1e-9);
     assert_true(p.unevenness < 0.02);
     const fs_serving_result few = {.n_rows = SLOTS, .requests = rows};
-    assert_false(fs_point_measure(&few, SLOTS, &p)); /* the loop never gets full */
+    assert_false(fs_operating_measure(&few, SLOTS, &p)); /* the loop never gets full */
 }
 
 /* A factory of 1 MW: replicas of 80 kW that give 100 tokens/s to many users, or of 60 kW for fast ones. */
@@ -85,27 +85,27 @@ static void a_factory_by_hand(void **state)
 {
     (void)state;
     fs_tiers tiers = {.n = 3, .all = {{"slow", 1, 5, 0.5}, {"fast", 10, 50, 0.5}, {"too fast", 100, 500, 0}}};
-    fs_point points[] = {{.state = FS_POINT_GOOD,
-                          .candidate = {.gpus = 8},
-                          .tokens_per_s = 100,
-                          .per_user = 10,
-                          .rated_W = 80e3,
-                          .per_rated_MW = 1250,
-                          .per_MW = 2500},
-                         {.state = FS_POINT_GOOD,
-                          .candidate = {.gpus = 4},
-                          .tokens_per_s = 30,
-                          .per_user = 60,
-                          .rated_W = 60e3,
-                          .per_rated_MW = 500,
-                          .per_MW = 500},
-                         {.state = FS_POINT_OPEN,
-                          .candidate = {.gpus = 4},
-                          .tokens_per_s = 900,
-                          .per_user = 600,
-                          .rated_W = 60e3,
-                          .per_rated_MW = 15000,
-                          .per_MW = 15000}};
+    fs_operating_point points[] = {{.state = FS_OPERATING_GOOD,
+                                    .candidate = {.gpus = 8},
+                                    .tokens_per_s = 100,
+                                    .per_user = 10,
+                                    .rated_W = 80e3,
+                                    .per_rated_MW = 1250,
+                                    .per_MW = 2500},
+                                   {.state = FS_OPERATING_GOOD,
+                                    .candidate = {.gpus = 4},
+                                    .tokens_per_s = 30,
+                                    .per_user = 60,
+                                    .rated_W = 60e3,
+                                    .per_rated_MW = 500,
+                                    .per_MW = 500},
+                                   {.state = FS_OPERATING_OPEN,
+                                    .candidate = {.gpus = 4},
+                                    .tokens_per_s = 900,
+                                    .per_user = 600,
+                                    .rated_W = 60e3,
+                                    .per_rated_MW = 15000,
+                                    .per_MW = 15000}};
     const fs_search search = {.space = {.n = 3}, .points = points};
     const fs_factory f = {.power_W = 1e6, .tiers = &tiers};
     fs_factory_row row = {0};
