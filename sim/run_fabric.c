@@ -5,14 +5,6 @@
 #include "topo/bundle.h"
 
 #include <sys/resource.h>
-#include <time.h>
-
-double fs_run_clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 uint64_t fs_run_peak_memory_bytes(void)
 {

@@ -20,7 +20,6 @@ FS_MUST_CHECK fs_status fs_run_fabric_open(const fs_topo *whole, const fs_run_op
                                            fs_run_fabric *f, fs_err *err);
 void fs_run_fabric_close(fs_run_fabric *f);
 
-double fs_run_clock_s(void);
 uint64_t fs_run_peak_memory_bytes(void);
 
 #endif

@@ -6,6 +6,7 @@
  * kernels are timers. */
 #include "serve_run.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "report/serving.h"
 #include "run_fabric.h"
@@ -512,7 +513,7 @@ static fs_status fill(stages *s, const fs_topo *whole, const fs_run_options *opt
 fs_status fs_serve_run(const fs_topo *topo, const fs_work *work, const fs_run_options *options, fs_result *result,
                        fs_err *err)
 {
-    double start_s = fs_run_clock_s();
+    double start_s = fs_clock_s();
     stages s = {.work = work, .in = work->inference, .arena = fs_arena_new()};
     fs_result made = {0};
     fs_status status = s.arena ? check(topo, work, options, err) : fs_fail_nomem(err);
@@ -533,7 +534,7 @@ fs_status fs_serve_run(const fs_topo *topo, const fs_work *work, const fs_run_op
     made.fold = fs_fold_names[options->fold];
     made.seed = options->seed;
     made.peak_memory_bytes = fs_run_peak_memory_bytes();
-    made.wall_s = fs_run_clock_s() - start_s;
+    made.wall_s = fs_clock_s() - start_s;
     *result = made;
     return FS_OK;
 }

@@ -4,12 +4,12 @@
  * reported in full is the largest. Ranks 0 ..< N are on GPUs 0 ..< N of the topology, which stays as large as it is. */
 #include "cli/scale.h"
 
+#include "base/clock.h"
 #include "base/num.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static int by_size(const void *left, const void *right)
@@ -54,13 +54,6 @@ static void progress(const fs_scale_list *list, uint32_t done)
         fputs("\r\033[K", stderr);
 }
 
-static double clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 /* Load and run one size; *work and *result are replaced. */
 static fs_status run_one(const fs_scale_job *job, uint32_t gpus, bool last, fs_scaling *mode, fs_work **work,
                          fs_result *result, fs_err *err)
@@ -89,13 +82,13 @@ fs_status fs_scale_run(const fs_scale_job *job, const fs_scale_list *list, fs_sc
         return fs_fail(err, FS_E_USAGE, "--scale: %u GPUs asked for, the topology has %u", list->gpus[list->count - 1],
                        job->topo->n_gpus);
     for (uint32_t i = 0; i < list->count && status == FS_OK; i++) {
-        double start_s = clock_s();
+        double start_s = fs_clock_s();
         bool last = i + 1 == list->count;
         progress(list, i);
         status = run_one(job, list->gpus[i], last, &mode, work, &made, err);
         if (status == FS_OK) {
             rows[i] = fs_result_scaling(&made);
-            rows[i].wall_s = clock_s() - start_s;
+            rows[i].wall_s = fs_clock_s() - start_s;
         }
     }
     progress(list, list->count);

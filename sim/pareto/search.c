@@ -1,13 +1,13 @@
 /* search.c - see search.h. */
 #include "pareto/search.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "sweep/progress.h"
 #include "sweep/workers.h"
 
 #include <string.h>
-#include <time.h>
 
 #define SECONDS_MAX 120 /* of one point: it is given up then */
 
@@ -18,13 +18,6 @@ typedef struct context {
     fs_search *search;
     fs_progress progress;
 } context;
-
-static double clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* In a worker. The answer is the point itself: the caller is the same program. */
 static fs_status run_point(void *data, uint32_t task, fs_out *answer, fs_err *err)
@@ -95,7 +88,7 @@ fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, ui
 
 fs_status fs_search_run(const fs_search_def *def, fs_search *s, int *signal, fs_err *err)
 {
-    double start_s = clock_s();
+    double start_s = fs_clock_s();
     *s = (fs_search){0};
     fs_status status = fs_space_make(def->topo, def->work, &def->space, &s->space, err);
     if (status != FS_OK)
@@ -115,7 +108,7 @@ fs_status fs_search_run(const fs_search_def *def, fs_search *s, int *signal, fs_
                                     .tick = tick};
     status = fs_workers_run(&workers, signal, err);
     fs_progress_stop(&c.progress);
-    s->wall_s = clock_s() - start_s;
+    s->wall_s = fs_clock_s() - start_s;
     if (status != FS_OK)
         fs_search_free(s);
     return status;

@@ -1,26 +1,19 @@
 /* progress.c - see progress.h. */
 #include "sweep/progress.h"
 
+#include "base/clock.h"
 #include "base/num.h"
 
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BAR_MAX = 40, BAR_MIN = 8, WIDTH_DEFAULT = 80 };
 static const double redraw_s = 0.1, log_s = 60;
 
-static double clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 fs_progress fs_progress_start(FILE *file, uint32_t total)
 {
-    double now_s = clock_s();
+    double now_s = fs_clock_s();
     return (fs_progress){
         .file = file, .terminal = file && isatty(fileno(file)), .total = total, .start_s = now_s, .shown_s = now_s};
 }
@@ -92,7 +85,7 @@ void fs_progress_show(fs_progress *p)
 {
     if (!p->file || p->total == 0)
         return;
-    double now_s = clock_s();
+    double now_s = fs_clock_s();
     uint32_t tenths = (uint32_t)((uint64_t)10 * p->done / p->total);
     bool due = p->terminal ? now_s - p->shown_s >= redraw_s
                            : (tenths > p->shown_tenths && now_s - p->shown_s >= 1) || now_s - p->shown_s >= log_s;
@@ -108,6 +101,6 @@ void fs_progress_stop(fs_progress *p)
         fputs("\r\033[K", p->file);
         fflush(p->file);
     } else {
-        write_line(p, clock_s());
+        write_line(p, fs_clock_s());
     }
 }

@@ -7,6 +7,7 @@
  * computed twice all the same is stored once. */
 #include "sweep/sweep_run.h"
 
+#include "base/clock.h"
 #include "base/index.h"
 #include "base/rng.h"
 #include "sweep/point_hash.h"
@@ -40,13 +41,6 @@ typedef struct sweep_state {
     fs_progress progress;
     fs_sweep_summary *summary;
 } sweep_state;
-
-static double clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* ---- before ------------------------------------------------------------------------------------------------------- */
 
@@ -227,7 +221,7 @@ static void reverse(uint32_t *first, uint32_t *end)
 /* Somebody else is at work: rotate what is left, by a random amount. */
 static void jump(sweep_state *s)
 {
-    double now_s = clock_s();
+    double now_s = fs_clock_s();
     uint32_t left = s->todo.count - s->at, *from = s->todo.data + s->at;
     if (left < 2 || now_s - s->jumped_s < jump_s)
         return;
@@ -351,7 +345,7 @@ static void discard(sweep_state *s)
 fs_status fs_sweep_run(const fs_sweep *sweep, const fs_sweep_options *options, fs_sweep_summary *summary, int *signal,
                        fs_err *err)
 {
-    double start_s = clock_s();
+    double start_s = fs_clock_s();
     sweep_state s = {.sweep = sweep, .options = options, .summary = summary};
     *summary = (fs_sweep_summary){0};
     *signal = 0;
@@ -370,7 +364,7 @@ fs_status fs_sweep_run(const fs_sweep *sweep, const fs_sweep_options *options, f
         status = compute(&s, signal, err);
     if (status == FS_OK)
         status = count_failed(&s, err);
-    summary->seconds = clock_s() - start_s;
+    summary->seconds = fs_clock_s() - start_s;
     discard(&s);
     return status;
 }

@@ -5,6 +5,7 @@
  * wait watches, so none can slip in between. */
 #include "sweep/workers_in.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WORKERS_MAX = 1024, TICK_MS = 250, SAID_MAX = 4096 };
@@ -40,13 +40,6 @@ typedef struct pool {
     slot *slots;        /* (n_slots) */
     struct pollfd *fds; /* (n_slots + 1) the last is the signals' */
 } pool;
-
-static double clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* ---- signals ------------------------------------------------------------------------------------------------------ */
 
@@ -187,7 +180,7 @@ static fs_status hand_out(pool *p, uint32_t i, double predicted_bytes, fs_err *e
     s->busy = true;
     s->task = p->next;
     p->next = FS_NONE;
-    s->start_s = clock_s();
+    s->start_s = fs_clock_s();
     s->predicted_bytes = predicted_bytes;
     p->taken_bytes += predicted_bytes;
     p->n_busy++;
@@ -228,7 +221,7 @@ static fs_status fill(pool *p, fs_err *err)
 
 static fs_status tell(pool *p, slot *s, fs_task_end *end, fs_err *err)
 {
-    end->wall_s = clock_s() - s->start_s;
+    end->wall_s = fs_clock_s() - s->start_s;
     s->busy = false;
     p->n_busy--;
     p->taken_bytes -= s->predicted_bytes;
@@ -282,7 +275,7 @@ static fs_status hear(pool *p, slot *s, fs_err *err)
 static fs_status enforce_deadlines(pool *p, fs_err *err)
 {
     fs_status status = FS_OK;
-    double latest_s = clock_s() - p->def->seconds_max;
+    double latest_s = fs_clock_s() - p->def->seconds_max;
     for (uint32_t i = 0; i < p->n_slots && p->def->seconds_max > 0 && status == FS_OK; i++) {
         char why[96];
         if (!p->slots[i].busy || p->slots[i].start_s > latest_s)
@@ -298,7 +291,7 @@ static fs_status enforce_deadlines(pool *p, fs_err *err)
 /* Milliseconds until something must be looked at even if nobody answers. */
 static int patience(const pool *p)
 {
-    double wait_s = TICK_MS * 1e-3, now_s = clock_s();
+    double wait_s = TICK_MS * 1e-3, now_s = fs_clock_s();
     for (uint32_t i = 0; i < p->n_slots && p->def->seconds_max > 0; i++)
         if (p->slots[i].busy && p->slots[i].start_s + p->def->seconds_max - now_s < wait_s)
             wait_s = p->slots[i].start_s + p->def->seconds_max - now_s;
@@ -331,8 +324,8 @@ static fs_status work_off(pool *p, int *signal, fs_err *err)
     double ticked_s = 0;
     while (status == FS_OK && *signal == 0 && p->n_busy > 0) {
         status = attend(p, signal, err);
-        if (p->def->tick && clock_s() - ticked_s > TICK_MS * 1e-3) {
-            ticked_s = clock_s();
+        if (p->def->tick && fs_clock_s() - ticked_s > TICK_MS * 1e-3) {
+            ticked_s = fs_clock_s();
             p->def->tick(p->def->context);
         }
         if (status == FS_OK && *signal == 0)

@@ -1,6 +1,7 @@
 /* test_workers.c - the pool of worker processes: answers, failures of every kind, limits, memory, signals. */
 #include "../fixture.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "sweep/progress.h"
 #include "sweep/workers.h"
@@ -34,13 +35,6 @@ static void nap(double seconds)
     nanosleep(&t, NULL);
 }
 
-static double clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static fs_status misbehave(const context *c, fs_err *err)
 {
     switch (c->behaviour) {
@@ -67,7 +61,7 @@ static fs_status misbehave(const context *c, fs_err *err)
 static fs_status run(void *context_, uint32_t task, fs_out *answer, fs_err *err)
 {
     context *c = context_;
-    double start_s = clock_s();
+    double start_s = fs_clock_s();
     if (task == 3) {
         fs_status status = misbehave(c, err);
         if (status != FS_OK)
@@ -75,7 +69,7 @@ static fs_status run(void *context_, uint32_t task, fs_out *answer, fs_err *err)
     }
     if (c->predicted[task] > 0)
         nap(0.02);
-    fs_out_printf(answer, "%.17g %.17g %u square %u", start_s, clock_s(), ++c->done_by_this_worker, task * task);
+    fs_out_printf(answer, "%.17g %.17g %u square %u", start_s, fs_clock_s(), ++c->done_by_this_worker, task * task);
     return FS_OK;
 }
 
