@@ -329,6 +329,14 @@ fs_status fs_out_take(fs_out *out, char **text, size_t *length, fs_err *err)
     return status;
 }
 
+fs_status fs_out_finish(fs_out *out, fs_status status, fs_err *err)
+{
+    if (status == FS_OK)
+        return fs_out_close(out, err);
+    fs_out_discard(out);
+    return status;
+}
+
 void fs_out_discard(fs_out *out)
 {
     if (out == NULL)

@@ -31,6 +31,8 @@ void fs_out_puts(fs_out *out, const char *text);
 FS_MUST_CHECK fs_status fs_out_close(fs_out *out, fs_err *err);
 /* Closes, frees, and removes a regular file: for a run that already failed. NULL is fine. */
 void fs_out_discard(fs_out *out);
+/* What a writer that may fail ends with: fs_out_close where `status` is FS_OK, else fs_out_discard and that status. */
+FS_MUST_CHECK fs_status fs_out_finish(fs_out *out, fs_status status, fs_err *err);
 /* Removes every regular file that is still open. Async-signal-safe: for a handler that ends the program. */
 void fs_out_abandon(void);
 

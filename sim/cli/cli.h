@@ -30,6 +30,9 @@ FS_MUST_CHECK fs_status fs_cmd_import(int argc, char *const *argv, const fs_call
 /* Colour where stdout is a terminal, NO_COLOR is unset or empty (no-color.org) and TERM is not "dumb". */
 fs_style fs_cli_style(void);
 
+/* Whether an option's file, which may be NULL, is stdout: then nothing else goes there. */
+bool fs_cli_is_stdout(const char *path);
+
 /* fs_options_parse, and print the help to stdout where it was asked for (*help: the command has nothing else to do). */
 FS_MUST_CHECK fs_status fs_cli_parse(const fs_command *command, int argc, char *const *argv,
                                      const char *values[FS_ARGUMENTS_MAX], uint32_t *n_values, bool *help, fs_err *err);

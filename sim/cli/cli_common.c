@@ -17,6 +17,11 @@ fs_style fs_cli_style(void)
     return (fs_style){.color = wanted && isatty(STDOUT_FILENO)};
 }
 
+bool fs_cli_is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 static fs_status print_help(const fs_command *command, fs_err *err)
 {
     fs_out *out = NULL;

@@ -261,11 +261,7 @@ static fs_status print(const fs_result *result, const arguments *a, fs_err *err)
         write_csv(result, out);
     else
         status = write_table(result, fs_cli_style(), out, err);
-    if (status != FS_OK) {
-        fs_out_discard(out);
-        return status;
-    }
-    return fs_out_close(out, err);
+    return fs_out_finish(out, status, err);
 }
 
 static fs_status simulate(const arguments *a, const fs_topo *topo, uint32_t n, fs_err *err)

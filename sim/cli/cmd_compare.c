@@ -36,12 +36,7 @@ static fs_status print(fs_compared a, fs_compared b, fs_err *err)
     fs_status status = fs_out_open("-", &out, err);
     if (status != FS_OK)
         return status;
-    status = fs_compare_text(a, b, fs_cli_style(), out, err);
-    if (status != FS_OK) {
-        fs_out_discard(out);
-        return status;
-    }
-    return fs_out_close(out, err);
+    return fs_out_finish(out, fs_compare_text(a, b, fs_cli_style(), out, err), err);
 }
 
 fs_status fs_cmd_compare(int argc, char *const *argv, const fs_call *call, fs_err *err)

@@ -3,8 +3,6 @@
 #include "pareto/factory.h"
 #include "sweep/workers.h"
 
-#include <string.h>
-
 typedef struct arguments {
     const char *json, *tiers;
     bool quiet;
@@ -88,17 +86,14 @@ static fs_status write_out(const fs_factory *f, const char *path, bool json, fs_
         fs_factory_json(f, out);
     else
         status = fs_factory_text(f, fs_cli_style(), out, err);
-    if (status == FS_OK)
-        return fs_out_close(out, err);
-    fs_out_discard(out);
-    return status;
+    return fs_out_finish(out, status, err);
 }
 
 static fs_status report(const arguments *a, const fs_factory *f, fs_err *err)
 {
     fs_status status = FS_OK;
     double replicas = 0;
-    if (!a->quiet && !(a->json && strcmp(a->json, "-") == 0))
+    if (!a->quiet && !fs_cli_is_stdout(a->json))
         status = write_out(f, "-", false, err);
     if (status == FS_OK && a->json)
         status = write_out(f, a->json, true, err);

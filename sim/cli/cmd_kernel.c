@@ -292,11 +292,7 @@ static fs_status print(const arguments *a, const row_list *rows, const fs_part *
         write_csv(rows, out);
     else
         status = write_table(rows, part, out, err);
-    if (status != FS_OK) {
-        fs_out_discard(out);
-        return status;
-    }
-    return fs_out_close(out, err);
+    return fs_out_finish(out, status, err);
 }
 
 fs_status fs_cmd_kernel(int argc, char *const *argv, const fs_call *call, fs_err *err)

@@ -5,7 +5,6 @@
 #include "sweep/workers.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -72,11 +71,6 @@ static uint32_t terminal_width(void)
     return known > 0 && known < 1000 ? (uint32_t)known : 100;
 }
 
-static bool is_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
-
 static fs_status write_file(const fs_pareto_view *view, const char *path,
                             void (*write)(const fs_pareto_view *, fs_out *), fs_err *err)
 {
@@ -94,11 +88,7 @@ static fs_status write_text(const fs_pareto_view *view, fs_err *err)
     fs_status status = fs_out_open("-", &out, err);
     if (status != FS_OK)
         return status;
-    status = fs_pareto_text(view, fs_cli_style(), out, err);
-    if (status == FS_OK)
-        return fs_out_close(out, err);
-    fs_out_discard(out);
-    return status;
+    return fs_out_finish(out, fs_pareto_text(view, fs_cli_style(), out, err), err);
 }
 
 static fs_status report(const arguments *a, const fs_search_def *def, const fs_search *search, fs_err *err)
@@ -110,7 +100,7 @@ static fs_status report(const arguments *a, const fs_search_def *def, const fs_s
         .def = def, .search = search, .by = (fs_frontier_by)a->by, .frontier = frontier, .width = terminal_width()};
     view.n = fs_frontier(search->points, search->space.n, view.by, frontier);
     fs_status status = view.n == UINT32_MAX ? fs_fail_nomem(err) : FS_OK;
-    if (status == FS_OK && !a->quiet && !is_stdout(a->json) && !is_stdout(a->csv))
+    if (status == FS_OK && !a->quiet && !fs_cli_is_stdout(a->json) && !fs_cli_is_stdout(a->csv))
         status = write_text(&view, err);
     if (status == FS_OK)
         status = write_file(&view, a->json, fs_pareto_json, err);

@@ -115,11 +115,7 @@ static fs_status write_text(const fs_result *result, fs_err *err)
         return status;
     status = result->n_scaling ? fs_report_scaling(result, fs_cli_style(), out, err)
                                : fs_report_text(result, fs_cli_style(), out, err);
-    if (status != FS_OK) {
-        fs_out_discard(out);
-        return status;
-    }
-    return fs_out_close(out, err);
+    return fs_out_finish(out, status, err);
 }
 
 static fs_status write_ops(const fs_work *work, const char *path, fs_err *err)
@@ -153,15 +149,10 @@ static fs_status check(const arguments *a, const char *const *values, const fs_s
     return FS_OK;
 }
 
-static bool is_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
-
 static fs_status report(const fs_result *result, const arguments *a, const char *command_line, fs_err *err)
 {
     fs_status status = FS_OK;
-    if (!a->quiet && !is_stdout(a->json) && !is_stdout(a->timeline.path))
+    if (!a->quiet && !fs_cli_is_stdout(a->json) && !fs_cli_is_stdout(a->timeline.path))
         status = write_text(result, err);
     if (status == FS_OK && a->json)
         status = write_json(result, a, command_line, err);

@@ -409,12 +409,7 @@ static fs_status write_to(const shown *s, const char *path, fs_status (*write)(c
     fs_status status = fs_out_open(path, &out, err);
     if (status != FS_OK)
         return status;
-    status = write(s, out, err);
-    if (status != FS_OK) {
-        fs_out_discard(out);
-        return status;
-    }
-    return fs_out_close(out, err);
+    return fs_out_finish(out, write(s, out, err), err);
 }
 
 static fs_status read_all(shown *s, fs_err *err)

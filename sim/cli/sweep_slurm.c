@@ -311,8 +311,5 @@ fs_status fs_sweep_slurm(const fs_sweep_arguments *a, fs_err *err)
     status = submit_arrays(&s, out, err);
     if (status == FS_OK)
         status = submit_merge(&s, out, err);
-    if (status == FS_OK)
-        return fs_out_close(out, err);
-    fs_out_discard(out);
-    return status;
+    return fs_out_finish(out, status, err);
 }
