@@ -85,13 +85,13 @@ static loaded *find(fs_point_runner *r)
     return oldest;
 }
 
-static fs_status get_topo(fs_point_runner *r, const char *path, bool reuse, fs_topo **topo, fs_err *err)
+static fs_status get_topo(fs_point_runner *r, const char *path, fs_topo **topo, fs_err *err)
 {
     fs_status status = make_key(r, path, err);
     if (status != FS_OK)
         return status;
     loaded *l = find(r);
-    if (!reuse || !l->key || strcmp(l->key, r->key) != 0) {
+    if (!l->key || strcmp(l->key, r->key) != 0) {
         drop(r, l);
         status = fs_topo_load(path, r->overrides.topo, r->overrides.n_topo, &l->topo, err);
         if (status == FS_OK && !(l->key = fs_strdup(r->key)))
@@ -110,7 +110,7 @@ fs_status fs_point_runner_load(fs_point_runner *runner, const char *path, uint32
 {
     fs_topo *topo = NULL;
     fs_overrides_clear(&runner->overrides);
-    fs_status status = get_topo(runner, path, true, &topo, err);
+    fs_status status = get_topo(runner, path, &topo, err);
     if (status == FS_OK)
         *n_devices = topo->n_devices;
     return status;
@@ -256,17 +256,16 @@ static void write_command(const fs_point *point, char *text, size_t size)
     }
 }
 
-static fs_status simulate(fs_point_runner *r, const fs_point *point, options *o, bool reuse, fs_out *out, fs_err *err)
+static fs_status simulate(fs_point_runner *r, const fs_point *point, const options *o, fs_out *out, fs_err *err)
 {
     fs_topo *topo = NULL;
     fs_work *work = NULL;
     fs_result result = {0};
-    fs_status status = get_topo(r, point->topology->path, reuse, &topo, err);
+    fs_status status = get_topo(r, point->topology->path, &topo, err);
     if (status == FS_OK)
         status = fs_work_load(point->trace->path, r->overrides.trace, r->overrides.n_trace, &work, err);
     if (status == FS_OK)
         status = fs_topo_apply_faults(topo, work->faults, work->n_faults, err);
-    o->run.cache = reuse ? r->cache : NULL;
     if (status == FS_OK)
         status = work->inference ? fs_serve_run(topo, work, &o->run, &result, err)
                                  : fs_run(topo, work, &o->run, &result, err);
@@ -281,7 +280,7 @@ static fs_status simulate(fs_point_runner *r, const fs_point *point, options *o,
     return status;
 }
 
-fs_status fs_point_run(fs_point_runner *runner, const fs_point *point, bool reuse, fs_out *result, fs_err *err)
+fs_status fs_point_run(fs_point_runner *runner, const fs_point *point, fs_out *result, fs_err *err)
 {
     options o;
     fs_nccl_table *table = NULL;
@@ -291,8 +290,9 @@ fs_status fs_point_run(fs_point_runner *runner, const fs_point *point, bool reus
         status = fs_nccl_table_load(o.nccl_file, o.nccl_release, runner->overrides.nccl, runner->overrides.n_nccl,
                                     &table, err);
     o.run.nccl = table;
+    o.run.cache = own_table ? NULL : runner->cache; /* the table would have to outlive it */
     if (status == FS_OK)
-        status = simulate(runner, point, &o, reuse && !own_table, result, err);
+        status = simulate(runner, point, &o, result, err);
     fs_nccl_table_free(table);
     return status;
 }

@@ -16,9 +16,7 @@ void fs_point_runner_free(fs_point_runner *runner);
 FS_MUST_CHECK fs_status fs_point_runner_load(fs_point_runner *runner, const char *path, uint32_t *n_devices,
                                              fs_err *err);
 
-/* Write the result: the text of `fabsim --json --stable` of the same topology, trace and settings. `reuse` false: as a
- * process of its own would. */
-FS_MUST_CHECK fs_status fs_point_run(fs_point_runner *runner, const fs_point *point, bool reuse, fs_out *result,
-                                     fs_err *err);
+/* Write the result: the text of `fabsim --json --stable` of the same topology, trace and settings. */
+FS_MUST_CHECK fs_status fs_point_run(fs_point_runner *runner, const fs_point *point, fs_out *result, fs_err *err);
 
 #endif

@@ -68,7 +68,6 @@ FS_MUST_CHECK fs_status fs_rows_next(fs_rows *rows, bool *more, fs_err *err); /*
 void fs_rows_close(fs_rows *rows);
 uint32_t fs_rows_columns(const fs_rows *rows);
 const char *fs_rows_name(const fs_rows *rows, uint32_t column);  /* lives as long as the rows */
-uint32_t fs_rows_find(const fs_rows *rows, const char *name);    /* FS_NONE: there is none */
 fs_cell_kind fs_rows_kind(const fs_rows *rows, uint32_t column); /* of the current row, as all below */
 double fs_rows_number(const fs_rows *rows, uint32_t column);
 const char *fs_rows_text(const fs_rows *rows, uint32_t column); /* numbers too; NULL where null; until the next */

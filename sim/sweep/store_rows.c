@@ -3,8 +3,6 @@
 
 #include "base/mem.h"
 
-#include <string.h>
-
 struct fs_rows {
     fs_store *store;
     sqlite3_stmt *statement;
@@ -48,14 +46,6 @@ uint32_t fs_rows_columns(const fs_rows *rows)
 const char *fs_rows_name(const fs_rows *rows, uint32_t column)
 {
     return sqlite3_column_name(rows->statement, (int)column);
-}
-
-uint32_t fs_rows_find(const fs_rows *rows, const char *name)
-{
-    for (uint32_t i = 0; i < fs_rows_columns(rows); i++)
-        if (strcmp(fs_rows_name(rows, i), name) == 0)
-            return i;
-    return FS_NONE;
 }
 
 fs_cell_kind fs_rows_kind(const fs_rows *rows, uint32_t column)

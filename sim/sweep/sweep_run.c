@@ -257,7 +257,7 @@ static fs_status run(void *context, uint32_t task, fs_out *answer, fs_err *err)
     sweep_state *s = context;
     fs_point point;
     fs_status status = fs_sweep_point(s->sweep, task, &point, err);
-    return status == FS_OK ? fs_point_run(s->runner, &point, true, answer, err) : status;
+    return status == FS_OK ? fs_point_run(s->runner, &point, answer, err) : status;
 }
 
 static fs_status end(void *context, uint32_t task, const fs_task_end *e, fs_err *err)
@@ -284,7 +284,6 @@ static fs_status end(void *context, uint32_t task, const fs_task_end *e, fs_err 
                               .wall_s = e->wall_s,
                               .peak_bytes = e->peak_bytes};
     s->summary->computed++;
-    s->summary->failed_now += e->status != FS_OK;
     fs_progress_count(&s->progress, e->status != FS_OK);
     return fs_store_put(s->store, &row, s->options->retry, err);
 }

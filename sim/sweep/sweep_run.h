@@ -17,7 +17,7 @@ typedef struct fs_sweep_options {
 /* Of this shard's points. */
 typedef struct fs_sweep_summary {
     uint32_t points, there; /* there: in the database beforehand */
-    uint32_t computed, failed_now;
+    uint32_t computed;
     uint32_t failed, missing; /* in the database afterwards */
     double seconds;
 } fs_sweep_summary;
