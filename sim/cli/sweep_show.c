@@ -21,7 +21,6 @@ typedef struct shown {
     uint32_t n_columns;
     const char *names[COLUMNS_MAX];
     FS_VEC(fs_value *) rows; /* each (n_columns) */
-    double *baseline_s;      /* (rows) step time of the row's baseline; 0: none */
     fs_expr *where;
     uint32_t best; /* column, or FS_NONE */
     bool best_max;
@@ -148,13 +147,6 @@ static int by_rank(const void *left, const void *right)
     return (a[number].number > b[number].number) - (a[number].number < b[number].number);
 }
 
-static bool same_value(fs_value a, fs_value b)
-{
-    if (a.kind != b.kind)
-        return false;
-    return a.kind == FS_VALUE_TEXT ? strcmp(a.text, b.text) == 0 : a.kind == FS_VALUE_ABSENT || a.number == b.number;
-}
-
 /* The columns that a list of names means. */
 static fs_status read_columns(const shown *s, const char *option, const char *list, uint32_t columns[COLUMNS_MAX],
                               uint32_t *count, fs_err *err)
@@ -184,7 +176,7 @@ static fs_status keep_first_of_groups(shown *s, fs_err *err)
         for (uint32_t k = 0; k < kept && !seen; k++) {
             seen = true;
             for (uint32_t c = 0; c < count && seen; c++)
-                seen = same_value(s->rows.data[i][columns[c]], s->rows.data[k][columns[c]]);
+                seen = fs_value_equal(s->rows.data[i][columns[c]], s->rows.data[k][columns[c]]);
         }
         if (!seen)
             s->rows.data[kept++] = s->rows.data[i];
@@ -215,7 +207,7 @@ static fs_status order(shown *s, fs_err *err)
 static bool varies(const shown *s, uint32_t c)
 {
     for (uint32_t i = 1; i < s->rows.count; i++)
-        if (!same_value(s->rows.data[i][c], s->rows.data[0][c]))
+        if (!fs_value_equal(s->rows.data[i][c], s->rows.data[0][c]))
             return true;
     return false;
 }
@@ -307,7 +299,6 @@ static fs_status print_table(const shown *s, const uint32_t *columns, uint32_t c
     return status;
 }
 
-/* How the rows do against their sweep's baseline, where one was among what was read. */
 static void print_counts(const shown *s, fs_out *out)
 {
     uint32_t status = find_column(s, "status"), failed = 0, pending = 0;
@@ -323,7 +314,6 @@ static void print_counts(const shown *s, fs_out *out)
     fs_out_puts(out, "\n");
 }
 
-/* A settings column that varies beyond the table's width is left out last: figures matter more. */
 static fs_status write_text(const shown *s, fs_out *out, fs_err *err)
 {
     uint32_t columns[COLUMNS_MAX], count = 0;

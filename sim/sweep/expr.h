@@ -24,6 +24,9 @@ typedef struct fs_value {
     const char *text; /* not owned */
 } fs_value;
 
+/* Of the same kind and the same; absent is absent. */
+bool fs_value_equal(fs_value a, fs_value b);
+
 /* Where the text of an expression begins; an empty file and line 0: on a command line. */
 typedef struct fs_expr_place {
     const char *file;

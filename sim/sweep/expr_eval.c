@@ -15,6 +15,13 @@ static const char *const kind_names[] = {"absent", "a number", "a truth value", 
 
 static fs_status eval(const evaluation *v, uint32_t node, fs_value *out);
 
+bool fs_value_equal(fs_value a, fs_value b)
+{
+    if (a.kind != b.kind)
+        return false;
+    return a.kind == FS_VALUE_TEXT ? strcmp(a.text, b.text) == 0 : a.kind == FS_VALUE_ABSENT || a.number == b.number;
+}
+
 static fs_value truth(bool yes)
 {
     return (fs_value){.kind = FS_VALUE_BOOL, .number = yes};

@@ -57,10 +57,7 @@ static bool same_topology(const fs_point *a, const fs_point *b)
         if (i == a->count || k == b->count)
             return i == a->count && k == b->count;
         const fs_setting *x = &a->settings[i], *y = &b->settings[k];
-        bool same = strcmp(x->name, y->name) == 0 && x->value.kind == y->value.kind &&
-                    (x->value.kind == FS_VALUE_TEXT ? strcmp(x->value.text, y->value.text) == 0
-                                                    : x->value.number == y->value.number);
-        if (!same)
+        if (strcmp(x->name, y->name) != 0 || !fs_value_equal(x->value, y->value))
             return false;
     }
 }
