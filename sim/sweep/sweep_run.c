@@ -2,9 +2,9 @@
  *
  * The caller's process hashes points, writes the database and runs the pool; workers only simulate. Points with one
  * topology, settings included, go one after the other, so that workers have it loaded (point_run.h); otherwise they go in
- * order. Where somebody else turns out to fill in the same points at the same
- * time, the sweep goes on from a random place, so that the two do not compute the same ones side by side; and what was
- * computed twice all the same is stored once. */
+ * order. Where somebody else turns out to fill in the same points at the same time, the sweep goes on from a random
+ * place, so that the two do not compute the same ones side by side; and what was computed twice all the same is stored
+ * once. */
 #include "sweep/sweep_run.h"
 
 #include "base/clock.h"
@@ -76,6 +76,63 @@ static uint64_t hash_topology(const fs_point *p)
     return hash;
 }
 
+/* Settings and hash of each point. */
+static fs_status identify(sweep_state *s, fs_err *err)
+{
+    fs_sweep_hashes hashes = {0};
+    uint32_t n = fs_sweep_count(s->sweep);
+    s->members = fs_zalloc(n, sizeof *s->members);
+    fs_status status = s->members ? fs_sweep_hashes_make(s->sweep, &hashes, err) : fs_fail_nomem(err);
+    for (uint32_t i = 0; i < n && status == FS_OK; i++) {
+        fs_point point;
+        fs_out *out = NULL;
+        char *settings = NULL;
+        size_t length = 0;
+        status = fs_sweep_point(s->sweep, i, &point, err);
+        if (status == FS_OK)
+            status = fs_out_memory(&out, err);
+        if (status == FS_OK) {
+            fs_point_write_settings(&point, out);
+            status = fs_out_take(out, &settings, &length, err);
+        }
+        s->members[i].settings = settings;
+        s->members[i].baseline = point.baseline;
+        if (status == FS_OK)
+            status = fs_point_hash(s->sweep, &hashes, &point, settings, s->members[i].hash, err);
+    }
+    fs_sweep_hashes_free(&hashes);
+    return status;
+}
+
+static bool is_mine(const sweep_state *s, uint32_t number)
+{
+    return s->options->n_shards <= 1 || number % s->options->n_shards == s->options->shard;
+}
+
+/* A point that is in the database and stays. */
+static bool is_there(const sweep_state *s, fs_point_state state)
+{
+    return state == FS_POINT_OK || (state == FS_POINT_FAILED && !s->options->retry);
+}
+
+static fs_status list_todo(sweep_state *s, fs_err *err)
+{
+    for (uint32_t i = 0; i < fs_sweep_count(s->sweep); i++) {
+        fs_point_state state = FS_POINT_ABSENT;
+        if (!is_mine(s, i))
+            continue;
+        fs_status status = fs_store_state(s->store, s->members[i].hash, &state, err);
+        if (status != FS_OK)
+            return status;
+        bool there = is_there(s, state);
+        s->summary->points++;
+        s->summary->there += there;
+        if (!there && !FS_PUSH(&s->todo, i))
+            return fs_fail_nomem(err);
+    }
+    return FS_OK;
+}
+
 static fs_status place_points(sweep_state *s, fs_err *err)
 {
     uint32_t n = fs_sweep_count(s->sweep);
@@ -113,57 +170,14 @@ static int by_place(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-/* Settings and hash of each point. */
-static fs_status identify(sweep_state *s, fs_err *err)
+/* Points with one topology one after the other. */
+static fs_status order_todo(sweep_state *s, fs_err *err)
 {
-    fs_sweep_hashes hashes = {0};
-    uint32_t n = fs_sweep_count(s->sweep);
-    s->members = fs_zalloc(n, sizeof *s->members);
-    fs_status status = s->members ? fs_sweep_hashes_make(s->sweep, &hashes, err) : fs_fail_nomem(err);
-    for (uint32_t i = 0; i < n && status == FS_OK; i++) {
-        fs_point point;
-        fs_out *out = NULL;
-        char *settings = NULL;
-        size_t length = 0;
-        status = fs_sweep_point(s->sweep, i, &point, err);
-        if (status == FS_OK)
-            status = fs_out_memory(&out, err);
-        if (status == FS_OK) {
-            fs_point_write_settings(&point, out);
-            status = fs_out_take(out, &settings, &length, err);
-        }
-        s->members[i].settings = settings;
-        s->members[i].baseline = point.baseline;
-        if (status == FS_OK)
-            status = fs_point_hash(s->sweep, &hashes, &point, settings, s->members[i].hash, err);
-    }
-    fs_sweep_hashes_free(&hashes);
-    return status;
-}
-
-static bool is_mine(const sweep_state *s, uint32_t number)
-{
-    return s->options->n_shards <= 1 || number % s->options->n_shards == s->options->shard;
-}
-
-static fs_status list_todo(sweep_state *s, fs_err *err)
-{
-    for (uint32_t i = 0; i < fs_sweep_count(s->sweep); i++) {
-        fs_point_state state = FS_POINT_ABSENT;
-        if (!is_mine(s, i))
-            continue;
-        fs_status status = fs_store_state(s->store, s->members[i].hash, &state, err);
-        if (status != FS_OK)
-            return status;
-        bool there = state == FS_POINT_OK || (state == FS_POINT_FAILED && !s->options->retry);
-        s->summary->points++;
-        s->summary->there += there;
-        if (!there && !FS_PUSH(&s->todo, i))
-            return fs_fail_nomem(err);
-    }
+    fs_status status = place_points(s, err);
+    if (status != FS_OK)
+        return status;
     places = s->place;
-    if (s->todo.count > 0)
-        qsort(s->todo.data, s->todo.count, sizeof *s->todo.data, by_place);
+    qsort(s->todo.data, s->todo.count, sizeof *s->todo.data, by_place);
     return FS_OK;
 }
 
@@ -239,7 +253,7 @@ static fs_status next(void *context, uint32_t *task, fs_err *err)
         fs_status status = fs_store_state(s->store, s->members[number].hash, &state, err);
         if (status != FS_OK)
             return status;
-        if (state == FS_POINT_ABSENT || (state == FS_POINT_FAILED && s->options->retry)) {
+        if (!is_there(s, state)) {
             *task = number;
             return FS_OK;
         }
@@ -308,6 +322,11 @@ static fs_status count_failed(sweep_state *s, fs_err *err)
 
 static fs_status compute(sweep_state *s, int *signal, fs_err *err)
 {
+    fs_status status = order_todo(s, err);
+    if (status == FS_OK)
+        status = prepare_topologies(s, err);
+    if (status != FS_OK)
+        return status;
     const fs_workers_def def = {.n_tasks = s->todo.count,
                                 .n_workers = s->options->n_workers,
                                 .seconds_max = s->options->seconds_max,
@@ -320,7 +339,7 @@ static fs_status compute(sweep_state *s, int *signal, fs_err *err)
                                 .tick = tick};
     s->rng = fs_rng_seed((uint64_t)getpid() << 32 ^ (uint64_t)time(NULL));
     s->progress = fs_progress_start(s->options->progress, s->todo.count);
-    fs_status status = fs_workers_run(&def, signal, err);
+    status = fs_workers_run(&def, signal, err);
     fs_progress_stop(&s->progress);
     return status;
 }
@@ -351,11 +370,7 @@ fs_status fs_sweep_run(const fs_sweep *sweep, const fs_sweep_options *options, f
     if (status == FS_OK && !options->check)
         status = fs_store_set_members(s.store, sweep->name, s.members, fs_sweep_count(sweep), err);
     if (status == FS_OK)
-        status = place_points(&s, err);
-    if (status == FS_OK)
         status = list_todo(&s, err);
-    if (status == FS_OK && !options->check && s.todo.count > 0)
-        status = prepare_topologies(&s, err);
     if (status == FS_OK && !options->check && s.todo.count > 0)
         status = compute(&s, signal, err);
     if (status == FS_OK)
