@@ -84,8 +84,8 @@ static fs_status check(const fs_sweep_arguments *a, fs_err *err)
         return fs_fail(err, FS_E_USAGE, "unexpected argument '%s'", a->values[1]);
     if (a->group_by && !a->best)
         return fs_fail(err, FS_E_USAGE, "--group-by needs --best: which row stands for a group");
-    if (a->jobs > 1024)
-        return fs_fail(err, FS_E_USAGE, "--jobs: at most 1024");
+    if (a->jobs > FS_WORKERS_MAX)
+        return fs_fail(err, FS_E_USAGE, "--jobs: at most %d", FS_WORKERS_MAX);
     return FS_OK;
 }
 

@@ -11,7 +11,7 @@
 
 #define SECONDS_MAX 120 /* of one point: it is given up then */
 
-enum { POINTS_MAX = 100000, CONCURRENCY_MAX = 1 << 18, WORKERS_MAX = 1024, GPUS_LEAST = 32 };
+enum { POINTS_MAX = 100000, CONCURRENCY_MAX = 1 << 18, GPUS_LEAST = 32 };
 
 typedef struct context {
     const fs_search_def *def;
@@ -75,8 +75,8 @@ fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, ui
     if (gpus > def->topo->n_gpus)
         return fs_fail(err, FS_E_USAGE, "--gpus: %llu asked for, %s has %u", (unsigned long long)gpus, def->topo->path,
                        def->topo->n_gpus);
-    if (workers > WORKERS_MAX)
-        return fs_fail(err, FS_E_USAGE, "--workers: expected at most %d", WORKERS_MAX);
+    if (workers > FS_WORKERS_MAX)
+        return fs_fail(err, FS_E_USAGE, "--workers: expected at most %d", FS_WORKERS_MAX);
     def->space = (fs_space_limits){.points = (uint32_t)points,
                                    .gpus = gpus ? (uint32_t)gpus : gpus_of_a_replica(def->topo),
                                    .concurrency = (uint32_t)concurrency};

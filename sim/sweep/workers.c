@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 1024, TICK_MS = 250, SAID_MAX = 4096 };
+enum { TICK_MS = 250, SAID_MAX = 4096 };
 
 typedef struct slot {
     pid_t pid; /* 0: no worker */
@@ -341,8 +341,8 @@ static fs_status open_pool(pool *p, fs_err *err)
         return status;
     uint32_t n_cores = fs_cores_count(p->cores);
     p->n_slots = p->def->n_workers ? p->def->n_workers : n_cores;
-    if (p->n_slots > WORKERS_MAX)
-        return fs_fail(err, FS_E_USAGE, "%u workers asked for, at most %d are possible", p->n_slots, WORKERS_MAX);
+    if (p->n_slots > FS_WORKERS_MAX)
+        return fs_fail(err, FS_E_USAGE, "%u workers asked for, at most %d are possible", p->n_slots, FS_WORKERS_MAX);
     p->bind = p->n_slots == n_cores;
     p->memory_bytes = p->def->memory_bytes > 0 ? p->def->memory_bytes : fs_workers_free_bytes();
     p->slots = fs_zalloc(p->n_slots, sizeof *p->slots);

@@ -20,6 +20,8 @@
 
 #include "base/file.h"
 
+enum { FS_WORKERS_MAX = 1024 };
+
 /* How a task ended. */
 typedef struct fs_task_end {
     fs_status status;
@@ -32,7 +34,7 @@ typedef struct fs_task_end {
 
 typedef struct fs_workers_def {
     uint32_t n_tasks;    /* tasks 0 .. n_tasks - 1 start in this order, or as `next` says, and end in any */
-    uint32_t n_workers;  /* 0: one for each physical core */
+    uint32_t n_workers;  /* at most FS_WORKERS_MAX; 0: one for each physical core */
     double seconds_max;  /* of one task; 0: any */
     double bytes_max;    /* that one task may map beyond what its worker had; 0: any */
     double memory_bytes; /* of all running tasks, as predicted; 0: what is free */
