@@ -219,17 +219,25 @@ static const char *value_text(const fs_setting *s, char *buffer, size_t size)
     return buffer;
 }
 
-static fs_status read_settings(fs_point_runner *r, const fs_point *point, options *o, fs_err *err)
+/* "cost" of "options.cost"; NULL: a setting of the inputs. */
+static const char *option_name(const fs_setting *s)
 {
     static const char prefix[] = "options.";
+    enum { LENGTH = sizeof prefix - 1 };
+    return strncmp(s->name, prefix, LENGTH) == 0 ? s->name + LENGTH : NULL;
+}
+
+static fs_status read_settings(fs_point_runner *r, const fs_point *point, options *o, fs_err *err)
+{
     fs_status status = FS_OK;
     *o = (options){.run = fs_run_default()};
     fs_overrides_clear(&r->overrides);
     for (uint32_t i = 0; i < point->count && status == FS_OK; i++) {
         const fs_setting *s = &point->settings[i];
         char buffer[FS_SETTING_SIZE + 2];
-        if (strncmp(s->name, prefix, sizeof prefix - 1) == 0)
-            status = read_option(s, s->name + sizeof prefix - 1, o, err);
+        const char *option = option_name(s);
+        if (option)
+            status = read_option(s, option, o, err);
         else
             status = fs_overrides_add(&r->overrides, s->name, value_text(s, buffer, sizeof buffer), err);
     }
@@ -245,14 +253,14 @@ static void write_command(const fs_point *point, char *text, size_t size)
     for (uint32_t i = 0; i < point->count && used < size; i++) {
         const fs_setting *s = &point->settings[i];
         char buffer[FS_SETTING_SIZE + 2];
-        bool option = strncmp(s->name, "options.", 8) == 0;
+        const char *option = option_name(s);
         if (option && s->value.kind == FS_VALUE_BOOL && s->value.number == 0)
             continue;
         if (option && s->value.kind == FS_VALUE_BOOL)
-            used += (size_t)snprintf(text + used, size - used, " --%s", s->name + 8);
+            used += (size_t)snprintf(text + used, size - used, " --%s", option);
         else
             used += (size_t)snprintf(text + used, size - used, option ? " --%s=%s" : " --set %s=%s",
-                                     option ? s->name + 8 : s->name, value_text(s, buffer, sizeof buffer));
+                                     option ? option : s->name, value_text(s, buffer, sizeof buffer));
     }
 }
 

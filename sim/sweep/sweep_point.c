@@ -67,16 +67,23 @@ static fs_status derive(const fs_sweep *s, fs_point *p, fs_err *err)
     return status;
 }
 
-static fs_status make_baseline(const fs_sweep *s, fs_point *p, fs_err *err)
+/* What all points on these inputs set. The other settings are left as they are in memory: there are many points. */
+static fs_status start_point(const fs_sweep *s, uint32_t topology, uint32_t trace, fs_point *p, fs_err *err)
 {
-    p->topology = &s->topologies[s->baseline_topology];
-    p->trace = &s->traces[s->baseline_trace];
-    p->baseline = true;
+    p->topology = &s->topologies[topology];
+    p->trace = &s->traces[trace];
+    p->baseline = false;
+    p->count = 0;
     fs_status status = set_all(p, &s->set, err);
     if (status == FS_OK)
         status = set_all(p, &p->topology->set, err);
-    if (status == FS_OK)
-        status = set_all(p, &p->trace->set, err);
+    return status == FS_OK ? set_all(p, &p->trace->set, err) : status;
+}
+
+static fs_status make_baseline(const fs_sweep *s, fs_point *p, fs_err *err)
+{
+    fs_status status = start_point(s, s->baseline_topology, s->baseline_trace, p, err);
+    p->baseline = true;
     if (status == FS_OK)
         status = set_all(p, &s->baseline, err);
     return status == FS_OK ? derive(s, p, err) : status;
@@ -90,13 +97,7 @@ static fs_status make_combination(const fs_sweep *s, uint32_t combination, fs_po
         digit[i] = combination % s->axes[i].n_values;
         combination /= s->axes[i].n_values;
     }
-    p->trace = &s->traces[combination % s->n_traces];
-    p->topology = &s->topologies[combination / s->n_traces];
-    fs_status status = set_all(p, &s->set, err);
-    if (status == FS_OK)
-        status = set_all(p, &p->topology->set, err);
-    if (status == FS_OK)
-        status = set_all(p, &p->trace->set, err);
+    fs_status status = start_point(s, combination / s->n_traces, combination % s->n_traces, p, err);
     for (uint32_t i = 0; i < s->n_axes && status == FS_OK; i++) {
         const fs_axis *a = &s->axes[i];
         for (uint32_t k = 0; k < a->n_names && status == FS_OK; k++)
@@ -113,8 +114,6 @@ uint32_t fs_sweep_count(const fs_sweep *sweep)
 
 fs_status fs_sweep_point(const fs_sweep *sweep, uint32_t number, fs_point *point, fs_err *err)
 {
-    point->count = 0;
-    point->baseline = false;
     if (sweep->has_baseline && number == 0)
         return make_baseline(sweep, point, err);
     return make_combination(sweep, sweep->combinations.data[number - sweep->has_baseline], point, err);
@@ -145,13 +144,12 @@ static fs_status count_combinations(const fs_sweep *s, uint32_t *count, fs_err *
 fs_status fs_sweep_enumerate(fs_sweep *s, fs_err *err)
 {
     uint32_t n = 0;
-    fs_point p = {0};
+    fs_point p;
     fs_status status = count_combinations(s, &n, err);
     if (status == FS_OK && s->has_baseline)
         status = make_baseline(s, &p, err); /* that its derived settings can be had */
     for (uint32_t i = 0; i < n && status == FS_OK; i++) {
         bool wanted = true;
-        p.count = 0;
         status = make_combination(s, i, &p, err);
         if (status == FS_OK)
             status = fulfils(s, &p, &wanted, err);
