@@ -101,6 +101,26 @@ static void write_flag(fs_out *out, const char *flag, const char *value)
     write_word(out, value);
 }
 
+/* "PROGRAM sweep FILE -o DATABASE", each a word. */
+static void write_sweep(const submission *s, fs_out *out)
+{
+    write_word(out, s->program);
+    fs_out_puts(out, " sweep ");
+    write_word(out, s->a->values[0]);
+    fs_out_puts(out, " -o ");
+    write_word(out, s->a->output);
+}
+
+/* The options that every task gets. */
+static void write_limits(const submission *s, fs_out *out)
+{
+    write_flag(out, "--time-limit=", s->a->time_limit);
+    if (s->a->memory_limit > 0)
+        fs_out_printf(out, " --memory-limit=%.0fB", s->a->memory_limit);
+    if (s->a->jobs)
+        fs_out_printf(out, " --jobs=%u", (uint32_t)s->a->jobs);
+}
+
 /* $1: what to add to the task's number. */
 static fs_status write_tasks(const submission *s, fs_err *err)
 {
@@ -111,36 +131,20 @@ static fs_status write_tasks(const submission *s, fs_err *err)
     fs_out_printf(
         out,
         "# One task of the sweep: a shard into a database of its own.\ntask=$((SLURM_ARRAY_TASK_ID + ${1:-0}))\nexec ");
-    write_word(out, s->program);
-    fs_out_puts(out, " sweep ");
-    write_word(out, s->a->values[0]);
-    fs_out_puts(out, " -o ");
-    write_word(out, s->a->output);
+    write_sweep(s, out);
     fs_out_printf(out, "\".shard-$task-of-%u\" --shard \"$task/%u\" --quiet --retry", s->n_tasks, s->n_tasks);
-    write_flag(out, "--time-limit=", s->a->time_limit);
-    if (s->a->memory_limit > 0)
-        fs_out_printf(out, " --memory-limit=%.0fB", s->a->memory_limit);
-    if (s->a->jobs)
-        fs_out_printf(out, " --jobs=%u", (uint32_t)s->a->jobs);
+    write_limits(s, out);
     fs_out_puts(out, "\n");
     return fs_out_close(out, err);
 }
 
 static void write_resubmission(const submission *s, fs_out *out)
 {
-    write_word(out, s->program);
-    fs_out_puts(out, " sweep ");
-    write_word(out, s->a->values[0]);
-    fs_out_puts(out, " -o ");
-    write_word(out, s->a->output);
+    write_sweep(s, out);
     fs_out_printf(out, " --slurm --tasks=%u", s->n_tasks);
     for (uint32_t i = 0; i < s->a->sbatch.count; i++)
         write_flag(out, "--sbatch=", s->a->sbatch.values[i]);
-    write_flag(out, "--time-limit=", s->a->time_limit);
-    if (s->a->memory_limit > 0)
-        fs_out_printf(out, " --memory-limit=%.0fB", s->a->memory_limit);
-    if (s->a->jobs)
-        fs_out_printf(out, " --jobs=%u", (uint32_t)s->a->jobs);
+    write_limits(s, out);
 }
 
 /* Merge what there is; then see, shard by shard, what is missing or failed. */
