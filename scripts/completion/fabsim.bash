@@ -23,6 +23,7 @@ _fabsim()
     coll) options="--op --gpus --min --max --factor --sizes --algo --proto --root --top-k --top-domains --cost --nccl --nccl-version --registered --sharp --lowering --network --set --fault --json --csv --help" ;;
     kernel) options="--dtype --file --part --cost --set --json --csv --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
+    sweep) options="--output --jobs --time-limit --memory-limit --retry --dry-run --check --quiet --shard --merge --slurm --tasks --resubmit --sbatch --show --where --best --group-by --columns --sweep --top --csv --jsonl --help" ;;
     pareto) options="--by --ttft --tpot --points --gpus --concurrency --workers --pue --seed --set --json --csv --quiet --help" ;;
     factory) options="--power --pue --tiers --ttft --points --gpus --concurrency --workers --seed --json --quiet --help" ;;
     import) options="--output --gpu-part --nic-part --this-machine --help" ;;
