@@ -73,6 +73,14 @@ static fs_status run(void *context_, uint32_t task, fs_out *answer, fs_err *err)
     return FS_OK;
 }
 
+static uint32_t count_told(const context *c)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < N; i++)
+        count += c->told[i];
+    return count;
+}
+
 static fs_status end(void *context_, uint32_t task, const fs_task_end *e, fs_err *err)
 {
     context *c = context_;
@@ -89,9 +97,7 @@ static fs_status end(void *context_, uint32_t task, const fs_task_end *e, fs_err
         assert_null(e->answer);
         fs_err_format(e->error, c->text[task], sizeof c->text[task]);
     }
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < N; i++)
-        count += c->told[i];
+    uint32_t count = count_told(c);
     if (count == c->stop_at && c->signal)
         raise(c->signal);
     else if (count == c->stop_at)
@@ -247,10 +253,7 @@ static void test_error_of_the_caller_stops(void **state)
     fs_err err = {0};
     assert_int_equal(fs_workers_run(&d, &number, &err), FS_E_IO);
     assert_string_equal(err.text, "the disk is full");
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < N; i++)
-        count += c.told[i];
-    assert_int_equal(count, 5);
+    assert_int_equal(count_told(&c), 5);
 }
 
 static void test_signals(void **state)
