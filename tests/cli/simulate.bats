@@ -8,7 +8,7 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
     for word in coll topo import --json --csv --timeline --set --cost --lowering --fold --network --seed --quiet --dump-ops; do
         [[ "$output" == *"$word"* ]]
     done
-    for command in coll topo import; do
+    for command in coll kernel sweep topo import pareto factory compare report; do
         run fabsim $command --help
         [ "$status" -eq 0 ]
         [[ "$output" == usage:\ fabsim\ $command* ]]
@@ -26,7 +26,7 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
         [ "$option" = --help ] || sed 's/\\//g' "$root/docs/man/fabsim.1" | grep -q -e "$option"
         grep -q -e "$option" "$root/scripts/completion/fabsim.bash"
     done
-    for command in coll topo import; do
+    for command in coll kernel sweep topo import pareto factory compare report; do
         for option in $(fabsim $command --help | grep -oE '^  (-., |    )--[a-z-]+' | grep -oE '\-\-[a-z-]+'); do
             grep -q -e "$option" "$root/scripts/completion/fabsim.bash"
         done
