@@ -10,12 +10,10 @@ its series; the sums keep the two apart."""
 import csv
 import importlib
 import io
-import json
-import subprocess
 import sys
 
 from validation import render
-from validation.case import FABSIM, ROOT
+from validation.case import ROOT, ask, table
 
 MODULES = ("collectives", "expert_parallel", "kernels", "training", "inference")
 ERRORS = ROOT / "tests/validation/errors.csv"
@@ -54,17 +52,16 @@ def load(only):
 def rails_table():
     """A 1 GiB all-reduce on the fabric of bench/rails.xml: what ASTRA-sim 2 reports, what its own terms add to bytes and latency
     (10 ns at the end of each message, and every reduction read and written at 3350 GB/s: 3 passes), and fabsim without them."""
-    with open(ROOT / "tests/validation/rails.csv") as file:
-        reported = {int(row["gpus"]): row for row in csv.DictReader(file)}
+    reported = {int(row["gpus"]): row for row in table("rails.csv")}
     lines = ["| GPUs | ASTRA-sim reports | CPU s, MB | of it reductions and endpoints | without | fabsim, hierarchical | difference | fabsim, ring |",
              "|---|---|---|---|---|---|---|---|"]
     for gpus in sorted({8, 32768} | set(reported)):
         nodes = gpus // 8
         microseconds = []
         for algo in ("hierarchical", "ring"):
-            command = [FABSIM, "coll", str(ROOT / "bench/rails.xml"), "--op", "all_reduce", "--algo", algo, "--cost", "ideal",
-                       "--min", "1G", "--max", "1G", "--set", f"topo:node.count={nodes}", "--json"]
-            microseconds.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["rows"][0]["time_us"])
+            said = ask(["coll", str(ROOT / "bench/rails.xml"), "--op", "all_reduce", "--algo", algo, "--cost", "ideal",
+                        "--min", "1G", "--max", "1G", "--set", f"topo:node.count={nodes}", "--json"])
+            microseconds.append(said["rows"][0]["time_us"])
         cells = ["-", "-", "-", "-", "-"]
         if gpus in reported:
             row = reported[gpus]
@@ -96,10 +93,10 @@ def all_series_table(classes):
     return "\n\n".join(parts)
 
 
-def rewritten(text, name, table):
+def rewritten(text, name, made):
     begin, end = f"<!-- {name} table: scripts/validate.py writes it -->", f"<!-- end of {name} table -->"
     head, rest = text.split(begin)
-    return f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+    return f"{head}{begin}\n{made}\n{end}{rest.split(end)[1]}"
 
 
 def write(path, text):
@@ -128,21 +125,20 @@ def write_pages(modules):
     tables = {"rails": rails_table}
     for module in modules:
         tables.update(getattr(module, "TABLES", {}))
-    for name, table in tables.items():
-        text = rewritten(text, name, table())
+    for name, make in tables.items():
+        text = rewritten(text, name, make())
     path.write_text(text)
     ERRORS.write_text(errors_text(case for module in modules for case in module.cases(subset=True)))
     for module in modules:
         if hasattr(module, "write_more"):  # what a module keeps beside pages
-            module.write_more(everything)
+            module.write_more()
 
 
 # ---- the check ------------------------------------------------------------------------------------------------------------
 
 
 def recorded():
-    with open(ERRORS, newline="") as file:
-        return {(row["class"], row["series"], row["case"]): abs(float(row["error_percent"])) for row in csv.DictReader(file)}
+    return {(row["class"], row["series"], row["case"]): abs(float(row["error_percent"])) for row in table(ERRORS.name)}
 
 
 def check(modules):
