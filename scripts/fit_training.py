@@ -13,7 +13,7 @@ import re
 import sys
 
 from validation import training
-from validation.case import ROOT
+from validation.case import ROOT, table
 
 
 def in_step():
@@ -41,8 +41,8 @@ def errors(rows, stacks, stack, key, value):
 
 def main():
     stack, key, low, high = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
-    stacks = {row["stack"]: row["set"] for row in training.table("training_stacks.csv")}
-    every = [row for row in training.table("training.csv") if row["stack"] == stack and row["step_s"]]
+    stacks = {row["stack"]: row["set"] for row in table("training_stacks.csv")}
+    every = [row for row in table("training.csv") if row["stack"] == stack and row["step_s"]]
     rows = [row for row in every if row["fitted"] == "yes"]
     if not rows:
         sys.exit(f"no case of '{stack}' may be fitted on")

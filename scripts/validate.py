@@ -10,12 +10,11 @@ its series; the sums keep the two apart."""
 import csv
 import importlib
 import io
-import json
-import subprocess
+import re
 import sys
 
 from validation import render
-from validation.case import FABSIM, ROOT
+from validation.case import ROOT, ask, table
 
 MODULES = ("collectives", "expert_parallel", "kernels", "training", "inference")
 ERRORS = ROOT / "tests/validation/errors.csv"
@@ -54,17 +53,16 @@ def load(only):
 def rails_table():
     """A 1 GiB all-reduce on the fabric of bench/rails.xml: what ASTRA-sim 2 reports, what its own terms add to bytes and latency
     (10 ns at the end of each message, and every reduction read and written at 3350 GB/s: 3 passes), and fabsim without them."""
-    with open(ROOT / "tests/validation/rails.csv") as file:
-        reported = {int(row["gpus"]): row for row in csv.DictReader(file)}
+    reported = {int(row["gpus"]): row for row in table("rails.csv")}
     lines = ["| GPUs | ASTRA-sim reports | CPU s, MB | of it reductions and endpoints | without | fabsim, hierarchical | difference | fabsim, ring |",
              "|---|---|---|---|---|---|---|---|"]
     for gpus in sorted({8, 32768} | set(reported)):
         nodes = gpus // 8
         microseconds = []
         for algo in ("hierarchical", "ring"):
-            command = [FABSIM, "coll", str(ROOT / "bench/rails.xml"), "--op", "all_reduce", "--algo", algo, "--cost", "ideal",
-                       "--min", "1G", "--max", "1G", "--set", f"topo:node.count={nodes}", "--json"]
-            microseconds.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["rows"][0]["time_us"])
+            said = ask(["coll", str(ROOT / "bench/rails.xml"), "--op", "all_reduce", "--algo", algo, "--cost", "ideal",
+                        "--min", "1G", "--max", "1G", "--set", f"topo:node.count={nodes}", "--json"])
+            microseconds.append(said["rows"][0]["time_us"])
         cells = ["-", "-", "-", "-", "-"]
         if gpus in reported:
             row = reported[gpus]
@@ -80,26 +78,47 @@ def rails_table():
 # ---- sums -----------------------------------------------------------------------------------------------------------------
 
 
-def classes_table(classes):
-    lines = ["| class | aim: mean, max | cases not fitted on | mean | max | cases fitted on | mean | max |", "|---|---|---|---|---|---|---|---|"]
+def beside(old, new, classes, klass_of):
+    """What is new where something of its classes was, beside what is old of others."""
+    there = [item for item in old if klass_of(item) not in classes]
+    at = next((i for i, item in enumerate(old) if klass_of(item) in classes), len(old))
+    return there[:at] + new + there[at:]
+
+
+def classes_table(classes, old):
+    """old: the lines of a table whose other classes stay, or none."""
+    head = ["| class | aim: mean, max | cases not fitted on | mean | max | cases fitted on | mean | max |", "|---|---|---|---|---|---|---|---|"]
+    lines = []
     for klass, cases in classes.items():
         judged, fitted = render.split(cases)
         aim = ", ".join(part for part in AIMS.get(klass, "").split(" | ") if part) or "-"
         lines.append(f"| [{klass}](validation/{render.slug(klass)}.md) | {aim} | {render.figures_cells(judged)} | {render.figures_cells(fitted)} |")
-    return "\n".join(lines)
+    return "\n".join(head + beside(old, lines, classes, lambda line: re.match(r"\| \[(.*?)\]\(", line)[1]))
 
 
-def all_series_table(classes):
-    parts = []
-    for klass, cases in classes.items():
-        parts.append(f"**{klass[0].upper()}{klass[1:]}**\n\n{render.series_table(cases)}")
-    return "\n\n".join(parts)
+def series_title(klass):
+    return f"**{klass[0].upper()}{klass[1:]}**"
 
 
-def rewritten(text, name, table):
-    begin, end = f"<!-- {name} table: scripts/validate.py writes it -->", f"<!-- end of {name} table -->"
+def all_series_table(classes, old):
+    """old: as above, each class's title and table."""
+    parts = [f"{series_title(klass)}\n\n{render.series_table(cases)}" for klass, cases in classes.items()]
+    return "\n\n".join(beside(old, parts, set(map(series_title, classes)), lambda part: part.split("\n")[0]))
+
+
+def markers(name):
+    return f"<!-- {name} table: scripts/validate.py writes it -->\n", f"\n<!-- end of {name} table -->"
+
+
+def written(text, name):
+    begin, end = markers(name)
+    return text.split(begin)[1].split(end)[0]
+
+
+def rewritten(text, name, made):
+    begin, end = markers(name)
     head, rest = text.split(begin)
-    return f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+    return f"{head}{begin}{made}{end}{rest.split(end)[1]}"
 
 
 def write(path, text):
@@ -107,42 +126,49 @@ def write(path, text):
     path.write_text(text)
 
 
-def errors_text(cases):
+def errors_text(cases, classes, old):
+    """old: rows whose other classes stay, or none."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["class", "series", "case", "fitted", "error_percent"])
-    for case in cases:
-        writer.writerow([case.klass, case.series, case.name, "yes" if case.fitted else "no", f"{100 * case.error:.3f}"])
+    rows = [[case.klass, case.series, case.name, "yes" if case.fitted else "no", f"{100 * case.error:.3f}"] for case in cases]
+    writer.writerows(beside(old, rows, classes, lambda row: row[0]))
     return out.getvalue()
 
 
-def write_pages(modules):
+def write_pages(modules, every):
+    """every: these are all the modules, and what others said is of no case that there is."""
     everything = [case for module in modules for case in module.cases()]
     classes = render.grouped(everything, lambda case: case.klass)
     for klass, cases in classes.items():
         write(ROOT / f"docs/validation/{render.slug(klass)}.md", render.page(klass, cases, AIMS.get(klass)))
         write(ROOT / f"docs/validation/{render.slug(klass)}.svg", render.plot(klass, cases))
     path = ROOT / "docs/VALIDATION.md"
-    text = rewritten(path.read_text(), "classes", classes_table(classes))
-    text = rewritten(text, "series", all_series_table(classes))
+    text = path.read_text()
+    lines, parts, errors = [], [], []
+    if not every:
+        lines = written(text, "classes").split("\n")[2:]
+        parts = re.split(r"\n\n(?=\*\*)", written(text, "series"))
+        errors = [list(row.values()) for row in table(ERRORS.name)]
+    text = rewritten(text, "classes", classes_table(classes, lines))
+    text = rewritten(text, "series", all_series_table(classes, parts))
     tables = {"rails": rails_table}
     for module in modules:
         tables.update(getattr(module, "TABLES", {}))
-    for name, table in tables.items():
-        text = rewritten(text, name, table())
+    for name, make in tables.items():
+        text = rewritten(text, name, make())
     path.write_text(text)
-    ERRORS.write_text(errors_text(case for module in modules for case in module.cases(subset=True)))
+    ERRORS.write_text(errors_text([case for module in modules for case in module.cases(subset=True)], classes, errors))
     for module in modules:
         if hasattr(module, "write_more"):  # what a module keeps beside pages
-            module.write_more(everything)
+            module.write_more()
 
 
 # ---- the check ------------------------------------------------------------------------------------------------------------
 
 
 def recorded():
-    with open(ERRORS, newline="") as file:
-        return {(row["class"], row["series"], row["case"]): abs(float(row["error_percent"])) for row in csv.DictReader(file)}
+    return {(row["class"], row["series"], row["case"]): abs(float(row["error_percent"])) for row in table(ERRORS.name)}
 
 
 def check(modules):
@@ -170,7 +196,7 @@ def main():
     only = arguments[arguments.index("--only") + 1] if "--only" in arguments else None
     modules = load(only)
     if "--check" not in arguments:
-        write_pages(modules)
+        write_pages(modules, every=only is None)
         return
     problems = check(modules)
     sys.exit("\n".join(problems + ["run make validate, and look at what it changed"]) if problems else 0)

@@ -1,11 +1,28 @@
-"""A measured case beside what fabsim says of it. Each module here that knows a class of measurements (collectives, kernels,
-training) has a function cases(subset) that yields these; scripts/validate.py turns them into pages, plots and error bars."""
+"""A measured case beside what fabsim says of it. Each module here that knows a class of measurements (MODULES in
+scripts/validate.py) has a function cases(subset) that yields these; scripts/validate.py turns them into pages, plots and error bars."""
+import csv
 import dataclasses
+import json
 import os
 import pathlib
+import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FABSIM = os.environ.get("FABSIM", str(ROOT / "build/fabsim"))
+
+
+def table(name):
+    """Rows of a file of tests/validation/."""
+    with open(ROOT / "tests/validation" / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def ask(words, what=""):
+    """What fabsim says, as JSON, to a command that asks for it; `what`: the case, for whom it fails."""
+    run = subprocess.run([FABSIM, *words], capture_output=True, text=True)
+    if run.returncode:
+        raise RuntimeError(f"{what}{': ' if what else ''}{' '.join([FABSIM, *words])}\n{run.stderr}")
+    return json.loads(run.stdout)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,21 +6,17 @@
 One process runs all sizes of a series that share their options; its time is compared below 16 MiB, its bus bandwidth above."""
 import collections
 import concurrent.futures
-import csv
-import json
 import pathlib
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from validation.case import FABSIM, ROOT, Case
+from validation.case import ROOT, Case, ask, table
 
 LARGE = 16 << 20  # bytes from which bandwidth is what counts
 
 
 def rows():
-    with open(ROOT / "tests/validation/collectives.csv", newline="") as file:
-        yield from csv.DictReader(file)
+    return table("collectives.csv")
 
 
 def topology(name):
@@ -28,13 +24,10 @@ def topology(name):
 
 
 def simulate(system, op, gpus, options, sizes, more=()):
-    """Microseconds by size."""
-    command = [FABSIM, "coll", topology(system), "--op", op, "--gpus", str(gpus), "--sizes", ",".join(map(str, sorted(sizes))), "--json",
-               *options.split(), *more]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
-    return {round(row["size_bytes"]): row for row in json.loads(done.stdout)["rows"]}
+    """Rows of the answer, by size."""
+    said = ask(["coll", topology(system), "--op", op, "--gpus", str(gpus), "--sizes", ",".join(map(str, sorted(sizes))), "--json",
+                *options.split(), *more])
+    return {round(row["size_bytes"]): row for row in said["rows"]}
 
 
 def batches(selected):
@@ -50,6 +43,15 @@ def run(batch, more=()):
     return simulate(system, op, gpus, options, {int(row["size_bytes"]) for row in members}, more)
 
 
+def simulated(found, subset):
+    """Each row of batches, and what fabsim says of it; subset: of the first and the last one of each batch."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(run, found.items()))
+    for members, result in zip(found.values(), results):
+        for row in [members[0], members[-1]] if subset and len(members) > 1 else members:
+            yield row, result[int(row["size_bytes"])]
+
+
 def size_name(size):
     for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit:
@@ -59,19 +61,16 @@ def size_name(size):
 
 def cases(subset=False):
     """subset: the largest and the smallest size of each series."""
-    work = list(batches(rows()).items())
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(run, work))
-    for ((series, _, op, gpus, options), members), result in zip(work, results):
+    found = batches(rows())
+    for members in found.values():
         members.sort(key=lambda row: int(row["size_bytes"]))
-        for row in [members[0], members[-1]] if subset and len(members) > 1 else members:
-            size = int(row["size_bytes"])
-            large = size >= LARGE
-            got = result[size]
-            name = f"{op}, {gpus} GPUs, {size_name(size)}" + (f", {options.replace('--', '')}" if options else "")
-            yield Case(f"collectives, {row['class']}", series, name, "GB/s" if large else "us",
-                       float(row["busbw_GBps"] if large else row["time_us"]), got["busbw_GBps"] if large else got["time_us"],
-                       row["fitted"] == "yes", row["source"])
+    for row, got in simulated(found, subset):
+        size, options = int(row["size_bytes"]), row["options"]
+        large = size >= LARGE
+        name = f"{row['op']}, {row['gpus']} GPUs, {size_name(size)}" + (f", {options.replace('--', '')}" if options else "")
+        yield Case(f"collectives, {row['class']}", row["series"], name, "GB/s" if large else "us",
+                   float(row["busbw_GBps"] if large else row["time_us"]), got["busbw_GBps"] if large else got["time_us"],
+                   row["fitted"] == "yes", row["source"])
 
 
 def summary(found, key):

@@ -6,22 +6,19 @@
 A row is a dispatch or a combine: so many tokens a rank of so many numbers, each to top_k experts. What nobody measured as a time but
 as a bandwidth of bytes counted in some way was made a time when the row was written; its note says how. fp8 brings a scale of four
 bytes for each 128 numbers."""
-import concurrent.futures
-import csv
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from validation import collectives
-from validation.case import ROOT, Case
+from validation.case import Case, table
 
 CLASSES = {"forwarded": "experts' tokens, once to a domain", "lowlatency": "experts' tokens, low latency"}
 BYTES = {"fp8": 1 + 4 / 128, "bf16": 2}
 
 
 def rows():
-    with open(ROOT / "tests/validation/expert_parallel.csv", newline="") as file:
-        yield from csv.DictReader(file)
+    return table("expert_parallel.csv")
 
 
 def as_collective(row):
@@ -33,14 +30,10 @@ def as_collective(row):
 
 def cases(subset=False):
     """subset: the first and the last row of each series and number of GPUs."""
-    work = list(collectives.batches(map(as_collective, rows())).items())
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(collectives.run, work))
-    for ((series, *_), members), result in zip(work, results):
-        for row in [members[0], members[-1]] if subset and len(members) > 1 else members:
-            name = f"{row['dispatch']}, {row['gpus']} GPUs, {row['tokens']} tokens of {row['hidden']} {row['dtype']}"
-            yield Case(CLASSES[row["algo"]], series, name, "us", float(row["time_us"]), result[int(row["size_bytes"])]["time_us"],
-                       row["fitted"] == "yes", row["source"])
+    for row, got in collectives.simulated(collectives.batches(map(as_collective, rows())), subset):
+        name = f"{row['dispatch']}, {row['gpus']} GPUs, {row['tokens']} tokens of {row['hidden']} {row['dtype']}"
+        yield Case(CLASSES[row["algo"]], row["series"], name, "us", float(row["time_us"]), got["time_us"], row["fitted"] == "yes",
+                   row["source"])
 
 
 def main():

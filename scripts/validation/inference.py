@@ -5,15 +5,13 @@ a row: tests/validation/inference_stacks.csv.
 Throughput per GPU at a stated concurrency is, where it was measured, concurrency x answer / (TTFT + TPOT x (answer - 1)) / GPUs by
 Little's law; of a simulation it is the same expression of the TTFT and TPOT simulated."""
 import concurrent.futures
-import csv
 import json
 import os
 import re
-import subprocess
 import tempfile
 
 from validation import similar
-from validation.case import FABSIM, ROOT, Case
+from validation.case import ROOT, Case, ask, table
 
 DATA = ROOT / "tests/validation"
 SYSTEMS = {"H100": ("dgx-h100", "superpod-h100"), "H200": ("dgx-h200", None), "B200": ("hgx-b200", "superpod-b200"),
@@ -22,11 +20,6 @@ THROUGHPUT, TPOT, TTFT = "serving, throughput per GPU", "serving, TPOT", "servin
 PUBLISHED = "serving, published rates"
 AIMS = {THROUGHPUT: "15 % | 35 %", TPOT: "12 % | "}
 ITERATION_TOKENS = 8192  # of a rank of attention: what vLLM, SGLang and TensorRT-LLM take by default, or nearly
-
-
-def table(name):
-    with open(DATA / name, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 # ---- a row as a trace -----------------------------------------------------------------------------------------------------
@@ -100,7 +93,7 @@ def gpus(made):
 def command(row, made, path):
     node, several = SYSTEMS[row["system"]]
     n = gpus(made)
-    words = [FABSIM, str(ROOT / f"topologies/{several if n > 8 and several else node}.xml"), path, "--quiet", "--json", "-"]
+    words = [str(ROOT / f"topologies/{several if n > 8 and several else node}.xml"), path, "--quiet", "--json", "-"]
     if n > 8 and several:
         words += ["--set", f"topo:node.count={-(-n // 8) + 1}"]  # one more than its GPUs fill: pools begin at nodes
     return words
@@ -111,10 +104,7 @@ def simulate(row, stacks, folder):
     path = os.path.join(folder, re.sub(r"[^a-z0-9]+", "-", case_name(row).lower() + row["series"].lower()) + ".json")
     with open(path, "w") as file:
         json.dump(made, file)
-    run = subprocess.run(command(row, made, path), capture_output=True, text=True)
-    if run.returncode:
-        raise RuntimeError(f"{row['series']}, {case_name(row)}: {' '.join(command(row, made, path))}\n{run.stderr}")
-    return json.loads(run.stdout)
+    return ask(command(row, made, path), f"{row['series']}, {case_name(row)}")
 
 
 # ---- what comes out -------------------------------------------------------------------------------------------------------
@@ -209,5 +199,4 @@ def cases(subset=False):
 TABLES = {"order": order_table}  # what docs/VALIDATION.md has beside the sums, by the name of its markers
 
 
-def write_more(_):
-    similar.write()
+write_more = similar.write

@@ -81,7 +81,7 @@ def generation_attention(row):
 def busiest(row, local, spread):
     """Part of all rows that the busiest GPU has. Loads of experts are drawn evenly in the logarithm, from 1 to `spread`: the expected
     maximum of sums over the experts of each GPU, as if those were normal; no expert has more rows than there are tokens."""
-    gpus, top_k, experts = int(row["ep"]), int(row["topk"]), int(row["experts"])
+    gpus, top_k = int(row["ep"]), int(row["topk"])
     if spread <= 1.01 or gpus == 1:
         return 1 / gpus
     variance = max(0, math.log(spread) * (spread + 1) / (2 * (spread - 1)) - 1)  # over the squared mean

@@ -2,13 +2,10 @@
 workloads/) with the row's sizes set. Where a publication has rates instead of times, the CSV's note says by which formula the time
 follows. What belongs to a generation of software, not to a row, is in tests/validation/training_stacks.csv."""
 import concurrent.futures
-import csv
-import json
 import os
-import subprocess
 
 from validation import similar
-from validation.case import FABSIM, ROOT, Case
+from validation.case import ROOT, Case, ask, table
 
 DATA = ROOT / "tests/validation"
 SIZES = {"global": "batch.global", "micro": "batch.micro", "tp": "parallel.tp", "cp": "parallel.cp", "pp": "parallel.pp",
@@ -16,15 +13,10 @@ SIZES = {"global": "batch.global", "micro": "batch.micro", "tp": "parallel.tp", 
 SCALING = "scaling efficiency"
 
 
-def table(name):
-    with open(DATA / name, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def command(row, stacks):
     """What simulates a row: its sizes, what its software has in common, what it alone has."""
     trace = ROOT / f"{row['trace']}.json" if "/" in row["trace"] else DATA / f"training/{row['trace']}.json"
-    words = [FABSIM, str(ROOT / f"topologies/{row['topology']}.xml"), str(trace), "--quiet", "--json", "-"]
+    words = [str(ROOT / f"topologies/{row['topology']}.xml"), str(trace), "--quiet", "--json", "-"]
     sets = [f"{path}={row[column]}" for column, path in SIZES.items() if row[column]]
     for text in sets + stacks.get(row["stack"], "").split() + row["set"].split():
         words += ["--set", text]
@@ -32,10 +24,7 @@ def command(row, stacks):
 
 
 def simulate(row, stacks):
-    run = subprocess.run(command(row, stacks), capture_output=True, text=True)
-    if run.returncode:
-        raise RuntimeError(f"{row['series']}, {row['name']}: {' '.join(command(row, stacks))}\n{run.stderr}")
-    return json.loads(run.stdout)
+    return ask(command(row, stacks), f"{row['series']}, {row['name']}")
 
 
 def rate(row, step_s):
@@ -59,8 +48,7 @@ def scaling(rows, results):
                    row["fitted"] == "yes", row["source"])
 
 
-def write_more(_):
-    similar.write()
+write_more = similar.write
 
 
 def cases(subset=False):

@@ -14,9 +14,9 @@
 /* A request, and the group or form that it is for. Hashed and compared as bytes: no padding. */
 typedef struct fs_request_key {
     double size_bytes;
-    uint32_t whose, root, load, apart, padding;
+    uint32_t whose, root, load, apart;
     uint8_t kind, algo, proto, transpose;
-    uint16_t top_k, top_domains, unused[2];
+    uint16_t top_k, top_domains;
 } fs_request_key;
 
 typedef struct fs_shape_key {
@@ -24,6 +24,8 @@ typedef struct fs_shape_key {
     uint8_t kind, algo, transpose, unused;
     uint16_t top_k, top_domains;
 } fs_shape_key;
+
+_Static_assert(sizeof(fs_request_key) == 32 && sizeof(fs_shape_key) == 24, "keys have padding");
 
 typedef struct fs_known_shape {
     fs_shape_key key;

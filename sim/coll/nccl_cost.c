@@ -107,7 +107,7 @@ static double steps_s(const fs_nccl_table *table, const fs_nccl_takes *t, const 
     case FS_ALGO_PAT: return levels * far + run->n * near;
     case FS_ALGO_ONESHOT:
     case FS_ALGO_TWOSHOT: return (run->n - 1) * near;
-    case FS_ALGO_FORWARDED: return (run->n - 1) * near + (run->n_nodes > 1 ? far : 0.0);
+    case FS_ALGO_FORWARDED:
     case FS_ALGO_LOWLATENCY:
     case FS_ALGO_DIRECT: return peers(run) * near + (run->n_nodes > 1 ? far : 0.0);
     case FS_ALGO_AUTO:

@@ -106,6 +106,17 @@ static fs_status read_list(const reader *r, const xmlNode *e, const char *attrib
     return fs_doc_fail(r->doc, e, attribute, r->err, "%s: expected %u values, found %u", attribute, n, found);
 }
 
+/* The same, and none of them may be 0. */
+static fs_status read_positive(const reader *r, const xmlNode *e, const char *attribute, fs_unit unit, uint32_t n,
+                               double *out)
+{
+    fs_status status = read_list(r, e, attribute, unit, n, out);
+    for (uint32_t i = 0; i < n && status == FS_OK; i++)
+        if (out[i] <= 0)
+            status = fs_doc_fail(r->doc, e, attribute, r->err, "%s: value %u must be more than 0", attribute, i + 1);
+    return status;
+}
+
 static fs_status find_name(const reader *r, const xmlNode *e, const char *attribute, const char *const *names,
                            uint32_t n, uint32_t *out)
 {
@@ -181,15 +192,9 @@ static fs_status read_architecture(reader *r, const xmlNode *e)
     if (status == FS_OK && r->known[arch])
         status = twice(r, e);
     if (status == FS_OK)
-        status = read_list(r, e, "LL", FS_UNIT_BPS, 3, r->t->ll_max_Bps[arch]);
-    for (int i = 0; i < 3 && status == FS_OK; i++)
-        if (r->t->ll_max_Bps[arch][i] <= 0)
-            status = fs_doc_fail(r->doc, e, "LL", r->err, "LL: value %d must be more than 0", i + 1);
+        status = read_positive(r, e, "LL", FS_UNIT_BPS, 3, r->t->ll_max_Bps[arch]);
     if (status == FS_OK)
-        status = read_list(r, e, "tree", FS_UNIT_BPS, 2, r->t->tree_channel_Bps[arch]);
-    for (int i = 0; i < 2 && status == FS_OK; i++)
-        if (r->t->tree_channel_Bps[arch][i] <= 0)
-            status = fs_doc_fail(r->doc, e, "tree", r->err, "tree: value %d must be more than 0", i + 1);
+        status = read_positive(r, e, "tree", FS_UNIT_BPS, 2, r->t->tree_channel_Bps[arch]);
     r->t->nvls[arch] = 1.0;
     r->t->ll128_max_Bps[arch] = INFINITY;
     if (status == FS_OK)
@@ -211,10 +216,7 @@ static fs_status read_correction(reader *r, const xmlNode *e)
     if (status == FS_OK && r->corrected[column])
         status = twice(r, e);
     if (status == FS_OK)
-        status = read_list(r, e, "factors", FS_UNIT_NONE, FS_NCCL_CORRECTIONS, r->t->tree_correction[column]);
-    for (int i = 0; i < FS_NCCL_CORRECTIONS && status == FS_OK; i++)
-        if (r->t->tree_correction[column][i] <= 0)
-            status = fs_doc_fail(r->doc, e, "factors", r->err, "factors: value %d must be more than 0", i + 1);
+        status = read_positive(r, e, "factors", FS_UNIT_NONE, FS_NCCL_CORRECTIONS, r->t->tree_correction[column]);
     if (status == FS_OK)
         r->corrected[column] = true;
     return status;
@@ -325,6 +327,14 @@ static fs_status choose_release(reader *r, const xmlNode *root, const char *rele
                    r->t->n_releases > 1 ? " and others" : "");
 }
 
+/* What the release in use has in the place of <believes>. */
+static void believe_as_release(fs_nccl_table *t)
+{
+    double net_s = t->releases[t->release].nvlstree_net_s;
+    if (net_s > 0.0)
+        t->hop_s[FS_NCCL_NET][FS_NCCL_NVLSTREE][fs_nccl_column_of(FS_PROTO_SIMPLE)] = net_s;
+}
+
 static fs_status read_all(reader *r, const char *release)
 {
     const xmlNode *root = xmlDocGetRootElement(r->doc->tree);
@@ -345,9 +355,8 @@ static fs_status read_all(reader *r, const char *release)
         status = complete(r, root);
     if (status == FS_OK)
         status = choose_release(r, root, release);
-    if (status == FS_OK && r->t->n_releases > 0 && r->t->releases[r->t->release].nvlstree_net_s > 0.0)
-        r->t->hop_s[FS_NCCL_NET][FS_NCCL_NVLSTREE][fs_nccl_column_of(FS_PROTO_SIMPLE)] =
-            r->t->releases[r->t->release].nvlstree_net_s;
+    if (status == FS_OK)
+        believe_as_release(r->t);
     return status;
 }
 

@@ -193,7 +193,8 @@ void fs_shape_phase_end(fs_shape_builder *b)
         double s_per_B = load->coefficient / (b->cost == FS_COST_IDEAL ? link.bandwidth_Bps : link.effective_Bps);
         stream = fmax(stream, s_per_B);
         uint32_t class_ = b->topo->link_types[link.type].class_;
-        if (s_per_B > fmin(near, nic) && has_end_on_board(b->topo, &link)) {
+        bool longer = s_per_B > near || (class_ == FS_CLASS_NET && s_per_B > nic);
+        if (longer && has_end_on_board(b->topo, &link)) {
             near = fmax(near, s_per_B);
             nic = class_ == FS_CLASS_NET ? fmax(nic, s_per_B) : nic;
         }

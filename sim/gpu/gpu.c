@@ -5,9 +5,6 @@
 
 const char *const fs_gpu_bound_names[FS_BOUNDS] = {"compute", "waves", "memory", "cache", "latency"};
 
-/* Rows that an SM quantises at once. */
-#define QUANTISE_BLOCKS 1
-
 /* Arithmetic and memory traffic overlap perfectly. */
 static void roofline(double flops, double bytes, double peak, double rate, fs_gpu_parts *parts)
 {
@@ -22,12 +19,12 @@ static void plain(const fs_part *gpu, double flops, double bytes, fs_dtype dtype
     parts->fixed_s = gpu->costs.floor_s;
 }
 
-/* A block of threads to each row: a row takes a time of its own, or its numbers do. Blocks share an SM, which a few rows do not
- * fill. */
+/* A block of threads to each row: a row takes a time of its own, or its numbers do. Blocks share an SM, which a few rows do
+ * not fill: as if each SM had one more. */
 static void quantise(const fs_part *gpu, const fs_kernel_shape *s, double bytes, fs_dtype dtype, fs_gpu_parts *parts)
 {
     const fs_gpu_product *product = &gpu->product[dtype];
-    double rows = s->m + fmin(s->m, QUANTISE_BLOCKS * gpu->costs.sms);
+    double rows = s->m + fmin(s->m, gpu->costs.sms);
     plain(gpu, 0, bytes, dtype, parts);
     parts->cache_s = fs_gpu_overlap(s->m * product->row_s, rows * s->k * product->number_s, 0);
     parts->fixed_s = product->floor_s;

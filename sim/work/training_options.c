@@ -123,8 +123,8 @@ static void read_dispatch(fs_training_reader *r, fs_training *t)
     static const char *const keys[] = {"algo", "top_domains"}, *const names[] = {"forwarded", "direct", "lowlatency"};
     static const fs_algo algos[] = {FS_ALGO_FORWARDED, FS_ALGO_DIRECT, FS_ALGO_LOWLATENCY};
     uint32_t at = 0;
-    const fs_json *limit = fs_json_get(fs_json_get(fs_json_root(r->doc), "dispatch"), "top_domains");
     if (fs_training_enter(r, fs_json_root(r->doc), "dispatch", false, keys, COUNT(keys))) {
+        const fs_json *limit = fs_json_get(r->object, "top_domains");
         fs_training_choice(r, r->object, "algo", false, names, COUNT(names), &at);
         fs_training_number(r, "top_domains", false, UINT16_MAX, &t->top_domains);
         if (r->status == FS_OK && limit && at != 0)

@@ -17,6 +17,9 @@ typedef struct fs_wiring {
     uint16_t pp_streams[4]; /* receive and send forward, receive and send backward */
 } fs_wiring;
 
+/* Makes them, in a builder that has its ranks. training_wiring.c */
+FS_MUST_CHECK fs_status fs_training_wire(fs_work_builder *b, const fs_training *t, fs_wiring *wiring, fs_err *err);
+
 typedef enum fs_pass { FS_PASS_FORWARD, FS_PASS_BACKWARD, FS_PASS_WEIGHTS, FS_PASSES } fs_pass;
 
 /* What an op of a task waits for, besides ops of the task by their index. */

@@ -12,19 +12,39 @@ static fs_nccl_table *shipped(void)
     return table;
 }
 
+/* Ranks on Hopper with NVLinks in their nodes; what more is to be said is up to the test. */
+static fs_nccl_run run_of(fs_coll_kind kind, fs_algo algo, fs_proto proto, uint32_t n, uint32_t n_nodes)
+{
+    return (fs_nccl_run){.kind = kind,
+                         .algo = algo,
+                         .proto = proto,
+                         .arch = FS_HOPPER,
+                         .n = n,
+                         .n_nodes = n_nodes,
+                         .channels = 1,
+                         .intra_class = FS_CLASS_NVLINK};
+}
+
+/* A payload, and how long the slowest links have it, which are NVLinks. */
+static void carry(fs_nccl_run *run, double size_bytes, double seconds)
+{
+    run->size_bytes = size_bytes;
+    run->stream_s = run->nvlink_s = seconds;
+}
+
+/* Steps take nothing, and GPUs keep up with their links. */
+static fs_nccl_takes ideal_takes(void)
+{
+    return (fs_nccl_takes){
+        .efficiency = 1.0, .net_efficiency = 1.0, .window_s = 1.0, .drift_s = INFINITY, .overlap = 1.0};
+}
+
 static void beliefs_are_the_published_ones(void **state)
 {
     (void)state;
     fs_nccl_table *t = shipped();
-    fs_nccl_run run = {.kind = FS_ALL_REDUCE,
-                       .algo = FS_ALGO_RING,
-                       .proto = FS_PROTO_SIMPLE,
-                       .arch = FS_HOPPER,
-                       .n = 8,
-                       .n_nodes = 1,
-                       .channels = 1,
-                       .intra_class = FS_CLASS_NVLINK,
-                       .size_bytes = 8};
+    fs_nccl_run run = run_of(FS_ALL_REDUCE, FS_ALGO_RING, FS_PROTO_SIMPLE, 8, 1);
+    run.size_bytes = 8;
     near(fs_nccl_belief(t, &run), (8.4 + 14 * 3.4) * 1e-6);
     run.proto = FS_PROTO_LL;
     run.size_bytes = 0;
@@ -44,15 +64,8 @@ static void beliefs_are_the_published_ones(void **state)
     run.proto = FS_PROTO_LL128;
     run.intra_class = FS_CLASS_PCIE;
     assert_false(fs_nccl_has(&run));
-    run = (fs_nccl_run){.kind = FS_ALL_REDUCE,
-                        .algo = FS_ALGO_NVLS,
-                        .proto = FS_PROTO_SIMPLE,
-                        .arch = FS_HOPPER,
-                        .n = 8,
-                        .n_nodes = 1,
-                        .size_bytes = 1e9,
-                        .stream_s = 9.0 / 8,
-                        .nvlink_s = 9.0 / 8};
+    run = run_of(FS_ALL_REDUCE, FS_ALGO_NVLS, FS_PROTO_SIMPLE, 8, 1);
+    carry(&run, 1e9, 9.0 / 8);
     near(fs_nccl_belief(t, &run), 25e-6 + 1 / (0.85 * 0.9375));
     fs_nccl_table_free(t);
 }
@@ -63,18 +76,11 @@ static void trees_get_half_of_the_bus(void **state)
 {
     (void)state;
     fs_nccl_table *t = shipped();
-    fs_nccl_run run = {.kind = FS_ALL_REDUCE,
-                       .algo = FS_ALGO_TREE,
-                       .proto = FS_PROTO_SIMPLE,
-                       .arch = FS_AMPERE,
-                       .n = 16,
-                       .n_nodes = 2,
-                       .channels = 8,
-                       .intra_class = FS_CLASS_NVLINK,
-                       .size_bytes = 8e9,
-                       .stream_s = 8 / 137.0,
-                       .nvlink_s = 8 / 137.0,
-                       .nic_s = 8 / 192.0};
+    fs_nccl_run run = run_of(FS_ALL_REDUCE, FS_ALGO_TREE, FS_PROTO_SIMPLE, 16, 2);
+    carry(&run, 8e9, 8 / 137.0);
+    run.arch = FS_AMPERE;
+    run.channels = 8;
+    run.nic_s = 8 / 192.0;
     double steps_s = (8.4 + 2 * (7 * 4.0 + 14.0)) * 1e-6;
     near(fs_nccl_belief(t, &run), steps_s + 2 * 8 / (0.92 * 192));
     t->tree_channel_Bps[FS_AMPERE][0] = 20e9;
@@ -102,15 +108,8 @@ static void costs_follow_the_equation(void **state)
                              .window_s = 1e-3,
                              .drift_s = INFINITY,
                              .overlap = 1.0};
-    fs_nccl_run run = {.kind = FS_ALL_GATHER,
-                       .algo = FS_ALGO_RING,
-                       .proto = FS_PROTO_SIMPLE,
-                       .arch = FS_HOPPER,
-                       .n = 5,
-                       .n_nodes = 1,
-                       .size_bytes = 1e6,
-                       .stream_s = 4e-3,
-                       .nvlink_s = 4e-3};
+    fs_nccl_run run = run_of(FS_ALL_GATHER, FS_ALGO_RING, FS_PROTO_SIMPLE, 5, 1);
+    carry(&run, 1e6, 4e-3);
     double chunk = 2e-3;
     near(fs_nccl_cost(t, &run).latency_s + 4e-3, 5e-6 + 4 * (chunk + 2e-6) + 2 * chunk * 1e-3 / (chunk + 1e-3));
     takes->flight = 3.0; /* of 4 ms, which the steps pay as well */
@@ -135,32 +134,22 @@ static void rounds_end_in_a_step_that_receives(void **state)
 {
     (void)state;
     fs_nccl_table *t = shipped();
-    t->takes[FS_HOPPER][FS_NCCL_RING][2] = (fs_nccl_takes){.efficiency = 1.0,
-                                                           .net_efficiency = 1.0,
-                                                           .window_s = 1.0,
-                                                           .drift_s = INFINITY,
-                                                           .overlap = 1.0,
-                                                           .drain = 0.5,
-                                                           .copy = 0.25};
+    fs_nccl_takes *takes = &t->takes[FS_HOPPER][FS_NCCL_RING][2];
+    *takes = ideal_takes();
+    takes->drain = 0.5;
+    takes->copy = 0.25;
     for (uint32_t n = 2; n <= 8; n *= 2) {
-        fs_nccl_run run = {.kind = FS_REDUCE_SCATTER,
-                           .algo = FS_ALGO_RING,
-                           .proto = FS_PROTO_SIMPLE,
-                           .arch = FS_HOPPER,
-                           .n = n,
-                           .n_nodes = 1,
-                           .size_bytes = 1e9,
-                           .stream_s = 1.0,
-                           .nvlink_s = 1.0};
+        fs_nccl_run run = run_of(FS_REDUCE_SCATTER, FS_ALGO_RING, FS_PROTO_SIMPLE, n, 1);
+        carry(&run, 1e9, 1.0);
         near(fs_nccl_cost(t, &run).latency_s, 0.5 / (n - 1));
         run.kind = FS_ALL_GATHER;
         near(fs_nccl_cost(t, &run).latency_s, 0.75 / (n - 1));
         run.registered = true;
         near(fs_nccl_cost(t, &run).latency_s, 0.0);
         run.registered = false;
-        t->takes[FS_HOPPER][FS_NCCL_RING][2].drift_s = 1.0 / (n - 1); /* a chunk's time: half is hidden */
+        takes->drift_s = 1.0 / (n - 1); /* a chunk's time: half is hidden */
         near(fs_nccl_cost(t, &run).latency_s, 0.375 / (n - 1));
-        t->takes[FS_HOPPER][FS_NCCL_RING][2].drift_s = INFINITY;
+        takes->drift_s = INFINITY;
         run.kind = FS_ALL_REDUCE;
         near(fs_nccl_cost(t, &run).latency_s, 0.5 / (2 * (n - 1)));
         run.kind = FS_REDUCE_SCATTER;
@@ -177,16 +166,12 @@ static void steps_wait_for_threads_and_networks(void **state)
     (void)state;
     fs_nccl_table *t = shipped();
     fs_nccl_takes *ring = &t->takes[FS_HOPPER][FS_NCCL_RING][0], *direct = &t->takes[FS_HOPPER][FS_NCCL_DIRECT][2];
-    *ring = (fs_nccl_takes){.hop_s = {1e-6, 1e-6, 2e-6},
-                            .efficiency = 1,
-                            .net_efficiency = 1,
-                            .window_s = 1,
-                            .drift_s = INFINITY,
-                            .overlap = 1,
-                            .crowd = 0.5};
+    *ring = ideal_takes();
+    ring->hop_s[FS_NCCL_NVLINK] = 1e-6;
+    ring->hop_s[FS_NCCL_NET] = 2e-6;
+    ring->crowd = 0.5;
     t->takes[FS_HOPPER][FS_NCCL_TREE][0].hop_s[FS_NCCL_NET] = 7e-6;
-    fs_nccl_run run = {
-        .kind = FS_ALL_GATHER, .algo = FS_ALGO_RING, .proto = FS_PROTO_LL, .arch = FS_HOPPER, .n = 4, .n_nodes = 1};
+    fs_nccl_run run = run_of(FS_ALL_GATHER, FS_ALGO_RING, FS_PROTO_LL, 4, 1);
     near(fs_nccl_cost(t, &run).latency_s, 3e-6);
     run.size_bytes = 512 * 8 * 4;
     near(fs_nccl_cost(t, &run).latency_s, 3e-6 * 1.25);
@@ -196,29 +181,25 @@ static void steps_wait_for_threads_and_networks(void **state)
     near(fs_nccl_cost(t, &run).latency_s, 2e-6 * 1.5 + 2e-6);
     run.n_nodes = 4;
     near(fs_nccl_cost(t, &run).latency_s, 3 * 7e-6);
-    *direct = (fs_nccl_takes){.efficiency = 1, .net_efficiency = 0.5, .window_s = 1, .drift_s = INFINITY, .overlap = 1};
-    run = (fs_nccl_run){.kind = FS_ALL_TO_ALL,
-                        .algo = FS_ALGO_DIRECT,
-                        .proto = FS_PROTO_SIMPLE,
-                        .arch = FS_HOPPER,
-                        .n = 4,
-                        .n_nodes = 2,
-                        .size_bytes = 1e9,
-                        .stream_s = 1.0,
-                        .nvlink_s = 0.1};
+    *direct = ideal_takes();
+    direct->net_efficiency = 0.5;
+    run = run_of(FS_ALL_TO_ALL, FS_ALGO_DIRECT, FS_PROTO_SIMPLE, 4, 2);
+    carry(&run, 1e9, 1.0);
+    run.nvlink_s = 0.1;
     near(fs_nccl_cost(t, &run).latency_s, 1.0);
     run.n_nodes = 1;
     near(fs_nccl_cost(t, &run).latency_s, 0.0);
     fs_nccl_table_free(t);
 }
 
+static const char *const files[] = {"topologies/dgx-a100.xml", "topologies/dgx-h100.xml", "topologies/hgx-b200.xml",
+                                    "topologies/dgx-h100-x2.xml", "topologies/v100-pcie.xml"};
+static const fs_coll_kind kinds[] = {FS_ALL_REDUCE, FS_ALL_GATHER, FS_REDUCE_SCATTER, FS_ALL_TO_ALL, FS_BROADCAST};
+
 /* Each algorithm and protocol by itself takes longer for more bytes, and never less than the links do. */
 static void time_grows_with_size(void **state)
 {
     (void)state;
-    static const char *const files[] = {"topologies/dgx-a100.xml", "topologies/dgx-h100.xml", "topologies/hgx-b200.xml",
-                                        "topologies/dgx-h100-x2.xml", "topologies/v100-pcie.xml"};
-    static const fs_coll_kind kinds[] = {FS_ALL_REDUCE, FS_ALL_GATHER, FS_REDUCE_SCATTER, FS_ALL_TO_ALL, FS_BROADCAST};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         fabric f = fabric_open(files[i], FS_COST_NCCL, FS_LOWER_COUPLED);
         for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
@@ -246,9 +227,6 @@ static void time_grows_with_size(void **state)
 static void switches_do_not_make_more_bytes_faster(void **state)
 {
     (void)state;
-    static const char *const files[] = {"topologies/dgx-a100.xml", "topologies/dgx-h100.xml", "topologies/hgx-b200.xml",
-                                        "topologies/dgx-h100-x2.xml", "topologies/v100-pcie.xml"};
-    static const fs_coll_kind kinds[] = {FS_ALL_REDUCE, FS_ALL_GATHER, FS_REDUCE_SCATTER, FS_ALL_TO_ALL, FS_BROADCAST};
     const double hair = 0.06;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         fabric f = fabric_open(files[i], FS_COST_NCCL, FS_LOWER_COUPLED);
