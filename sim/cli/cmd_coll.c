@@ -232,8 +232,7 @@ static fs_status write_table(const fs_result *r, fs_style style, fs_out *out, fs
                   r->topo->name, r->cost);
     static const char *const heading[] = {"size (B)", "time (us)", "algbw (GB/s)", "busbw (GB/s)",
                                           "algo",     "protocol",  "channels"};
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < r->n_comms; i++) {
         const fs_comm_row *row = &r->comms[i];
         fs_table_cell(table, "%.0f", row->size_bytes);

@@ -262,8 +262,7 @@ static fs_status write_table(const row_list *rows, const fs_part *part, fs_out *
     if (table == NULL)
         return fs_fail_nomem(err);
     fs_out_printf(out, "# fabsim kernel: %s\n", part->name);
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < rows->count; i++) {
         const row *r = &rows->data[i];
         double s = r->time.seconds > 0 ? r->time.seconds : 1;

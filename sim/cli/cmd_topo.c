@@ -48,8 +48,7 @@ static fs_status print_tiers(const fs_topo *topo, const fs_survey *survey, fs_st
     if (table == NULL)
         return fs_fail_nomem(err);
     static const char *const heading[] = {"tier", "connections", "lanes", "bandwidth", "bisection"};
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t t = 0; t < topo->n_tiers; t++) {
         const fs_tier_survey *tier = &survey->tiers[t];
         char lanes[TEXT], bandwidth[TEXT], bisection[TEXT];

@@ -145,8 +145,7 @@ fs_status fs_factory_text(const fs_factory *f, fs_style style, fs_out *out, fs_e
     if (!table)
         return fs_fail_nomem(err);
     fs_out_printf(out, "A factory of %s, PUE %.4g\n\n", fs_format_watts(f->power_W, power, sizeof power), f->pue);
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t r = 0; r < f->n; r++) {
         for (uint32_t t = 0; t < f->tiers->n; t++)
             tier_cells(f, &f->rows[r], t, table);

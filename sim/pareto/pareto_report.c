@@ -73,8 +73,7 @@ static fs_status print_table(const fs_pareto_view *view, fs_style style, fs_out 
     fs_table *table = fs_table_new("lrrrrrrr");
     if (!table)
         return fs_fail_nomem(err);
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < view->n; i++) {
         const fs_operating_point *p = &view->search->points[view->frontier[i]];
         char layout[2 * TEXT], count[TEXT], a[TEXT], b[TEXT], c[TEXT], ttft[TEXT], tpot[TEXT];

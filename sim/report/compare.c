@@ -158,8 +158,7 @@ static fs_status print_totals(fs_compared a, fs_compared b, fs_style style, fs_o
     if (table == NULL)
         return fs_fail_nomem(err);
     static const char *const heading[] = {"", "A", "B", "change"};
-    for (size_t i = 0; i < 4; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (size_t i = 0; i < sizeof totals / sizeof *totals; i++) {
         const fs_json *in_a = totals[i].parent ? fs_json_get(root_a, totals[i].parent) : root_a;
         const fs_json *in_b = totals[i].parent ? fs_json_get(root_b, totals[i].parent) : root_b;
@@ -203,8 +202,7 @@ static fs_status print_parts(step *s, fs_style style, fs_out *out, fs_err *err)
     fs_table *table = fs_table_new("lrrrr");
     if (table == NULL)
         return fs_fail_nomem(err);
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < s->n_parts; i++) {
         fs_pair *part = &s->parts[i];
         part->a_s = fs_compare_number(part->a, "seconds");
@@ -270,8 +268,7 @@ static fs_status print_comms(step *s, fs_style style, fs_out *out, fs_err *err)
     fs_table *table = fs_table_new("llrrlrrr");
     if (table == NULL)
         return fs_fail_nomem(err);
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     uint32_t n = 0;
     while (n < s->n_comms && n < COMMS_SHOWN && fabs(s->comms[n].b_s - s->comms[n].a_s) > ROUNDING * s->comms[n].a_s)
         comm_row(table, &s->comms[n++]);

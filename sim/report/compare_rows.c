@@ -159,8 +159,8 @@ fs_status fs_compare_tiers(fs_compared a, fs_compared b, double change_s, const 
     fs_status status = pairs && table ? fs_compare_match(fs_json_get(root_a, "tiers"), fs_json_get(root_b, "tiers"),
                                                          key, 1, pairs, &n, err)
                                       : fs_fail_nomem(err);
-    for (size_t i = 0; status == FS_OK && i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    if (status == FS_OK)
+        fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < n && status == FS_OK; i++) {
         pairs[i].a_s = busiest_s(root_a, fs_compare_name(&pairs[i], "name"));
         pairs[i].b_s = busiest_s(root_b, fs_compare_name(&pairs[i], "name"));

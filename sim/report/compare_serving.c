@@ -26,8 +26,7 @@ static fs_status print_latencies(const fs_json *a, const fs_json *b, fs_style st
     fs_table *table = fs_table_new("lrrrrrr");
     if (table == NULL)
         return fs_fail_nomem(err);
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (size_t i = 0; i < sizeof latencies / sizeof *latencies; i++) {
         fs_table_cell(table, "%s", latencies[i].name);
         for (size_t k = 0; k < 2; k++) {
@@ -57,8 +56,7 @@ static fs_status print_pools(const fs_pair *pools, uint32_t n, fs_style style, f
     fs_table *table = fs_table_new("lrrrrrrrr");
     if (table == NULL)
         return fs_fail_nomem(err);
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < n; i++) {
         fs_table_cell(table, "%s", fs_compare_name(&pools[i], "name"));
         for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {

@@ -36,8 +36,7 @@ fs_status fs_report_afd_text(const fs_serving_result *v, fs_style style, fs_out 
     fs_out_puts(out, "\n");
     fs_print_bold(out, style, "Attention and FFN apart");
     fs_out_puts(out, " (where an iteration is, parts of its time)\n");
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < v->n_pools; i++)
         if (v->pools[i].afd.ffn)
             cells(&v->pools[i], table);

@@ -119,8 +119,7 @@ static fs_status print_latencies(const fs_serving_result *v, fs_style style, fs_
         return fs_fail_nomem(err);
     fs_print_bold(out, style, "Latency");
     fs_out_puts(out, "\n");
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const fs_summary *s = rows[i].of;
         const double values[] = {s->mean, s->p50, s->p90, s->p99, s->greatest};
@@ -167,8 +166,7 @@ static fs_status print_pools(const fs_serving_result *v, fs_style style, fs_out 
     fs_out_puts(out, "\n");
     fs_print_bold(out, style, "Pools");
     fs_out_puts(out, " (batch: sequences that decode in an iteration; weights + KV: on a GPU)\n");
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < v->n_pools; i++)
         pool_cells(&v->pools[i], table);
     fs_status status = fs_table_print(table, true, style, out, err);

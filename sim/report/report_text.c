@@ -194,8 +194,7 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
     fs_out_puts(out, " (times from the last arrival to the end)\n");
     static const char *const heading[] = {"group", "operation", "size", "ranks", "count",
                                           "algo",  "protocol",  "time", "algbw", "busbw"};
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < r->n_comms && i < ROWS_MAX; i++) {
         const fs_comm_row *row = &r->comms[i];
         char size[TEXT], time[TEXT], algbw[TEXT], busbw[TEXT], count[TEXT];
@@ -242,8 +241,7 @@ fs_status fs_report_tiers(const fs_result *r, fs_style style, fs_out *out, fs_er
     fs_print_bold(out, style, "Links by tier");
     fs_out_puts(out, " (capacity and bytes of all links together, one link = one direction)\n");
     static const char *const heading[] = {"tier", "links", "capacity", "bytes", "mean", "peak", "busiest link"};
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < r->n_tiers; i++)
         tier_cells(r, &r->tiers[i], table);
     fs_status status = fs_table_print(table, true, style, out, err);
@@ -291,8 +289,7 @@ fs_status fs_report_links(const fs_result *r, fs_style style, fs_out *out, fs_er
     fs_print_bold(out, style, "Busiest links");
     fs_out_puts(out, "\n");
     static const char *const heading[] = {"link", " ", "tier", "bytes", "mean", "peak", "busy"};
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     uint32_t listed = 0, next = 0;
     for (uint32_t i = 0; i < r->n_links && listed < TOP_LINKS; i = next, listed++) {
         uint64_t count = r->links[i].count;
@@ -425,8 +422,7 @@ fs_status fs_report_scaling(const fs_result *r, fs_style style, fs_out *out, fs_
     fs_report_head(r, style, out);
     fs_print_bold(out, style, "Scaling");
     fs_out_printf(out, ", %s\n", r->scaling_mode);
-    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-        fs_table_cell(table, "%s", heading[i]);
+    fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     double wall_s = 0;
     bool fits = true;
     for (uint32_t i = 0; i < r->n_scaling; i++) {

@@ -71,6 +71,12 @@ void fs_table_cell(fs_table *table, const char *format, ...)
     }
 }
 
+void fs_table_heading(fs_table *table, const char *const *heading, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        fs_table_cell(table, "%s", heading[i]);
+}
+
 /* Characters, not bytes: a UTF-8 continuation byte takes no column. */
 static uint32_t display_width(const char *text)
 {

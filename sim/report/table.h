@@ -21,6 +21,8 @@ void fs_table_free(fs_table *table);
 /* The next cell, row by row; text is copied. Control characters, which names may hold, show as '?'. A cell that cannot
  * be kept (no memory) makes fs_table_print fail. */
 FS_PRINTF(2, 3) void fs_table_cell(fs_table *table, const char *format, ...);
+/* A row of n cells that are no format: the heading, where it comes first. */
+void fs_table_heading(fs_table *table, const char *const *heading, size_t n);
 /* The first row is a heading where heading is set. Rows are indented by two spaces. */
 FS_MUST_CHECK fs_status fs_table_print(const fs_table *table, bool heading, fs_style style, fs_out *out, fs_err *err);
 
