@@ -43,7 +43,7 @@ static void print_value(const fs_json *value, fs_out *out)
     }
 }
 
-static bool equal_scalars(const fs_json *a, const fs_json *b)
+bool fs_compare_equal(const fs_json *a, const fs_json *b)
 {
     if (fs_json_kind(a) != fs_json_kind(b))
         return false;
@@ -61,7 +61,7 @@ static bool equal_scalars(const fs_json *a, const fs_json *b)
 static void print_input(const char *name, const fs_json *a, const fs_json *b, const char *key, fs_out *out)
 {
     const fs_json *left = fs_json_get(a, key), *right = fs_json_get(b, key);
-    if (equal_scalars(left, right))
+    if (fs_compare_equal(left, right))
         return;
     fs_out_printf(out, "   %s%s", name, name[0] ? " " : "");
     fs_print_name(out, key);
@@ -89,7 +89,7 @@ static void print_faults(const char *side, const fs_json *faults, fs_out *out)
 static bool equal_lists(const fs_json *a, const fs_json *b)
 {
     const fs_json *x = fs_json_first(a), *y = fs_json_first(b);
-    for (; x && y && equal_scalars(x, y); x = fs_json_next(x), y = fs_json_next(y))
+    for (; x && y && fs_compare_equal(x, y); x = fs_json_next(x), y = fs_json_next(y))
         continue;
     return !x && !y;
 }

@@ -20,6 +20,8 @@ typedef struct fs_pair {
 FS_MUST_CHECK fs_status fs_compare_match(const fs_json *list_a, const fs_json *list_b, const char *const *keys,
                                          size_t n_keys, fs_pair *pairs, uint32_t *n, fs_err *err);
 
+/* The same kind and, of strings, numbers and booleans, the same value; absent is null. */
+bool fs_compare_equal(const fs_json *a, const fs_json *b);
 double fs_compare_number(const fs_json *object, const char *key);      /* 0 where absent or null */
 const char *fs_compare_string(const fs_json *object, const char *key); /* "" where absent or null */
 /* A member of whichever row there is. */

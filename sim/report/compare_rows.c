@@ -23,19 +23,10 @@ const char *fs_compare_name(const fs_pair *pair, const char *key)
     return fs_compare_string(pair->a ? pair->a : pair->b, key);
 }
 
-static bool equal_member(const fs_json *a, const fs_json *b)
-{
-    if (fs_json_kind(a) != fs_json_kind(b))
-        return false;
-    if (fs_json_kind(a) == FS_JSON_STRING)
-        return strcmp(fs_json_string(a), fs_json_string(b)) == 0;
-    return fs_json_kind(a) != FS_JSON_NUMBER || fs_json_number(a) == fs_json_number(b);
-}
-
 static bool equal_rows(const fs_json *a, const fs_json *b, const char *const *keys, size_t n_keys)
 {
     for (size_t i = 0; i < n_keys; i++)
-        if (!equal_member(fs_json_get(a, keys[i]), fs_json_get(b, keys[i])))
+        if (!fs_compare_equal(fs_json_get(a, keys[i]), fs_json_get(b, keys[i])))
             return false;
     return true;
 }
