@@ -72,8 +72,7 @@ static void write_span(const fs_result *r, const fs_program *program, const fs_s
     fs_jsonw_array_inline(w, NULL);
     fs_jsonw_number(w, NULL, start);
     fs_jsonw_number(w, NULL, end - start);
-    fs_jsonw_uint(w, NULL,
-                  number_of(names, r->work->names[op->name][0] ? r->work->names[op->name] : fs_op_category(op)));
+    fs_jsonw_uint(w, NULL, number_of(names, fs_op_title(op, r->work->names)));
     fs_jsonw_uint(w, NULL, number_of(categories, fs_op_category(op)));
     fs_jsonw_uint(w, NULL, span->count);
     fs_jsonw_end(w);

@@ -15,6 +15,11 @@ const char *fs_op_category(const fs_op *op)
     return fs_coll_names[op->coll];
 }
 
+const char *fs_op_title(const fs_op *op, const char *const *labels)
+{
+    return labels[op->name][0] ? labels[op->name] : fs_op_category(op);
+}
+
 /* Tracks to draw, ascending, into chosen (FS_SPAN_ROWS). */
 static uint32_t choose(uint32_t n_tracks, const uint32_t *first, uint32_t n_first, uint32_t *chosen)
 {

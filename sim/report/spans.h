@@ -40,5 +40,7 @@ void fs_spans_end(fs_spans *spans, uint32_t row, uint32_t op, double now_s);
 
 /* "forward", "all_reduce", "send", "delay": what kind of op it is, as timelines have it. */
 const char *fs_op_category(const fs_op *op);
+/* What an op is called: its label, or what it is where it has none. labels: (n_names of the work), plain or escaped. */
+const char *fs_op_title(const fs_op *op, const char *const *labels);
 
 #endif

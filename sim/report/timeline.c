@@ -59,11 +59,6 @@ const char *fs_timeline_track_name(const fs_timeline *t, uint32_t track)
     return fs_arena_strdup(t->arena, text);
 }
 
-const char *fs_timeline_label(const fs_op *op, const char *const *labels)
-{
-    return labels[op->name][0] ? labels[op->name] : fs_op_category(op);
-}
-
 bool fs_timeline_uses(const fs_timeline *t, uint32_t track, uint32_t stream)
 {
     const fs_program *program = &t->work->programs[t->work->program_of[t->rank[track]]];

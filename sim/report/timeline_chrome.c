@@ -114,7 +114,7 @@ static void write_arrow(fs_timeline *t, const fs_slice *s)
 static void write_slice(fs_timeline *t, const fs_slice *s)
 {
     chrome *c = t->state;
-    begin_slice(t, s, fs_timeline_label(s->op, c->names), s->issue_ns, s->end_ns);
+    begin_slice(t, s, fs_op_title(s->op, c->names), s->issue_ns, s->end_ns);
     if (s->moved)
         fs_out_printf(c->out, ",\"args\":{\"op\":%u,\"size_bytes\":%.0f}}", s->op_index, s->op->size_bytes);
     else

@@ -52,8 +52,6 @@ struct fs_timeline {
     uint64_t arrows;
 };
 
-/* What a slice is called: the op's label, or what it is where it has none. Labels are the format's, by number. */
-const char *fs_timeline_label(const fs_op *op, const char *const *labels);
 /* Whether the track's program has ops on the stream. */
 bool fs_timeline_uses(const fs_timeline *t, uint32_t track, uint32_t stream);
 /* "gpu3 (node0/gpu3) and 7 alike"; the arena's, NULL when out of memory. */

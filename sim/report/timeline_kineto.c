@@ -18,6 +18,7 @@ enum { PATH_MAX_BYTES = 4096, CPU = 1000000 /* a process id that no GPU has */, 
 typedef struct kineto {
     fs_out **files;     /* (n_tracks) */
     uint64_t *number;   /* (n_tracks) of the next kernel, from 1 */
+    uint32_t *device;   /* (n_tracks) */
     const char **names; /* (n_names) escaped */
 } kineto;
 
@@ -51,7 +52,7 @@ static fs_status open_file(fs_timeline *t, const char *folder, uint32_t track, f
     if (status != FS_OK)
         return status;
     fs_out *out = k->files[track];
-    uint32_t device = device_of(t, track);
+    uint32_t device = k->device[track] = device_of(t, track);
     fs_out_printf(out,
                   "{\"schemaVersion\":1,\"distributedInfo\":{\"backend\":\"nccl\",\"rank\":%u,\"world_size\":%u},"
                   "\"displayTimeUnit\":\"ms\",\"baseTimeNanoseconds\":0,\"traceEvents\":[\n",
@@ -77,6 +78,7 @@ static fs_status open_kineto(fs_timeline *t, const char *path, fs_err *err)
     kineto *k = t->state = fs_arena_alloc(t->arena, 1, sizeof *k);
     if (!k || !(k->files = fs_arena_alloc(t->arena, t->n_tracks, sizeof(fs_out *))) ||
         !(k->number = fs_arena_alloc(t->arena, t->n_tracks, sizeof *k->number)) ||
+        !(k->device = fs_arena_alloc(t->arena, t->n_tracks, sizeof *k->device)) ||
         !(k->names = fs_arena_alloc(t->arena, t->work->n_names, sizeof *k->names)))
         return fs_fail_nomem(err);
     for (uint32_t i = 0; i < t->work->n_names; i++)
@@ -105,9 +107,9 @@ static void write_slice(fs_timeline *t, const fs_slice *s)
 {
     kineto *k = t->state;
     fs_out *out = k->files[s->track];
-    const char *nccl = nccl_kernel(s->op), *label = fs_timeline_label(s->op, k->names);
+    const char *nccl = nccl_kernel(s->op), *label = fs_op_title(s->op, k->names);
     unsigned long long number = ++k->number[s->track];
-    uint32_t device = device_of(t, s->track), stream = FIRST_STREAM + s->op->stream;
+    uint32_t device = k->device[s->track], stream = FIRST_STREAM + s->op->stream;
     if (s->op->kind == FS_OP_DELAY) /* nothing runs */
         return;
     fs_out_printf(out, ",\n{\"ph\":\"X\",\"cat\":\"cuda_runtime\",\"name\":\"cudaLaunchKernel\",\"pid\":%d,\"tid\":%d",

@@ -228,7 +228,7 @@ static void write_end(fs_timeline *t, const fs_slice *s, uint64_t now_ns)
 
 static void write_slice(fs_timeline *t, const fs_slice *s)
 {
-    message event = named(t, s, fs_timeline_label(s->op, t->work->names));
+    message event = named(t, s, fs_op_title(s->op, t->work->names));
     annotate(&event, "op", s->op_index);
     if (s->moved)
         annotate(&event, "size_bytes", (uint64_t)s->op->size_bytes);
