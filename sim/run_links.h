@@ -16,7 +16,7 @@ typedef struct fs_run_links {
     const uint32_t *tier_links;       /* (n_tiers) */
     const double *tier_Bps;           /* (n_tiers) capacity of all links */
     const uint32_t *resource_of_link; /* (topo->n_links) the way back from link_of; NULL: the same number */
-    const fs_metric *metric;          /* has the peaks of tiers */
+    const fs_metric *metric;          /* has the peaks of tiers and their loads over time */
 } fs_run_links;
 
 /* Fills links and tiers of a result that has its topology, arena and step_time_s. */

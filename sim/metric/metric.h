@@ -15,7 +15,7 @@ FS_MUST_CHECK fs_status fs_metric_new(uint32_t n_actors, uint32_t n_categories, 
 void fs_metric_free(fs_metric *metric);
 void fs_metric_begin(fs_metric *metric, uint32_t actor, uint32_t category, double now_s);
 void fs_metric_end(fs_metric *metric, uint32_t actor, uint32_t category, double now_s);
-/* The load of a link of a tier has changed by delta (B/s): for the tier's peak. */
+/* The load of a link of a tier has changed by delta (B/s): for the tier's peak and its load over time. */
 void fs_metric_load(fs_metric *metric, uint32_t tier, double delta_Bps, double now_s);
 void fs_metric_finish(fs_metric *metric, double end_s);
 

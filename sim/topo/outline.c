@@ -85,7 +85,7 @@ static uint64_t node_key(sketch *s, uint32_t detail, uint32_t device)
 
 /* ---- nodes and edges of one detail ------------------------------------------------------------------------------- */
 
-/* Number the nodes in the order of their first devices; false where there are too many. */
+/* Number the nodes in the order of their first devices; *fits is false where there are too many. */
 static fs_status number(sketch *s, uint32_t detail, fs_outline *o, bool *fits, fs_err *err)
 {
     fs_status status = FS_OK;

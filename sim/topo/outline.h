@@ -2,7 +2,7 @@
  *
  * Small systems are drawn device by device. Larger ones are contracted until they fit: first what other links than those of network
  * switches join becomes one box (a server, a rack), then what the leaves join (a pod), what the next switches join, and so on;
- * switches above that are grouped in the same way, so that the picture is a tree of groups. Cost: O(devices + links). */
+ * switches above that are grouped in the same way, so that the picture is a tree of groups. Cost: O(devices + links) a level. */
 #ifndef FS_OUTLINE_H
 #define FS_OUTLINE_H
 
