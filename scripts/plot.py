@@ -152,9 +152,10 @@ def scaling_curves(a):
     if len(a.files) == 1 and is_database(a.files[0]):
         rows, _ = read_sweep(a.files)
         metric, groups = column(rows, a.y, ["tokens_per_s", "output_tokens_per_s"]), {}
+        by = column(rows, a.by, []) if a.by else None
         for r in rows:
             if r["gpus"] and r[metric]:
-                groups.setdefault(str(r[a.by]) if a.by else "best of each size", {}).setdefault(r["gpus"], []).append(r[metric])
+                groups.setdefault(str(r[by]) if by else "best of each size", {}).setdefault(r["gpus"], []).append(r[metric])
         return {name: sorted((gpus, max(v)) for gpus, v in sizes.items()) for name, sizes in groups.items()}
     curves, alone = {}, {}
     for name, r in read_results(a.files, "step_time_s"):
@@ -211,10 +212,11 @@ def scatter(plot, a):
     rows, settings = read_sweep(a.files)
     x = column(rows, a.x, settings + ["gpus"])
     y = column(rows, a.y, METRICS)
+    by = column(rows, a.by, []) if a.by else None
     groups, words = {}, sorted({str(r[x]) for r in rows}) if any(isinstance(r[x], str) for r in rows) else []
     for r in rows:
         if r[x] is not None and r[y] is not None:
-            groups.setdefault(str(r[column(rows, a.by, [])]) if a.by else "", []).append((words.index(str(r[x])) if words else r[x], r[y]))
+            groups.setdefault(str(r[by]) if by else "", []).append((words.index(str(r[x])) if words else r[x], r[y]))
     plot.set(f"xlabel {quoted(x)}", f"ylabel {quoted(y)}", "offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05")
     if words:
         plot.set("xtics (" + ", ".join(f"{quoted(pathlib.PurePath(w).stem if w.endswith(('.xml', '.json')) else w)} {i}" for i, w in enumerate(words)) + ")")
