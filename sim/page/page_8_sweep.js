@@ -49,9 +49,11 @@ function axisOf(sweep, name, from, to) {
 }
 
 function drawParallel(c, sweep) {
-    const names = [...sweep.settings.slice(0, 9), sweep.metric], left = 80, right = WIDTH - 110, top = 34, bottom = c.height - 40;
-    const X = i => left + (right - left) * i / Math.max(1, names.length - 1), rows = sweep.rows.filter(r => isNumber(sweep.value(r, sweep.metric)));
-    const axesOf = names.map(name => axisOf(sweep, name, bottom, top)), values = rows.map(r => sweep.value(r, sweep.metric));
+    const names = [...sweep.settings.slice(0, 9), sweep.metric], right = WIDTH - 110, top = 34, bottom = c.height - 40;
+    const rows = sweep.rows.filter(r => isNumber(sweep.value(r, sweep.metric))), tickText = (name, v) => cut(columnText(name, v), 18);
+    const axesOf = names.map(name => axisOf(sweep, name, bottom, top)), characters = Math.max(cut(names[0], 24).length / 2, ...axesOf[0].ticks.map(v => tickText(names[0], v).length));
+    const left = Math.max(80, 14 + 6.2 * characters); // what is written left of the first axis
+    const X = i => left + (right - left) * i / Math.max(1, names.length - 1), values = rows.map(r => sweep.value(r, sweep.metric));
     const low = Math.min(...values), high = Math.max(...values), best = sweep.best(rows);
     c.rows = [names, ...rows.map(r => names.map(name => sweep.value(r, name)))];
     names.forEach((name, i) => {
@@ -66,12 +68,12 @@ function drawParallel(c, sweep) {
     shades.forEach((d, i) => draw(c.svg, "path", { fill: "none", "stroke-width": 1, "stroke-opacity": rows.length > 400 ? 0.3 : 0.75, style: `stroke:${heat(0.1 + 0.8 * i / 11)}`, d: d.join("") }));
     if (best) draw(c.svg, "path", { class: "curve si", d: lineOf(best) });
     names.forEach((name, i) => axesOf[i].ticks.forEach(v => {
-        const y = axesOf[i].place(v), last = i === names.length - 1, text = cut(columnText(name, v), 18);
+        const y = axesOf[i].place(v), last = i === names.length - 1, text = tickText(name, v);
         draw(c.svg, "circle", { class: "fi", cx: X(i), cy: y, r: 2 });
         draw(c.svg, "text", { class: last ? "small" : "small end", x: X(i) + (last ? 7 : -6), y: y + 4, text, style: "paint-order:stroke;stroke:var(--card);stroke-width:3px" });
     }));
     for (const r of rows) c.mark(X(names.length - 1) - 3, axesOf[names.length - 1].place(sweep.value(r, sweep.metric)) - 2, 6, 4, ...rowLines(sweep, r));
-    draw(c.svg, "text", { class: "soft small", x: left - 60, y: c.height - 10, text: "Dark line: the best point. Warm: better. " + (best ? "Best " + sweep.metric + ": " + columnText(sweep.metric, sweep.value(best, sweep.metric)) : "") });
+    draw(c.svg, "text", { class: "soft small", x: 20, y: c.height - 10, text: "Dark line: the best point. Warm: better. " + (best ? "Best " + sweep.metric + ": " + columnText(sweep.metric, sweep.value(best, sweep.metric)) : "") });
 }
 
 /* Means of the metric for each value of each setting, over all else; the widest first. */
