@@ -2,6 +2,7 @@
  * the data as CSV, axes and legends. A mark is a box with text; charts draw as few elements as they like. */
 
 const WIDTH = 1040;
+const BARE_AXIS = { low: 0, high: 1, ticks: [], label: "", text: () => "" }; // nothing to read along it
 const charts = [];
 const tip = { node: null };
 
@@ -145,6 +146,8 @@ function heatLegend(svg, x, y) {
     draw(svg, "text", { class: "soft small middle", x: x + width / 2, y: y + 21, text: "of capacity" });
     draw(svg, "text", { class: "soft small end", x: x + width, y: y + 21, text: "100 %" });
 }
+/* The class of the k-th series' colour (page.css), in an order that keeps the first few far apart. */
+function seriesColour(k) { return "0134256789"[k % 10]; }
 function cut(text, most) { return text.length > most ? text.slice(0, most - 1) + "\u2026" : text; }
 function pathOf(points) { return points.map((p, i) => (i ? "L" : "M") + p[0].toFixed(1) + " " + p[1].toFixed(1)).join(""); }
 
@@ -154,7 +157,7 @@ function stackedBars(c, bars, text, axisLabel) {
     const most = Math.max(...bars.map(b => Math.max(b.limit || 0, b.parts.reduce((sum, p) => sum + p.value, 0)))) || 1;
     const names = [...new Set(bars.flatMap(b => b.parts.map(p => p.name)))];
     const box = { x: left, y: top, w: right - left, h: bars.length * (bar + gap) + gap };
-    const { X } = axes(c.svg, box, { low: 0, high: most, label: axisLabel, text }, { low: 0, high: 1, label: "", text: () => "", ticks: [] });
+    const { X } = axes(c.svg, box, { low: 0, high: most, label: axisLabel, text }, BARE_AXIS);
     bars.forEach((b, k) => {
         let at = 0;
         const y = top + gap + k * (bar + gap);

@@ -88,7 +88,7 @@ function drawScaling(parent, runs) {
         label: "tokens/s", text: format.many }) : null;
     draw(c.svg, "path", { class: "ideal", d: pathOf([[left.X(low), left.Y(1)], [left.X(high), left.Y(1)]]) });
     curves.forEach((curve, k) => {
-        const points = curve.points.filter(p => p.efficiency > 0), colour = "0134256789"[k % 10];
+        const points = curve.points.filter(p => p.efficiency > 0), colour = seriesColour(k);
         draw(c.svg, "path", { class: "curve s" + colour, d: pathOf(points.map(p => [left.X(p.gpus), left.Y(p.efficiency)])) });
         const first = points[0];
         if (right && first && first.tokens_per_s) {
@@ -105,7 +105,7 @@ function drawScaling(parent, runs) {
             }
         }
     });
-    legend(c.svg, curves.map((curve, k) => ({ name: cut(curve.name, 60), colour: "0134256789"[k % 10] })), 70, 362);
+    legend(c.svg, curves.map((curve, k) => ({ name: cut(curve.name, 60), colour: seriesColour(k) })), 70, 362);
 }
 
 /* ---- communication ----------------------------------------------------------------------------------------------- */
@@ -119,7 +119,7 @@ function drawCommunication(parent, r) {
     [["group", "operation", "size_bytes", "ranks", "count", "algo", "protocol", "channels", "mean_s", "algbw_Bps", "busbw_Bps"],
         ...list.map(m => [m.group, m.operation, m.size_bytes, m.ranks, m.count, m.algo, m.protocol, m.channels, m.mean_s, m.algbw_Bps, m.busbw_Bps])]);
     const { X } = axes(c.svg, { x: left, y: top, w: right - left, h: shown.length * (bar + gap) + 4 },
-        { low: 0, high: shown[0].all || 1, label: "count x time", text: format.seconds }, { low: 0, high: 1, ticks: [], label: "", text: () => "" });
+        { low: 0, high: shown[0].all || 1, label: "count x time", text: format.seconds }, BARE_AXIS);
     shown.forEach((m, i) => {
         const y = top + 4 + i * (bar + gap), w = Math.max(1, X(m.all) - left);
         draw(c.svg, "text", { class: "end", x: left - 10, y: y + 13, text: cut(m.group + " " + m.operation + " " + format.bytes(m.size_bytes), 38) });

@@ -7,7 +7,7 @@ function drawLoad(parent, r) {
     const c = figure(parent, "Load of links over time", "Each tier's load in parts of its capacity, all links of it together.", tiers.length * (row + 3) + 72,
         [["from_s", ...tiers.map(t => t.name)], ...Array.from({ length: n }, (_, i) => [i * load.step_s, ...load.tiers.map(t => t[i])])]);
     const { X } = axes(c.svg, { x: left, y: top, w: right - left, h: tiers.length * (row + 3) },
-        { low: 0, high: step, label: "", text: format.seconds }, { low: 0, high: 1, ticks: [], label: "", text: () => "" });
+        { low: 0, high: step, label: "", text: format.seconds }, BARE_AXIS);
     tiers.forEach((tier, t) => {
         const y = top + t * (row + 3);
         draw(c.svg, "text", { class: "end", x: left - 8, y: y + 17, text: cut(tier.name, 16) });
@@ -35,7 +35,7 @@ function drawBusiest(parent, r) {
         links.length * (bar + gap) + 62, [["link", "tier", "count", "bytes", "mean_utilization", "peak_utilization", "busy_s"],
             ...r.result.links.map(l => [l.link, l.tier, l.count, l.bytes, l.mean_utilization, l.peak_utilization, l.busy_s])]);
     const { X } = axes(c.svg, { x: left, y: top, w: right - left, h: links.length * (bar + gap) + 4 },
-        { low: 0, high: 1, label: "utilization", text: format.percent }, { low: 0, high: 1, ticks: [], label: "", text: () => "" });
+        { low: 0, high: 1, label: "utilization", text: format.percent }, BARE_AXIS);
     links.forEach((l, i) => {
         const y = top + 4 + i * (bar + gap);
         draw(c.svg, "text", { class: "end", x: left - 10, y: y + 13, text: cut(l.link, 44) });

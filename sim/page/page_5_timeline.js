@@ -33,7 +33,7 @@ function drawTimeline(parent, r) {
     const height = lines * lane + rows.length * gap, csv = [["rank", "stream", "name", "category", "ops", "start_s", "duration_s"]];
     const c = figure(parent, "Timeline", "Representative ranks; a row for each stream, or for streams that take turns. Ops too short to draw are merged.", height + 74, csv);
     const ticks = 1 / t.tick_s, x = { low: 0, high: r.result.step_time_s, label: "", text: format.seconds };
-    const { X } = axes(c.svg, { x: left, y: top, w: right - left, h: height }, x, { low: 0, high: 1, ticks: [], label: "", text: () => "" });
+    const { X } = axes(c.svg, { x: left, y: top, w: right - left, h: height }, x, BARE_AXIS);
     const paths = t.categories.map(() => []);
     let y = top + gap / 2;
     for (const row of rows) {

@@ -16,7 +16,7 @@ function drawLatencies(parent, runs) {
             { low: 0, high: 1, label: "", text: format.percent });
         draw(c.svg, "text", { class: "bold", x: place.x, y: place.y - 10, text: name });
         shown.forEach((r, i) => {
-            const q = lists[i], s = r.result.serving[key], colour = "0134256789"[i % 10];
+            const q = lists[i], s = r.result.serving[key], colour = seriesColour(i);
             if (!q.length) return;
             draw(c.svg, "path", { class: "curve s" + colour, d: pathOf(q.map((v, at) => [X(Math.max(v, low)), Y(at / (q.length - 1))])) });
             q.forEach((v, at) => {
@@ -28,7 +28,7 @@ function drawLatencies(parent, runs) {
                 draw(c.svg, "circle", { class: "f" + colour, cx: X(Math.max(v, low)), cy: Y(part), r: 3.5 });
         });
     });
-    if (shown.length > 1) legend(c.svg, shown.map((r, i) => ({ name: r.label, colour: "0134256789"[i % 10] })), 70, 2 * (box.h + 84) + 8);
+    if (shown.length > 1) legend(c.svg, shown.map((r, i) => ({ name: r.label, colour: seriesColour(i) })), 70, 2 * (box.h + 84) + 8);
 }
 
 function drawPools(parent, r) {
@@ -37,7 +37,7 @@ function drawPools(parent, r) {
     const left = 190, right = WIDTH - 70, bar = 15, group = 3 * (bar + 2) + 14, csv = [["pool", "role", "replicas", "gpus", "busy", "compute", "kv_mean", "kv_peak", "mean_batch"]];
     const c = figure(parent, "Pools", "Parts of the time that a pool is in an iteration and in its kernels; KV blocks in use, mean and peak.", pools.length * group + 86, csv);
     const { X } = axes(c.svg, { x: left, y: 8, w: right - left, h: pools.length * group }, { low: 0, high: 1, label: "", text: format.percent },
-        { low: 0, high: 1, ticks: [], label: "", text: () => "" });
+        BARE_AXIS);
     pools.forEach((p, k) => {
         csv.push([p.name, p.role, p.replicas, p.gpus, p.busy, p.compute, p.kv_mean, p.kv_peak, p.mean_batch]);
         const rows = [["in an iteration", "7", p.busy], ["in kernels", "0", p.compute], ["KV blocks", "2", p.kv_mean, p.kv_peak]];
@@ -73,10 +73,10 @@ function drawPareto(parent, item) {
         { low: 0, high: Math.max(...ys) * 1.06, label: y.endsWith("mw") ? "tokens/s per MW" : "tokens/s per GPU", text: format.many });
     draw(c.svg, "path", { class: "curve si", d: pathOf(front.map(p => [X(p[x]), Y(p[y])])) });
     for (const p of points) {
-        const colour = few ? "0134256789"[layouts.indexOf(p.gpus)] : "0";
+        const colour = few ? seriesColour(layouts.indexOf(p.gpus)) : "0";
         draw(c.svg, "circle", { class: "f" + colour, cx: X(p[x]), cy: Y(p[y]), r: p.frontier ? 5 : 3, "fill-opacity": p.frontier ? 1 : 0.45 });
         c.mark(X(p[x]) - 5, Y(p[y]) - 5, 10, 10, paretoLayout(p) + (p.prefill_replicas ? ", " + p.prefill_replicas + " for prompts" : ""), format.count(p.gpus) + " GPUs, " + format.count(p.concurrency) + " requests at a time",
             digits(p[x], 4) + " tokens/s for a user", format.number(p.tokens_per_s_per_gpu) + " per GPU", "TTFT p90 " + format.seconds(p.ttft_p90_s) + ", TPOT p90 " + format.seconds(p.tpot_p90_s), p.frontier ? "on the frontier" : p.state);
     }
-    if (few) legend(c.svg, layouts.map((g, i) => ({ name: format.count(g) + " GPUs", colour: "0134256789"[i] })), 80, 458);
+    if (few) legend(c.svg, layouts.map((g, i) => ({ name: format.count(g) + " GPUs", colour: seriesColour(i) })), 80, 458);
 }

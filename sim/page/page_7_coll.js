@@ -17,7 +17,7 @@ function drawBusbwOf(parent, tables, op) {
         { low: 0, high: Math.max(...rates) * 1.06, label: "busbw, GB/s", text: v => digits(v) });
     const items = [];
     tables.forEach((t, k) => {
-        const colour = "0134256789"[k % 10], name = t.result.topology + ", " + t.result.ranks + " GPUs" + (t.label !== t.name ? " (" + t.label + ")" : "");
+        const colour = seriesColour(k), name = t.result.topology + ", " + t.result.ranks + " GPUs" + (t.label !== t.name ? " (" + t.label + ")" : "");
         items.push({ name, colour });
         draw(c.svg, "path", { class: "curve s" + colour, d: pathOf(t.result.rows.map(p => [X(p.size_bytes), Y(p.busbw_GBps)])) });
         for (const p of t.result.rows) {

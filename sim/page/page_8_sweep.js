@@ -99,7 +99,7 @@ function drawTornado(c, sweep) {
     if (!list.length) { draw(c.svg, "text", { class: "soft", x: 20, y: 30, text: "No setting varies." }); return; }
     const low = Math.min(...list.map(e => e.low.mean)), high = Math.max(...list.map(e => e.high.mean)), pad = (high - low) * 0.06 || 1;
     const { X } = axes(c.svg, { x: left, y: top, w: right - left, h: list.length * (bar + gap) + 4 }, { low: low - pad, high: high + pad, label: "mean " + sweep.metric, text: v => columnText(sweep.metric, v) },
-        { low: 0, high: 1, ticks: [], label: "", text: () => "" });
+        BARE_AXIS);
     list.forEach((e, i) => {
         const y = top + 6 + i * (bar + gap), x0 = X(e.low.mean), x1 = X(e.high.mean), m = Math.max(x0, Math.min(x1, X(middle)));
         draw(c.svg, "text", { class: "end", x: left - 10, y: y + 14, text: cut(e.name, 34) });
@@ -120,15 +120,15 @@ function drawScatter(c, sweep, x, y) {
     c.rows = [[...sweep.settings, x, y], ...rows.map(r => [...sweep.settings, x, y].map(name => sweep.value(r, name)))];
     if (!rows.length) return;
     const ys = rows.map(r => sweep.value(r, y)), low = Math.min(...ys), high = Math.max(...ys), xs = axisOf(sweep, x, box.x + 14, box.x + box.w - 14);
-    const { Y } = axes(c.svg, box, { low: 0, high: 1, ticks: [], label: x, text: () => "" }, { low: low > 0 && low < high / 2 ? 0 : low - (high - low) * 0.05, high: high + (high - low) * 0.05 || 1, label: y, text: v => columnText(y, v) });
+    const { Y } = axes(c.svg, box, { ...BARE_AXIS, label: x }, { low: low > 0 && low < high / 2 ? 0 : low - (high - low) * 0.05, high: high + (high - low) * 0.05 || 1, label: y, text: v => columnText(y, v) });
     for (const v of xs.ticks) draw(c.svg, "text", { class: "soft middle", x: xs.place(v), y: box.y + box.h + 16, text: cut(columnText(x, v), 16) });
     const by = sweep.settings.find(name => name !== x && name !== y && distinct(sweep, sweep.at.get(name)).length <= 9), groups = by ? distinct(sweep, sweep.at.get(by)).sort((a, b) => a < b ? -1 : 1) : [];
     for (const r of rows) {
-        const px = xs.place(sweep.value(r, x)), py = Y(sweep.value(r, y)), colour = by ? "0134256789"[groups.indexOf(sweep.value(r, by))] : "0";
+        const px = xs.place(sweep.value(r, x)), py = Y(sweep.value(r, y)), colour = by ? seriesColour(groups.indexOf(sweep.value(r, by))) : "0";
         draw(c.svg, "circle", { class: "f" + colour, cx: px, cy: py, r: rows.length > 500 ? 2.5 : 4, "fill-opacity": 0.75 });
         c.mark(px - 4, py - 4, 8, 8, ...rowLines(sweep, r, [x, y]));
     }
-    if (by) legend(c.svg, groups.map((v, i) => ({ name: by + " " + columnText(by, v), colour: "0134256789"[i] })), box.x, c.height - 22);
+    if (by) legend(c.svg, groups.map((v, i) => ({ name: by + " " + columnText(by, v), colour: seriesColour(i) })), box.x, c.height - 22);
 }
 
 function choose(c, text, names, value, change) {
