@@ -3,7 +3,7 @@
  *
  *     time = launch + P (c^q + L^q)^(1/q) + (fill x W + flight x wire) c / (c + W) + (drain + copy) g D / (g + D)
  *
- * q = 1: latency adds to each step. q > 1: a chunk's slices hide part of it. The fill is what does not overlap at the ends of the
+ * q = 1: latency adds to each step. q > 1: a chunk's slices hide part of it (of a ring; one pipeline has its latency once). The fill is what does not overlap at the ends of the
  * pipeline (the first slices, the copy out of the last ones), which grows with the chunk until NCCL's buffers are full: W is what
  * they hold. g is a chunk's time on a GPU: after the P steps that send, each round of a ring has one that only receives ("drain"), done
  * by the same blocks, while the links idle; with two GPUs it is half as many steps again. An all_gather besides copies a rank's own part.
@@ -148,16 +148,18 @@ static double payload_bytes(const fs_nccl_run *run)
 }
 
 /* What does not overlap: filling and draining the pipeline, and a rank's message to itself, of an all_gather or an all-to-all. A single send
- * has none of it, and nothing is copied between registered buffers. gpu_s: time of the payload on the GPUs. */
+ * has none of it, and Simple copies nothing between registered buffers. gpu_s: time of the payload on the GPUs. */
 static double ends_s(const fs_nccl_takes *t, const fs_nccl_run *run, double steps, double chunk_s, double gpu_s)
 {
     double window_s = t->window_s * buffers(run);
     bool own = run->kind == FS_ALL_TO_ALL || run->kind == FS_ALL_GATHER;
-    if (run->registered || run->kind == FS_SENDRECV || chunk_s <= 0.0)
+    bool registered = run->registered && run->proto == FS_PROTO_SIMPLE; /* flags go through NCCL's own buffers */
+    if (registered || run->kind == FS_SENDRECV || chunk_s <= 0.0)
         return 0.0;
     double round_s = gpu_s / steps, apart = 1.0 / (1.0 + round_s / t->drift_s);
+    double drain = run->algo == FS_ALGO_RING ? t->drain : 0.0; /* a chain has no rounds */
     return (t->fill * window_s + t->flight * run->wire_s) * chunk_s / (chunk_s + window_s) +
-           apart * (t->drain * round_s + (own ? t->copy * gpu_s / (run->n - 1) : 0.0));
+           apart * (drain * round_s + (own ? t->copy * gpu_s / (run->n - 1) : 0.0));
 }
 
 /* Seconds of the payload over the links between domains, and on the GPUs. */
@@ -181,8 +183,9 @@ fs_nccl_time fs_nccl_cost(const fs_nccl_table *table, const fs_nccl_run *run)
     fs_nccl_ring_steps(run, &intra, &inter);
     double steps = run->algo == FS_ALGO_RING ? fmax(intra + inter, 1.0) : 1.0;
     double chunk_s = fmax(network_s, gpu_s) / steps, latency_s = (steps_s(table, t, run) + run->wire_s) / steps;
+    double overlap = run->algo == FS_ALGO_RING ? t->overlap : 1.0; /* one pipeline has its latency once, and bytes after */
     double longer = fmax(chunk_s, latency_s), shorter = fmin(chunk_s, latency_s);
-    double step_s = longer > 0.0 ? longer * pow(1.0 + pow(shorter / longer, t->overlap), 1.0 / t->overlap) : 0.0;
+    double step_s = longer > 0.0 ? longer * pow(1.0 + pow(shorter / longer, overlap), 1.0 / overlap) : 0.0;
     return (fs_nccl_time){.wire = wire,
                           .latency_s = t->launch_s + steps * step_s + ends_s(t, run, steps, chunk_s, gpu_s) -
                                        wire * run->stream_s};

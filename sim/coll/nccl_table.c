@@ -327,12 +327,41 @@ static fs_status choose_release(reader *r, const xmlNode *root, const char *rele
                    r->t->n_releases > 1 ? " and others" : "");
 }
 
-/* What the release in use has in the place of <believes>. */
-static void believe_as_release(fs_nccl_table *t)
+/* <older>: what a release has in the place of <architecture>. */
+static fs_status believe_as_older(reader *r, const xmlNode *e)
 {
+    uint32_t arch, release;
+    const char *names[FS_NCCL_RELEASES_MAX];
+    for (uint32_t i = 0; i < r->t->n_releases; i++)
+        names[i] = r->t->releases[i].name;
+    fs_status status = find_name(r, e, "release", names, r->t->n_releases, &release);
+    if (status == FS_OK)
+        status = find_arch(r, e, "arch", &arch);
+    double ll128 = status == FS_OK ? r->t->ll128_max_Bps[arch] : 0.0, tree[2] = {0};
+    if (status == FS_OK)
+        status = read_number(r, e, "LL128", FS_UNIT_BPS, 1, 1e18, &ll128);
+    if (status == FS_OK && fs_doc_get(e, "tree"))
+        status = read_positive(r, e, "tree", FS_UNIT_BPS, 2, tree);
+    if (status != FS_OK || release != r->t->release)
+        return status;
+    r->t->ll128_max_Bps[arch] = ll128;
+    if (tree[0] > 0.0)
+        memcpy(r->t->tree_channel_Bps[arch], tree, sizeof tree);
+    return FS_OK;
+}
+
+/* What the release in use has in the place of <believes> and <architecture>. */
+static fs_status believe_as_release(reader *r, const xmlNode *root)
+{
+    fs_nccl_table *t = r->t;
     double net_s = t->releases[t->release].nvlstree_net_s;
     if (net_s > 0.0)
         t->hop_s[FS_NCCL_NET][FS_NCCL_NVLSTREE][fs_nccl_column_of(FS_PROTO_SIMPLE)] = net_s;
+    fs_status status = FS_OK;
+    for (const xmlNode *e = fs_doc_child(root); e && status == FS_OK; e = fs_doc_next(e))
+        if (fs_doc_is(e, "older"))
+            status = believe_as_older(r, e);
+    return status;
 }
 
 static fs_status read_all(reader *r, const char *release)
@@ -348,7 +377,7 @@ static fs_status read_all(reader *r, const char *release)
             status = read_architecture(r, e);
         else if (fs_doc_is(e, "tree-correction"))
             status = read_correction(r, e);
-        else
+        else if (!fs_doc_is(e, "older")) /* those last, on what all releases have */
             status = read_takes(r, e);
     }
     if (status == FS_OK)
@@ -356,7 +385,7 @@ static fs_status read_all(reader *r, const char *release)
     if (status == FS_OK)
         status = choose_release(r, root, release);
     if (status == FS_OK)
-        believe_as_release(r->t);
+        status = believe_as_release(r, root);
     return status;
 }
 
