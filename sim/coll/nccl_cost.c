@@ -1,9 +1,10 @@
 /* nccl_cost.c - see nccl_cost.h. With P serial steps (of a ring; all else is one pipeline) of c seconds for the bytes each and
  * latency L each, c as fast as the slower of links and GPUs:
  *
- *     time = launch + P (c^q + L^q)^(1/q) + (fill x W + flight x wire) c / (c + W) + (drain + copy) g D / (g + D)
+ *     time = launch + P (c^q + L^q)^(1/q) + wire + (fill x W + flight x wire) c / (c + W) + (drain + copy) g D / (g + D)
  *
- * q = 1: latency adds to each step. q > 1: a chunk's slices hide part of it (of a ring; one pipeline has its latency once). The fill is what does not overlap at the ends of the
+ * q = 1: latency adds to each step. q > 1: a chunk's slices hide part of it (of a ring; one pipeline has its latency once), but not
+ * of what links, switches and NICs between domains take (wire). The fill is what does not overlap at the ends of the
  * pipeline (the first slices, the copy out of the last ones), which grows with the chunk until NCCL's buffers are full: W is what
  * they hold. g is a chunk's time on a GPU: after the P steps that send, each round of a ring has one that only receives ("drain"), done
  * by the same blocks, while the links idle; with two GPUs it is half as many steps again. An all_gather besides copies a rank's own part.
@@ -182,11 +183,11 @@ fs_nccl_time fs_nccl_cost(const fs_nccl_table *table, const fs_nccl_run *run)
     double wire = fs_nccl_wire(run->proto), intra, inter, gpu_s, network_s = links_s(t, run, &gpu_s);
     fs_nccl_ring_steps(run, &intra, &inter);
     double steps = run->algo == FS_ALGO_RING ? fmax(intra + inter, 1.0) : 1.0;
-    double chunk_s = fmax(network_s, gpu_s) / steps, latency_s = (steps_s(table, t, run) + run->wire_s) / steps;
+    double chunk_s = fmax(network_s, gpu_s) / steps, latency_s = steps_s(table, t, run) / steps;
     double overlap = run->algo == FS_ALGO_RING ? t->overlap : 1.0; /* one pipeline has its latency once, and bytes after */
     double longer = fmax(chunk_s, latency_s), shorter = fmin(chunk_s, latency_s);
     double step_s = longer > 0.0 ? longer * pow(1.0 + pow(shorter / longer, overlap), 1.0 / overlap) : 0.0;
     return (fs_nccl_time){.wire = wire,
-                          .latency_s = t->launch_s + steps * step_s + ends_s(t, run, steps, chunk_s, gpu_s) -
-                                       wire * run->stream_s};
+                          .latency_s = t->launch_s + steps * step_s + run->wire_s +
+                                       ends_s(t, run, steps, chunk_s, gpu_s) - wire * run->stream_s};
 }

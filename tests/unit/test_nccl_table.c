@@ -48,6 +48,12 @@ static void figures_can_be_set(void **state)
     assert_int_equal(fs_nccl_table_load(NULL, "2.25", NULL, 0, &old, &err), FS_OK);
     near(old->releases[old->release].nvls_all_reduce, 0.8333);
     near(old->hop_s[FS_NCCL_NET][FS_NCCL_NVLSTREE][2], 14e-6);
+    near(old->ll128_max_Bps[FS_BLACKWELL], 1174.4e9);
+    near(old->tree_channel_Bps[FS_BLACKWELL][1], 72e9);
+    near(old->tree_channel_Bps[FS_HOPPER][1], 36e9);
+    fs_nccl_table *new = load("blackwell-2.25", "LL128", "1GB/s"); /* not of the release in use */
+    near(new->ll128_max_Bps[FS_BLACKWELL], 320e9);
+    fs_nccl_table_free(new);
     fs_nccl_table_free(old);
 }
 
@@ -77,6 +83,8 @@ static void wrong_overrides_are_refused(void **state)
     refused("hopper", "tree", "1GB/s", NULL, "tree: expected 2 values, found 1");
     refused("hopper-ring-Simple", "drian", "1", NULL, "did you mean 'drain'");
     refused("hopper-direct-Simple", "net-efficiency", "1.5", NULL, "net-efficiency must be from 0.001 to 1");
+    refused("blackwell-2.25", "tree", "1GB/s", "2.25", "tree: expected 2 values, found 1");
+    refused("blackwell-2.25", "release", "2.26", NULL, "unknown release '2.26' (did you mean '2.25'?)");
     refused("volta", "like", "amper", NULL, "did you mean 'ampere'");
     refused(NULL, NULL, NULL, "2.31", "no release '2.31'");
 }
