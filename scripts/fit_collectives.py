@@ -62,7 +62,8 @@ STAGES += [("ampere-ring-LL128", {"launch": LAUNCH, "hop": HOP, "efficiency": EF
            ("hopper-nvlstree-Simple", {"net-hop": HOP, "efficiency": EFFICIENCY, "fill": FILL, "window": WINDOW})]
 # Rows that have figures of another row, put there before they are fitted.
 LL_FIGURES, DOMAIN_FIGURES = ("launch", "hop", "cap", "crowd"), ("launch", "hop")
-COPIES = [("ampere-tree-LL", "ampere-ring-LL", ("launch", "hop", "crowd")), ("hopper-tree-LL", "hopper-ring-LL", LL_FIGURES),
+COPIES = [*((f"{arch}-direct-Simple", f"{arch}-direct-LL", ("hop",)) for arch in ("ampere", "blackwell", "hopper")),
+          ("ampere-tree-LL", "ampere-ring-LL", ("launch", "hop", "crowd")), ("hopper-tree-LL", "hopper-ring-LL", LL_FIGURES),
           ("blackwell-tree-LL", "blackwell-ring-LL", LL_FIGURES), ("hopper-ring-Simple", "hopper-ring-LL", ("launch",)),
           ("blackwell-ring-Simple", "blackwell-ring-LL", ("launch",)),
           ("hopper-ring-Simple", "blackwell-ring-Simple", ("drift",)),
