@@ -184,7 +184,8 @@ fs_nccl_time fs_nccl_cost(const fs_nccl_table *table, const fs_nccl_run *run)
     fs_nccl_ring_steps(run, &intra, &inter);
     double steps = run->algo == FS_ALGO_RING ? fmax(intra + inter, 1.0) : 1.0;
     double chunk_s = fmax(network_s, gpu_s) / steps, latency_s = steps_s(table, t, run) / steps;
-    double overlap = run->algo == FS_ALGO_RING ? t->overlap : 1.0; /* one pipeline has its latency once, and bytes after */
+    double overlap =
+        run->algo == FS_ALGO_RING ? t->overlap : 1.0; /* one pipeline has its latency once, and bytes after */
     double longer = fmax(chunk_s, latency_s), shorter = fmin(chunk_s, latency_s);
     double step_s = longer > 0.0 ? longer * pow(1.0 + pow(shorter / longer, overlap), 1.0 / overlap) : 0.0;
     return (fs_nccl_time){.wire = wire,

@@ -219,8 +219,9 @@ static void steps_wait_for_threads_and_networks(void **state)
 static const struct {
     const char *file;
     double hair;
-} boards[] = {{"topologies/dgx-a100.xml", 0.06},  {"topologies/dgx-h100.xml", 0.06},    {"topologies/hgx-b200.xml", 0.06},
-              {"topologies/gb200-nvl72.xml", 0.32}, {"topologies/dgx-h100-x2.xml", 0.06}, {"topologies/v100-pcie.xml", 0.06}};
+} boards[] = {{"topologies/dgx-a100.xml", 0.06},    {"topologies/dgx-h100.xml", 0.06},
+              {"topologies/hgx-b200.xml", 0.06},    {"topologies/gb200-nvl72.xml", 0.32},
+              {"topologies/dgx-h100-x2.xml", 0.06}, {"topologies/v100-pcie.xml", 0.06}};
 static const fs_coll_kind kinds[] = {FS_ALL_REDUCE, FS_ALL_GATHER, FS_REDUCE_SCATTER, FS_ALL_TO_ALL, FS_BROADCAST};
 
 static double seconds(fabric *f, fs_coll_kind kind, fs_algo algo, fs_proto proto, uint32_t n, double size_bytes)
@@ -285,8 +286,8 @@ static void switches_do_not_make_more_bytes_faster(void **state)
                     const fs_plan *plan = NULL;
                     assert_int_equal(fs_lower(f.lowering, &request, &plan, &f.err), FS_OK);
                     if (!(plan->estimate_s > (1 - boards[i].hair) * last))
-                        print_error("%s, %s on %u, %g B: %g s after %g s\n", boards[i].file, fs_coll_names[kinds[k]], n, size,
-                                    plan->estimate_s, last);
+                        print_error("%s, %s on %u, %g B: %g s after %g s\n", boards[i].file, fs_coll_names[kinds[k]], n,
+                                    size, plan->estimate_s, last);
                     assert_true(plan->estimate_s > (1 - boards[i].hair) * last);
                     last = plan->estimate_s;
                 }
