@@ -28,6 +28,11 @@ OTHER_KERNELS = {(gpu, "fp8") for gpu in ("H100-SXM", "H200-SXM")} | {(gpu, "fp8
 ALL_ROWS = {"A100-SXM-80GB", "H100-SXM", "H200-SXM"}
 
 
+# Experts whose activation is a squared ReLU, without a gate: Nemotron 3 (Nano; Super and Ultra by their latents), public configurations.
+# (hidden, ffn, experts). Their first product has one matrix in place of two.
+WITHOUT_GATE = {("2688", "1856", "128"), ("1024", "2688", "512"), ("4096", "2688", "512"), ("2048", "5120", "512")}
+
+
 def is_other_kernel(row):
     return "ffn" in row and (row["gpu"], row["dtype"]) in OTHER_KERNELS
 
@@ -99,11 +104,12 @@ def moe_experts(row):
     spread = 1 if row["distribution"] == "balanced" else max(1, 0.8 * tokens)
     all_rows = tokens * int(row["topk"])
     rows = max(1, all_rows * busiest(row, local, spread))
+    inputs = 1 if tuple(row[key] for key in FAMILY["moe_experts"]) in WITHOUT_GATE else 2
     moved = all_rows if dtype == "bf16" and row["gpu"] in ALL_ROWS else rows
     return ["plain 0 0"] * 3 + [
             f"plain 0 {tokens * hidden * 2 + moved * hidden * size}",
-            f"grouped {rows} {2 * width} {hidden} {local} {spread} dtype={dtype}",
-            f"plain 0 {moved * width * (4 + size)}",
+            f"grouped {rows} {inputs * width} {hidden} {local} {spread} dtype={dtype}",
+            f"plain 0 {moved * width * (2 * inputs + size)}",
             f"grouped {rows} {hidden} {width} {local} {spread} dtype={dtype}",
             f"plain 0 {all_rows * hidden * 2 + tokens * hidden * 2}"]
 
