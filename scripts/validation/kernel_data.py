@@ -4,9 +4,9 @@ What is fitted and what only judges was laid down before the fit, by whole serie
 name has an even CRC-32, H100 and B200 whole; H200 and GB200 and the other families of A100 only judge. A family of
 products is (n, k), of attention (heads, kv_heads), of experts (hidden, ffn, experts)."""
 import csv
+import functools
 import io
-import math
-import statistics
+import random
 import subprocess
 import zlib
 
@@ -83,27 +83,35 @@ def generation_attention(row):
     return attention(row, 1, row["kv_tokens"], "")
 
 
-def busiest(row, local, spread):
-    """Part of all rows that the busiest GPU has. Loads of experts are drawn evenly in the logarithm, from 1 to `spread`: the expected
-    maximum of sums over the experts of each GPU, as if those were normal; no expert has more rows than there are tokens."""
-    gpus, top_k = int(row["ep"]), int(row["topk"])
-    if spread <= 1.01 or gpus == 1:
+DRAWS = 50
+
+
+@functools.cache
+def busiest(experts, gpus, top_k, spread, exponent):
+    """Part of all rows that the busiest GPU has, as the benchmark makes loads: of each expert drawn from 1 to `spread` with a density that
+    falls with that exponent, scaled to their sum, no expert with more rows than there are tokens. The mean of some draws."""
+    if spread <= 1 or gpus == 1:
         return 1 / gpus
-    variance = max(0, math.log(spread) * (spread + 1) / (2 * (spread - 1)) - 1)  # over the squared mean
-    above = statistics.NormalDist().inv_cdf((gpus - 0.375) / (gpus + 0.25))  # the greatest of so many (Blom 1958)
-    return min((1 + above * math.sqrt(variance / local)) / gpus, local / top_k, 1)
+    rng, power, local = random.Random(1), 1 - exponent, experts // gpus
+    most = 0
+    for _ in range(DRAWS):
+        loads = [(1 + rng.random() * (spread ** power - 1)) ** (1 / power) for _ in range(experts)]
+        total = sum(loads)
+        most += max(sum(min(1 / top_k, x / total) for x in loads[i:i + local]) for i in range(0, experts, local))
+    return most / DRAWS
 
 
 def moe_experts(row):
     """The experts of the busiest GPU: three small kernels sort rows by expert, then permute, two grouped products with the
     activation between, and join the results of each token. Under a power law with an exponent near 1 loads lie between 1 and
-    0.8 x tokens, evenly in the logarithm."""
+    0.8 x tokens; the kernel has those of one GPU evenly in the logarithm."""
     tokens, hidden, experts = int(row["tokens"]), int(row["hidden"]), int(row["experts"])
     dtype, width, local = DTYPES[row["dtype"]], int(row["ffn"]) / int(row["tp"]), experts / int(row["ep"])
     size = {"bf16": 2, "fp8": 1, "fp4": 0.5625}[dtype]
     spread = 1 if row["distribution"] == "balanced" else max(1, 0.8 * tokens)
     all_rows = tokens * int(row["topk"])
-    rows = max(1, all_rows * busiest(row, local, spread))
+    exponent = 0 if spread == 1 else float(row["distribution"].rpartition("_")[2])
+    rows = max(1, all_rows * busiest(experts, int(row["ep"]), int(row["topk"]), spread, exponent))
     inputs = 1 if tuple(row[key] for key in FAMILY["moe_experts"]) in WITHOUT_GATE else 2
     moved = all_rows if dtype == "bf16" and row["gpu"] in ALL_ROWS else rows
     return ["plain 0 0"] * 3 + [
