@@ -19,17 +19,22 @@ FAMILY = {"gemm": ("n", "k"), "context_attention": ("heads", "kv_heads"), "gener
 DTYPES = {"bf16": "bf16", "fp8": "fp8", "fp8_block": "fp8", "nvfp4": "fp4"}
 
 
-# Experts of which the measured stack ran other kernels than its others, found on H100 and B200 and true of their architectures: one for
-# fp8 with a scale for each tensor on Hopper, which takes up to five times what the one with scales by blocks takes and twice what bf16
-# does; and scales by blocks on Blackwell, beside its own formats. A class apart, and nothing is fitted on them.
-OTHER_KERNELS = {(gpu, "fp8") for gpu in ("H100-SXM", "H200-SXM")} | {(gpu, "fp8_block") for gpu in ("B200", "GB200")}
+HOPPER, BLACKWELL = ("H100-SXM", "H200-SXM"), ("B200", "GB200")
 
-# Where the experts' rows are permuted, activated and joined whether or not they are of this GPU: bf16 before Blackwell.
-ALL_ROWS = {"A100-SXM-80GB", "H100-SXM", "H200-SXM"}
+# Experts of which the measured stack ran other kernels than the usual ones of the architecture and format, found on H100 and B200: one
+# for fp8 with a scale for each tensor on Hopper, which takes up to five times what the one with scales by blocks takes and twice what
+# bf16 does; and scales by blocks on Blackwell, beside its own formats. The figure of the part that is theirs alone.
+OTHER_KERNELS = {**{(gpu, "fp8"): "grouped-tensor" for gpu in HOPPER}, **{(gpu, "fp8_block"): "grouped-block" for gpu in BLACKWELL}}
+
+# Where TensorRT-LLM runs CUTLASS's kernels: rows are permuted, activated and joined whether or not they are of this GPU, each by
+# an address of its own, which reaches 1/GATHERED of the memory's rate. As SMALL kernels before them come routing, three sums of how
+# many rows go where, and the arguments of each expert's products; Blackwell's own kernels sort in three.
+CUTLASS = {("A100-SXM-80GB", "bf16"), *((gpu, "bf16") for gpu in HOPPER), *((gpu, "fp8_block") for gpu in BLACKWELL)}
+GATHERED, SMALL, SMALL_BLACKWELL = 1.5, 6, 3
 
 
 # Experts whose activation is a squared ReLU, without a gate: Nemotron 3 (Nano; Super and Ultra by their latents), public configurations.
-# (hidden, ffn, experts). Their first product has one matrix in place of two.
+# (hidden, ffn, experts). Their first product has one matrix in place of two; not on A100, where the fitted ones took the time of two.
 WITHOUT_GATE = {("2688", "1856", "128"), ("1024", "2688", "512"), ("4096", "2688", "512"), ("2048", "5120", "512")}
 
 
@@ -45,8 +50,6 @@ def is_fallback(row):
 
 
 def is_fitted(table, row):
-    if is_other_kernel(row):
-        return False
     if row["gpu"] == "A100-SXM-80GB":
         return zlib.crc32(",".join(row[key] for key in FAMILY[table]).encode()) % 2 == 0
     return row["gpu"] in ("H100-SXM", "B200")
@@ -102,7 +105,7 @@ def busiest(experts, gpus, top_k, spread, exponent):
 
 
 def moe_experts(row):
-    """The experts of the busiest GPU: three small kernels sort rows by expert, then permute, two grouped products with the
+    """The experts of the busiest GPU: small kernels sort rows by expert, then permute, two grouped products with the
     activation between, and join the results of each token. Under a power law with an exponent near 1 loads lie between 1 and
     0.8 x tokens; the kernel has those of one GPU evenly in the logarithm."""
     tokens, hidden, experts = int(row["tokens"]), int(row["hidden"]), int(row["experts"])
@@ -112,14 +115,18 @@ def moe_experts(row):
     all_rows = tokens * int(row["topk"])
     exponent = 0 if spread == 1 else float(row["distribution"].rpartition("_")[2])
     rows = max(1, all_rows * busiest(experts, int(row["ep"]), int(row["topk"]), spread, exponent))
-    inputs = 1 if tuple(row[key] for key in FAMILY["moe_experts"]) in WITHOUT_GATE else 2
-    moved = all_rows if dtype == "bf16" and row["gpu"] in ALL_ROWS else rows
-    return ["plain 0 0"] * 3 + [
-            f"plain 0 {tokens * hidden * 2 + moved * hidden * size}",
-            f"grouped {rows} {inputs * width} {hidden} {local} {spread} dtype={dtype}",
-            f"plain 0 {moved * width * (2 * inputs + size)}",
-            f"grouped {rows} {hidden} {width} {local} {spread} dtype={dtype}",
-            f"plain 0 {all_rows * hidden * 2 + tokens * hidden * 2}"]
+    without = tuple(row[key] for key in FAMILY["moe_experts"]) in WITHOUT_GATE and row["gpu"] != "A100-SXM-80GB"
+    inputs = 1 if without else 2
+    scales = {"fp8": " scales=tensor", "fp8_block": " scales=block"}.get(row["dtype"], "")
+    kind = (row["gpu"], row["dtype"])
+    moved, slower = (all_rows, GATHERED) if kind in CUTLASS else (rows, 1)
+    small = SMALL_BLACKWELL if row["gpu"] in BLACKWELL and kind not in CUTLASS else SMALL
+    return ["plain 0 0"] * small + [
+            f"plain 0 {slower * (tokens * hidden * 2 + moved * hidden * size)}",
+            f"grouped {rows} {inputs * width} {hidden} {local} {spread} dtype={dtype}{scales}",
+            f"plain 0 {slower * moved * width * (2 * inputs + size)}",
+            f"grouped {rows} {hidden} {width} {local} {spread} dtype={dtype}{scales}",
+            f"plain 0 {slower * (all_rows + tokens) * hidden * 2}"]
 
 
 KERNELS = {"gemm": gemm, "context_attention": context_attention, "generation_attention": generation_attention,
