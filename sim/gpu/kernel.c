@@ -131,8 +131,8 @@ static bool same(double a, double b)
 bool fs_kernel_same_shape(const fs_kernel_shape *a, const fs_kernel_shape *b)
 {
     return a->kind == b->kind && a->kv_dtype == b->kv_dtype && a->causal == b->causal && a->scales == b->scales &&
-           same(a->batch, b->batch) &&
-           same(a->m, b->m) && same(a->n, b->n) && same(a->k, b->k) && same(a->spread, b->spread) &&
-           same(a->queries, b->queries) && same(a->keys, b->keys) && same(a->heads, b->heads) &&
-           same(a->kv_heads, b->kv_heads) && same(a->dim, b->dim) && same(a->value_dim, b->value_dim);
+           same(a->batch, b->batch) && same(a->m, b->m) && same(a->n, b->n) && same(a->k, b->k) &&
+           same(a->spread, b->spread) && same(a->queries, b->queries) && same(a->keys, b->keys) &&
+           same(a->heads, b->heads) && same(a->kv_heads, b->kv_heads) && same(a->dim, b->dim) &&
+           same(a->value_dim, b->value_dim);
 }

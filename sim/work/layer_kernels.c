@@ -397,7 +397,8 @@ static void experts_cast(fs_kernel_writer *w, const char *name, double rows, dou
     w->each = 1;
 }
 
-static void experts_multiply(fs_kernel_writer *w, const char *name, bool wgrad, double rows, double inner, double columns)
+static void experts_multiply(fs_kernel_writer *w, const char *name, bool wgrad, double rows, double inner,
+                             double columns)
 {
     w->each = (double)w->t->model.moe.experts / w->t->ep;
     multiply(w, name, w->t->experts, wgrad, w->each, rows, inner, columns);
@@ -425,8 +426,7 @@ void fs_kernels_route(fs_kernel_writer *w)
     moved(w, "top k", ROUTER_LAUNCHES, 3 * 4 * w->local * experts);
     if (w->t->model.moe.shared_ffn > 0)
         cast(w, "mlp in cast", w->t->gemm, w->local, w->hidden);
-    moved(w, "permute", PERMUTE_LAUNCHES,
-          w->N * FS_ACTIVATION_BYTES + w->routed * w->hidden * w->t->dispatch_bytes);
+    moved(w, "permute", PERMUTE_LAUNCHES, w->N * FS_ACTIVATION_BYTES + w->routed * w->hidden * w->t->dispatch_bytes);
 }
 
 /* All experts of this GPU at once each way. */
@@ -449,8 +449,7 @@ void fs_kernels_experts(fs_kernel_writer *w)
 
 void fs_kernels_unroute(fs_kernel_writer *w)
 {
-    moved(w, "unpermute", UNPERMUTE_LAUNCHES,
-          w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
+    moved(w, "unpermute", UNPERMUTE_LAUNCHES, w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
 }
 
 void fs_kernels_unroute_grad(fs_kernel_writer *w)
@@ -485,7 +484,8 @@ void fs_kernels_route_grad(fs_kernel_writer *w)
     moved(w, "permute grad", UNPERMUTE_LAUNCHES,
           w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
     moved(w, "top k grad", ROUTER_GRAD_LAUNCHES, 3 * 4 * w->local * experts);
-    fs_kernel_bytes(w, "router casts", w->N * 2 * (FS_ACTIVATION_BYTES + 4)); /* its input to fp32, that gradient back */
+    fs_kernel_bytes(w, "router casts",
+                    w->N * 2 * (FS_ACTIVATION_BYTES + 4)); /* its input to fp32, that gradient back */
     product_grad(w, "router dgrad", "router wgrad", w->t->precision, w->local, w->hidden, experts);
 }
 

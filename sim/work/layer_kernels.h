@@ -23,8 +23,9 @@ typedef struct fs_kernel_writer {
     FS_VEC(fs_kernel) list, later;
     fs_wgrad wgrad;
     bool new_weights; /* products in fp8 and fp4 have not cast these weights yet */
-    double each;      /* kernels that share the work of the next one; products run beside each other, what moves memory in turn */
-    double launches;  /* of products listed since they were last counted, beyond one each */
+    double
+        each; /* kernels that share the work of the next one; products run beside each other, what moves memory in turn */
+    double launches; /* of products listed since they were last counted, beyond one each */
 
     double tokens, local;                    /* after context, and after sequence parallelism as well */
     double hidden, qkv, query, value, heads; /* widths */

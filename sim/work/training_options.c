@@ -123,7 +123,8 @@ static void read_overlap(fs_training_reader *r, fs_training *t)
 /* How tokens get to their experts and back. */
 static void read_dispatch(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"algo", "top_domains", "padded"}, *const names[] = {"forwarded", "direct", "lowlatency"};
+    static const char *const keys[] = {"algo", "top_domains", "padded"}, *const names[] = {"forwarded", "direct",
+                                                                                           "lowlatency"};
     static const fs_algo algos[] = {FS_ALGO_FORWARDED, FS_ALGO_DIRECT, FS_ALGO_LOWLATENCY};
     uint32_t at = 0;
     if (fs_training_enter(r, fs_json_root(r->doc), "dispatch", false, keys, COUNT(keys))) {
