@@ -418,7 +418,18 @@ static void arrange(fs_kernel_writer *w)
         fs_kernel_bytes(w, "experts pad", moved);
 }
 
-/* Each token is looked at by the router, in fp32 as is the custom, and copied once for each expert that it visits. */
+/* Tokens copied to, or joined from, one row for each expert that they visit; the rows' numbers of so many bytes. NCCL's all-to-all takes
+ * rows, so that is done where tokens come from; other dispatches take tokens, one to each GPU that has some of its experts,
+ * and it is done there. */
+static double permuted_bytes(const fs_kernel_writer *w, double bytes_each)
+{
+    const fs_training *t = w->t;
+    double ep = t->ep, gpus = ep * (1 - pow(1 - 1 / ep, t->model.moe.top_k)); /* that a token goes to */
+    double tokens = t->dispatch_algo == FS_ALGO_DIRECT ? 1 : gpus;
+    return (tokens * w->N + w->routed * w->hidden) * bytes_each;
+}
+
+/* Each token is looked at by the router, in fp32 as is the custom. */
 void fs_kernels_route(fs_kernel_writer *w)
 {
     double experts = w->t->model.moe.experts;
@@ -426,7 +437,7 @@ void fs_kernels_route(fs_kernel_writer *w)
     moved(w, "top k", ROUTER_LAUNCHES, 3 * 4 * w->local * experts);
     if (w->t->model.moe.shared_ffn > 0)
         cast(w, "mlp in cast", w->t->gemm, w->local, w->hidden);
-    moved(w, "permute", PERMUTE_LAUNCHES, w->N * FS_ACTIVATION_BYTES + w->routed * w->hidden * w->t->dispatch_bytes);
+    moved(w, "permute", PERMUTE_LAUNCHES, permuted_bytes(w, w->t->dispatch_bytes));
 }
 
 /* All experts of this GPU at once each way. */
@@ -449,13 +460,12 @@ void fs_kernels_experts(fs_kernel_writer *w)
 
 void fs_kernels_unroute(fs_kernel_writer *w)
 {
-    moved(w, "unpermute", UNPERMUTE_LAUNCHES, w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
+    moved(w, "unpermute", UNPERMUTE_LAUNCHES, permuted_bytes(w, w->t->combine_bytes));
 }
 
 void fs_kernels_unroute_grad(fs_kernel_writer *w)
 {
-    moved(w, "unpermute grad", UNPERMUTE_LAUNCHES,
-          w->N * FS_ACTIVATION_BYTES + 2 * w->routed * w->hidden * w->t->combine_bytes);
+    moved(w, "unpermute grad", UNPERMUTE_LAUNCHES, permuted_bytes(w, w->t->combine_bytes));
 }
 
 static void experts_grad(fs_kernel_writer *w, const char *input, const char *weights, double inner, double columns)
@@ -481,8 +491,7 @@ void fs_kernels_experts_grad(fs_kernel_writer *w)
 void fs_kernels_route_grad(fs_kernel_writer *w)
 {
     double experts = w->t->model.moe.experts;
-    moved(w, "permute grad", UNPERMUTE_LAUNCHES,
-          w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
+    moved(w, "permute grad", UNPERMUTE_LAUNCHES, permuted_bytes(w, w->t->combine_bytes));
     moved(w, "top k grad", ROUTER_GRAD_LAUNCHES, 3 * 4 * w->local * experts);
     fs_kernel_bytes(w, "router casts",
                     w->N * 2 * (FS_ACTIVATION_BYTES + 4)); /* its input to fp32, that gradient back */
