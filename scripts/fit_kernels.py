@@ -8,6 +8,7 @@ coordinates, from the values that the part has, else from those in START. Takes 
 attention as it is, half of it."""
 import argparse
 import concurrent.futures
+import itertools
 import math
 import os
 import pathlib
@@ -47,7 +48,8 @@ FRACTIONS = {"operand-efficiency", "sustained", "efficiency", "read-efficiency"}
 UNITS = {"l2-bandwidth": "B/s", "append": "B/s", "append-fp8": "B/s", "sm-bandwidth": "B/s", "tile": "s", "floor": "s",
          "quantise-row": "s", "quantise-number": "s", "score": "s", "block": "s", "prefill-floor": "s", "decode-floor": "s", "piece": "s",
          "join": "s"}
-GROUPED = (1, .9, .8, .7, .6, .5, .4, .3)  # tried for grouped products
+GROUPED = (1, .9, .8, .7, .6, .5, .45, .4, .35, .3, .25, .2, .15, .1)  # tried for the rate of grouped products
+GROUPED_READ = (1, .9, .8, .7, .6, .5)  # and for that at which they read
 KERNELS = ["sms", "floor", "l2-bandwidth", "operand-efficiency", "sustained", "tile-step", "tile-max", "append", "append-fp8"]
 ATTENTION = ["efficiency", "backward", "score", "query-block", "block", "prefill-floor", "decode-floor", "piece", "join",
              "read-efficiency", "sm-bandwidth", "fp8-read"]
@@ -121,7 +123,10 @@ class Fit:
             for dtype in FITTED[gpu] if table in ("gemm", "moe_experts") else [None]:
                 some = [r for r in rows if dtype is None or data.DTYPES[r["dtype"]] == data.DTYPES[dtype]]
                 random.Random(SEED).shuffle(some)
-                self.rows[table, dtype] = some[:SAMPLE if dtype else 2 * SAMPLE]
+                usual = [r for r in some if not data.is_other_kernel(r)]
+                self.rows[table, dtype] = usual[:SAMPLE if dtype else 2 * SAMPLE]
+                if len(usual) < len(some):
+                    self.rows["other", dtype] = [r for r in some if data.is_other_kernel(r)][:SAMPLE]
         self.file = tempfile.NamedTemporaryFile("w", suffix=".xml")
         self.x = {}
         share = self.part.bandwidth / self.fixed["sms"]
@@ -130,7 +135,9 @@ class Fit:
         for dtype in FITTED[gpu]:
             for n, (v, _) in START_DTYPE.items():
                 self.x[dtype, n] = v
-            self.x[dtype, "grouped"] = 1
+            self.x[dtype, "grouped"] = self.x[dtype, "grouped-read"] = 1
+            if ("other", dtype) in self.rows:
+                self.x[dtype, self.other(dtype)] = 1
             for n, (v, _) in START_ROW.items():
                 if dtype != "bf16":
                     self.x[dtype, n] = v
@@ -141,6 +148,11 @@ class Fit:
             there = self.part.shipped.get(({"gemm": "kernels"}.get(element, data.DTYPES.get(element, element)), name))
             there = there or self.part.shipped.get(("kernels", name))
             self.x[element, name] = number(there) if there else self.x[element, name]
+
+    def other(self, dtype):
+        """The figure of a format's other kernels."""
+        row = self.rows["other", dtype][0]
+        return data.OTHER_KERNELS[row["gpu"], row["dtype"]]
 
     def constants(self):
         x = self.x
@@ -166,7 +178,7 @@ class Fit:
         lists, measured, weights = [], [], []
         for (table, dtype), rows in self.rows.items():
             if table in tables:
-                lists += [data.KERNELS[table](r) for r in rows]
+                lists += [data.KERNELS["moe_experts" if table == "other" else table](r) for r in rows]
                 measured += [float(r["ms"]) * 1e3 for r in rows]
                 weights += [0.5 if table == "gemm" and int(r["m"]) < 128 else 1 for r in rows]
         times = data.price(self.part.name, lists, self.file.name)
@@ -196,11 +208,15 @@ class Fit:
         return best
 
     def scan(self, dtype):
-        """The best of GROUPED for a number format."""
-        def loss(value):
-            self.x[dtype, "grouped"] = value
-            return self.loss(["moe_experts"])
-        self.x[dtype, "grouped"] = min(GROUPED, key=loss)
+        """The best of GROUPED and GROUPED_READ for a number format."""
+        def choose(table, choices):
+            def loss(values):
+                self.x.update(((dtype, name), value) for name, value in zip(choices, values))
+                return self.loss([table])
+            loss(min(itertools.product(*choices.values()), key=loss))
+        choose("moe_experts", {"grouped": GROUPED, "grouped-read": GROUPED_READ})
+        if ("other", dtype) in self.rows:
+            choose("other", {self.other(dtype): GROUPED})
 
     def run(self, products):
         step = {("gemm", n): s for n, (_, s) in START_GEMM.items()}

@@ -49,7 +49,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
     static const char *const names[] = {
         "TOPOLOGY.xml or PART", "KIND", "SIZE", "SIZE", "SIZE", "SIZE", "SIZE", "SIZE", "SIZE", "WORD", "WORD", "WORD"};
     const fs_command command = {
-        .usage = "fabsim kernel TOPOLOGY.xml|PART KIND SIZE... [causal] [kv=DTYPE] [options]",
+        .usage = "fabsim kernel TOPOLOGY.xml|PART KIND SIZE... [causal] [kv=DTYPE] [scales=tensor|block] [options]",
         .description =
             "Time of a GPU kernel alone, what bounds it, and what part of the roofline it reaches. A topology, or a "
             "part\n"
@@ -92,7 +92,7 @@ static fs_status read_name(const char *what, const char *word, const char *const
 static fs_status read_kernel(const char *const *words, uint32_t n_words, fs_dtype dtype, row *r, fs_err *err)
 {
     double sizes[WORDS_MAX];
-    uint32_t n = 0, kind = 0, type = dtype, kv = dtype == FS_FP4 ? FS_FP8 : FS_BF16;
+    uint32_t n = 0, kind = 0, scales = FS_SCALES_USUAL, type = dtype, kv = dtype == FS_FP4 ? FS_FP8 : FS_BF16;
     bool causal = false;
     fs_status status = read_name("kind of kernel", words[0], fs_kernel_kind_names, FS_KERNEL_KINDS, &kind, err);
     for (uint32_t i = 1; status == FS_OK && i < n_words; i++) {
@@ -103,16 +103,23 @@ static fs_status read_kernel(const char *const *words, uint32_t n_words, fs_dtyp
             status = read_name("number format", words[i] + 3, fs_dtype_names, FS_DTYPES, &kv, err);
         else if (strncmp(words[i], "dtype=", 6) == 0)
             status = read_name("number format", words[i] + 6, fs_dtype_names, FS_DTYPES, &type, err);
+        else if (strncmp(words[i], "scales=", 7) == 0)
+            status = read_name("kind of scales", words[i] + 7, fs_scales_names, FS_SCALES, &scales, err);
         else if (fs_parse_quantity(words[i], FS_UNIT_NONE, &sizes[n], &why) == 0)
             n++;
         else
-            status = fs_fail(err, FS_E_USAGE, "expected a size, causal, kv= or dtype=, found '%.60s'", words[i]);
+            status =
+                fs_fail(err, FS_E_USAGE, "expected a size, causal, kv=, dtype= or scales=, found '%.60s'", words[i]);
     }
     if (status != FS_OK)
         return status;
     r->dtype = (fs_dtype)type;
     if (kind != FS_KERNEL_PLAIN) {
         status = fs_kernel_shape_of((fs_kernel_kind)kind, sizes, n, causal, (fs_dtype)kv, &r->shape, err);
+        r->shape.scales = (uint8_t)scales;
+        if (status == FS_OK && scales != FS_SCALES_USUAL && kind != FS_KERNEL_GROUPED)
+            status =
+                fs_fail(err, FS_E_USAGE, "scales= goes with grouped, found it with %s", fs_kernel_kind_names[kind]);
         if (status == FS_OK)
             fs_kernel_needs(&r->shape, r->dtype, &r->flops, &r->bytes);
         return status;

@@ -6,6 +6,8 @@
 const char *const fs_kernel_kind_names[FS_KERNEL_KINDS] = {"plain",          "gemm",   "grouped", "attention",
                                                            "attention_grad", "append", "quantise"};
 
+const char *const fs_scales_names[FS_SCALES] = {"usual", "tensor", "block"};
+
 double fs_dtype_bytes(fs_dtype dtype)
 {
     switch (dtype) {
@@ -128,8 +130,9 @@ static bool same(double a, double b)
 
 bool fs_kernel_same_shape(const fs_kernel_shape *a, const fs_kernel_shape *b)
 {
-    return a->kind == b->kind && a->kv_dtype == b->kv_dtype && a->causal == b->causal && same(a->batch, b->batch) &&
-           same(a->m, b->m) && same(a->n, b->n) && same(a->k, b->k) && same(a->spread, b->spread) &&
-           same(a->queries, b->queries) && same(a->keys, b->keys) && same(a->heads, b->heads) &&
-           same(a->kv_heads, b->kv_heads) && same(a->dim, b->dim) && same(a->value_dim, b->value_dim);
+    return a->kind == b->kind && a->kv_dtype == b->kv_dtype && a->causal == b->causal && a->scales == b->scales &&
+           same(a->batch, b->batch) && same(a->m, b->m) && same(a->n, b->n) && same(a->k, b->k) &&
+           same(a->spread, b->spread) && same(a->queries, b->queries) && same(a->keys, b->keys) &&
+           same(a->heads, b->heads) && same(a->kv_heads, b->kv_heads) && same(a->dim, b->dim) &&
+           same(a->value_dim, b->value_dim);
 }

@@ -20,9 +20,20 @@ typedef enum fs_kernel_kind {
 
 extern const char *const fs_kernel_kind_names[FS_KERNEL_KINDS]; /* "gemm" */
 
+/* What a scale of a narrow format is for, where kernels differ by it. */
+typedef enum fs_scales {
+    FS_SCALES_USUAL,  /* what most kernels of the part and format have */
+    FS_SCALES_TENSOR, /* all of a tensor */
+    FS_SCALES_BLOCK,  /* a block of 128 x 128 weights, 128 numbers of a row (DeepSeek-V3) */
+    FS_SCALES
+} fs_scales;
+
+extern const char *const fs_scales_names[FS_SCALES]; /* "tensor" */
+
 /* Sizes are doubles, as shares of experts are no whole numbers. Those that a kind lacks are 0. */
 typedef struct fs_kernel_shape {
     uint8_t kind;     /* fs_kernel_kind */
+    uint8_t scales;   /* GROUPED: fs_scales */
     uint8_t kv_dtype; /* ATTENTION, APPEND: fs_dtype of keys and values in memory */
     bool causal;      /* ATTENTION: the i-th of q queries sees the first keys - q + i + 1 keys */
     double batch;     /* GEMM, GROUPED; ATTENTION: sequences */

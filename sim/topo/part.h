@@ -46,11 +46,13 @@ typedef struct fs_gpu_product {
     double tile_s;     /* filling and emptying a tile of 256 x 128 numbers */
     double floor_s;    /* a product that has next to nothing to do */
     double grouped;    /* fraction of that efficiency which grouped products reach, (0, 1]; 0: all of it */
-    double tile_min;   /* numbers of the smallest tile, where there are rows for it */
-    double row_s;      /* quantisation to the format on all SMs: a row, of which each has a block of its own */
-    double number_s;   /* and a number of it */
-    bool whole;        /* sums over k are never split among SMs */
-    bool overlap;      /* an SM starts its next tile while it empties the last */
+    double grouped_tensor, grouped_block; /* the same of kernels for a scale a tensor, or a block; 0: as `grouped` */
+    double grouped_read; /* fraction of the memory's rate at which grouped products read; 0: as other products */
+    double tile_min;     /* numbers of the smallest tile, where there are rows for it */
+    double row_s;        /* quantisation to the format on all SMs: a row, of which each has a block of its own */
+    double number_s;     /* and a number of it */
+    bool whole;          /* sums over k are never split among SMs */
+    bool overlap;        /* an SM starts its next tile while it empties the last */
 } fs_gpu_product;
 
 /* How kernels run on a GPU. sms == 0: not known, and every kernel takes its flat roofline. */

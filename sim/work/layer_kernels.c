@@ -23,7 +23,7 @@ void fs_kernels_init(fs_kernel_writer *w, fs_work_builder *b, const fs_training 
 {
     const fs_transformer *m = &t->model;
     double tp = t->tp;
-    *w = (fs_kernel_writer){.b = b, .t = t, .err = err};
+    *w = (fs_kernel_writer){.b = b, .t = t, .err = err, .each = 1};
     w->tokens = (double)t->micro_batch * m->seq / t->cp;
     w->local = w->tokens / (t->sequence ? tp : 1);
     w->hidden = m->hidden;
@@ -35,6 +35,7 @@ void fs_kernels_init(fs_kernel_writer *w, fs_work_builder *b, const fs_training 
     w->N = w->local * w->hidden;
     w->Q = w->tokens * w->qkv;
     w->P = w->tokens * w->value;
+    w->QK = w->Q - (m->mla.kv_rank ? w->P : w->tokens * m->kv_heads * m->head_dim / tp);
     w->S = w->heads * w->tokens * m->seq;
     w->L = w->tokens * m->vocab / tp;
     if (m->moe.experts > 0) {
@@ -68,6 +69,12 @@ static void kernel(fs_kernel_writer *w, const char *name, const fs_kernel_shape 
     fs_kernel k = {
         .flops = flops, .bytes = bytes, .shape = flops > 0 ? *shape : plain, .count = 1, .dtype = (uint8_t)dtype};
     w->status = fs_work_name(w->b, name, &k.name, w->err);
+    if (flops > 0) {
+        w->launches += w->each - 1;
+    } else {
+        k.count = (uint32_t)w->each;
+        k.bytes /= k.count;
+    }
     bool kept = w->status == FS_OK &&
                 (wgrad && w->wgrad == FS_WGRAD_LATER ? FS_PUSH(&w->later, k) != NULL : FS_PUSH(&w->list, k) != NULL);
     if (w->status == FS_OK && !kept)
@@ -95,21 +102,16 @@ static void multiply(fs_kernel_writer *w, const char *name, fs_dtype dtype, bool
     kernel(w, name, &shape, flops, bytes, dtype, wgrad);
 }
 
-/* So many experts share the rows, and each multiplies its own by its own (inner x columns). */
-static void group(fs_kernel_writer *w, const char *name, double experts, double rows, double inner, double columns)
-{
-    fs_kernel_shape shape = {.kind = FS_KERNEL_GROUPED, .batch = experts, .m = rows, .n = columns, .k = inner};
-    double flops, bytes;
-    fs_kernel_needs(&shape, w->t->experts, &flops, &bytes);
-    kernel(w, name, &shape, flops, bytes, w->t->experts, false);
-}
-
-/* From 2 bytes to what a product in this format reads: along rows, and along columns. */
+/* From 2 bytes to what a product in this format reads: along rows, and along columns. Where one scale is a tensor's, its
+ * largest number is found first: the tensor is read once more, and a second kernel makes the scale of it. */
 static void cast(fs_kernel_writer *w, const char *name, fs_dtype dtype, double rows, double columns)
 {
-    double in = fs_dtype_bytes(dtype);
-    if (in < FS_ACTIVATION_BYTES)
-        fs_kernel_bytes(w, name, rows * columns * (FS_ACTIVATION_BYTES + 2 * in));
+    double in = fs_dtype_bytes(dtype), each = w->each;
+    if (!(in < FS_ACTIVATION_BYTES))
+        return;
+    w->each *= w->t->tensor_scales ? 3 : 1;
+    fs_kernel_bytes(w, name, rows * columns * ((w->t->tensor_scales ? 2 : 1) * FS_ACTIVATION_BYTES + 2 * in));
+    w->each = each;
 }
 
 static void weights_cast(fs_kernel_writer *w, const char *product, fs_dtype dtype, double rows, double columns)
@@ -208,8 +210,10 @@ void fs_kernels_qkv(fs_kernel_writer *w)
     if (w->t->kernels == FS_UNFUSED && m->bias)
         fs_kernel_pass(w, "qkv bias", 2, w->Q);
     fs_kernel_pass(w, "split heads", 2, w->Q);
+    if (m->qk_norm != FS_QK_NONE)
+        fs_kernel_pass(w, "query key norm", 2, w->QK);
     if (m->rotary)
-        fs_kernel_pass(w, "rotary", 2, w->Q - w->P);
+        fs_kernel_pass(w, "rotary", 2, w->QK);
 }
 
 /* Without context parallelism a causal mask is a triangle; with it each of `blocks` is as good as half a square. */
@@ -321,7 +325,9 @@ void fs_kernels_qkv_grad(fs_kernel_writer *w)
 {
     const fs_transformer *m = &w->t->model;
     if (m->rotary)
-        fs_kernel_pass(w, "rotary grad", 2, w->Q - w->P);
+        fs_kernel_pass(w, "rotary grad", 2, w->QK);
+    if (m->qk_norm != FS_QK_NONE)
+        fs_kernel_pass(w, "query key norm grad", 3, w->QK);
     fs_kernel_pass(w, "split heads grad", 2, w->Q);
     if (m->bias)
         fs_kernel_pass(w, "qkv bias grad", 1, w->Q);
@@ -366,66 +372,129 @@ void fs_kernels_mlp_grad(fs_kernel_writer *w, double columns)
 
 /* ---- experts ----------------------------------------------------------------------------------------------------- */
 
-/* Each token is looked at by the router, in fp32 as is the custom, and copied once for each expert that it visits. */
+/* Kernels that Megatron-LM launches around the experts without fusing them (core 0.13 to 0.15, megatron/core/transformer/moe: router.py,
+ * moe_utils.py and token_dispatcher.py, counted by reading): scores, top-k, scattered probabilities and map, auxiliary loss, its scale and
+ * its log; tokens of each expert, counted, summed over ranks and copied to the host; the rows to permute. They move next to
+ * nothing and are listed as one. */
+#define ROUTER_LAUNCHES 24
+#define ROUTER_GRAD_LAUNCHES 10
+#define PERMUTE_LAUNCHES 5
+#define UNPERMUTE_LAUNCHES 2
+
+static void moved(fs_kernel_writer *w, const char *name, double launches, double bytes)
+{
+    w->each = launches;
+    fs_kernel_bytes(w, name, bytes);
+    w->each = 1;
+}
+
+/* Transformer Engine's GroupedLinear casts and multiplies for one expert after the other, by cuBLAS and on several streams:
+ * what one leaves idle the next fills, as in one product of so many matrices. */
+static void experts_cast(fs_kernel_writer *w, const char *name, double rows, double columns)
+{
+    w->each = (double)w->t->model.moe.experts / w->t->ep;
+    cast(w, name, w->t->experts, rows, columns);
+    w->each = 1;
+}
+
+static void experts_multiply(fs_kernel_writer *w, const char *name, bool wgrad, double rows, double inner,
+                             double columns)
+{
+    w->each = (double)w->t->model.moe.experts / w->t->ep;
+    multiply(w, name, w->t->experts, wgrad, w->each, rows, inner, columns);
+    w->each = 1;
+}
+
+/* How rows lie for the experts, one way or back. NCCL's all-to-all leaves them by sender, and they are sorted by expert. Products
+ * in fp8 and fp4 take multiples of 16 or 32 rows: without capacity each expert's are copied to where there is room, unless
+ * what brought them left some. */
+static void arrange(fs_kernel_writer *w)
+{
+    const fs_training *t = w->t;
+    double moved = 2 * FS_ACTIVATION_BYTES * w->arrived * w->hidden;
+    if (t->dispatch_algo == FS_ALGO_DIRECT && t->ep > 1 && t->model.moe.experts > t->ep)
+        fs_kernel_bytes(w, "experts sort", moved);
+    if (fs_dtype_bytes(t->experts) < FS_ACTIVATION_BYTES && !(t->model.moe.capacity > 0) && !t->dispatch_padded)
+        fs_kernel_bytes(w, "experts pad", moved);
+}
+
+/* Tokens copied to, or joined from, one row for each expert that they visit; the rows' numbers of so many bytes. NCCL's all-to-all takes
+ * rows, so that is done where tokens come from; other dispatches take tokens, one to each GPU that has some of its experts,
+ * and it is done there. */
+static double permuted_bytes(const fs_kernel_writer *w, double bytes_each)
+{
+    const fs_training *t = w->t;
+    double ep = t->ep, gpus = ep * (1 - pow(1 - 1 / ep, t->model.moe.top_k)); /* that a token goes to */
+    double tokens = t->dispatch_algo == FS_ALGO_DIRECT ? 1 : gpus;
+    return (tokens * w->N + w->routed * w->hidden) * bytes_each;
+}
+
+/* Each token is looked at by the router, in fp32 as is the custom. */
 void fs_kernels_route(fs_kernel_writer *w)
 {
     double experts = w->t->model.moe.experts;
     product(w, "router", w->t->precision, w->local, w->hidden, experts);
-    fs_kernel_bytes(w, "top k", 3 * 4 * w->local * experts);
+    moved(w, "top k", ROUTER_LAUNCHES, 3 * 4 * w->local * experts);
     if (w->t->model.moe.shared_ffn > 0)
         cast(w, "mlp in cast", w->t->gemm, w->local, w->hidden);
-    fs_kernel_bytes(w, "permute", w->N * FS_ACTIVATION_BYTES + w->routed * w->hidden * w->t->dispatch_bytes);
+    moved(w, "permute", PERMUTE_LAUNCHES, permuted_bytes(w, w->t->dispatch_bytes));
 }
 
-/* All experts of this GPU in one grouped product each way. */
+/* All experts of this GPU at once each way. */
 void fs_kernels_experts(fs_kernel_writer *w)
 {
     const fs_transformer *m = &w->t->model;
     double local = m->moe.experts / w->t->ep, columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
+    double rows = w->arrived / local;
+    arrange(w);
     if (w->t->dispatch_bytes >= FS_ACTIVATION_BYTES)
-        cast(w, "experts in cast", w->t->experts, w->arrived, w->hidden);
+        experts_cast(w, "experts in cast", w->arrived, w->hidden);
     weights_cast(w, "experts in", w->t->experts, local * w->hidden, inputs * columns);
-    group(w, "experts in", local, w->arrived, w->hidden, inputs * columns);
+    experts_multiply(w, "experts in", false, rows, w->hidden, inputs * columns);
     fs_kernel_pass(w, m->gated ? "experts swiglu" : "experts gelu", inputs + 1, w->arrived * columns);
-    cast(w, "experts out cast", w->t->experts, w->arrived, columns);
+    experts_cast(w, "experts out cast", w->arrived, columns);
     weights_cast(w, "experts out", w->t->experts, local * columns, w->hidden);
-    group(w, "experts out", local, w->arrived, columns, w->hidden);
+    experts_multiply(w, "experts out", false, rows, columns, w->hidden);
+    arrange(w);
 }
 
 void fs_kernels_unroute(fs_kernel_writer *w)
 {
-    fs_kernel_bytes(w, "unpermute", w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
+    moved(w, "unpermute", UNPERMUTE_LAUNCHES, permuted_bytes(w, w->t->combine_bytes));
 }
 
 void fs_kernels_unroute_grad(fs_kernel_writer *w)
 {
-    fs_kernel_bytes(w, "unpermute grad", w->N * FS_ACTIVATION_BYTES + 2 * w->routed * w->hidden * w->t->combine_bytes);
+    moved(w, "unpermute grad", UNPERMUTE_LAUNCHES, permuted_bytes(w, w->t->combine_bytes));
 }
 
-/* The input's gradient is a grouped product again; those of the experts' weights are one product each. */
-static void experts_grad(fs_kernel_writer *w, const char *input, const char *weights, double local, double inner,
-                         double columns)
+static void experts_grad(fs_kernel_writer *w, const char *input, const char *weights, double inner, double columns)
 {
-    group(w, input, local, w->arrived, columns, inner);
-    multiply(w, weights, w->t->experts, true, local, inner, w->arrived / local, columns);
+    double rows = w->arrived / (w->t->model.moe.experts / w->t->ep);
+    experts_multiply(w, input, false, rows, columns, inner);
+    experts_multiply(w, weights, true, inner, rows, columns);
 }
 
 void fs_kernels_experts_grad(fs_kernel_writer *w)
 {
     const fs_transformer *m = &w->t->model;
-    double local = m->moe.experts / w->t->ep, columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
-    cast(w, "experts out grad cast", w->t->experts, w->arrived, w->hidden);
-    experts_grad(w, "experts out dgrad", "experts out wgrad", local, columns, w->hidden);
+    double columns = (double)m->moe.ffn / w->t->etp, inputs = fs_moe_inputs(m);
+    arrange(w);
+    experts_cast(w, "experts out grad cast", w->arrived, w->hidden);
+    experts_grad(w, "experts out dgrad", "experts out wgrad", columns, w->hidden);
     fs_kernel_pass(w, m->gated ? "experts swiglu grad" : "experts gelu grad", 2 * inputs + 1, w->arrived * columns);
-    cast(w, "experts in grad cast", w->t->experts, w->arrived, inputs * columns);
-    experts_grad(w, "experts in dgrad", "experts in wgrad", local, w->hidden, inputs * columns);
+    experts_cast(w, "experts in grad cast", w->arrived, inputs * columns);
+    experts_grad(w, "experts in dgrad", "experts in wgrad", w->hidden, inputs * columns);
+    arrange(w);
 }
 
 void fs_kernels_route_grad(fs_kernel_writer *w)
 {
     double experts = w->t->model.moe.experts;
-    fs_kernel_bytes(w, "permute grad", w->routed * w->hidden * w->t->combine_bytes + w->N * FS_ACTIVATION_BYTES);
-    fs_kernel_bytes(w, "top k grad", 3 * 4 * w->local * experts);
+    moved(w, "permute grad", UNPERMUTE_LAUNCHES, permuted_bytes(w, w->t->combine_bytes));
+    moved(w, "top k grad", ROUTER_GRAD_LAUNCHES, 3 * 4 * w->local * experts);
+    fs_kernel_bytes(w, "router casts",
+                    w->N * 2 * (FS_ACTIVATION_BYTES + 4)); /* its input to fp32, that gradient back */
     product_grad(w, "router dgrad", "router wgrad", w->t->precision, w->local, w->hidden, experts);
 }
 

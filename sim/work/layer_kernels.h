@@ -23,10 +23,14 @@ typedef struct fs_kernel_writer {
     FS_VEC(fs_kernel) list, later;
     fs_wgrad wgrad;
     bool new_weights; /* products in fp8 and fp4 have not cast these weights yet */
+    double
+        each; /* kernels that share the work of the next one; products run beside each other, what moves memory in turn */
+    double launches; /* of products listed since they were last counted, beyond one each */
 
     double tokens, local;                    /* after context, and after sequence parallelism as well */
     double hidden, qkv, query, value, heads; /* widths */
     double H, N, Q, P, S, L; /* tensors: hidden states, the same split over tp, Q K V, output, scores, logits */
+    double QK;               /* queries and keys */
     double routed;           /* tokens this rank sends to experts */
     double arrived;          /* tokens that its experts work on */
 } fs_kernel_writer;

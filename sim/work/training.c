@@ -296,10 +296,10 @@ fs_status fs_trace_read_training(const fs_json_doc *doc, fs_work_builder *b, fs_
     r.status = fs_json_only(doc, fs_json_root(doc), keys, COUNT(keys), err);
     read_parallel(&r, &t);
     fs_training_read_model(&r, &t);
-    if (r.status == FS_OK && (t.model.window > 0 || t.model.qk_norm != FS_QK_NONE))
-        r.status =
-            fs_json_fail(doc, fs_json_get(fs_json_root(doc), "model"), false, err,
-                         "'window' and 'qk_norm' are of models that are served; training has no kernels for them");
+    if (r.status == FS_OK && (t.model.window > 0 || t.model.qk_norm == FS_QK_ALL))
+        r.status = fs_json_fail(
+            doc, fs_json_get(fs_json_root(doc), "model"), false, err,
+            "'window' and 'qk_norm': \"all\" are of models that are served; training has no kernels for them");
     read_batch(&r, &t);
     fs_training_read_options(&r, &t);
     const fs_json *measured = fs_json_get(fs_json_root(doc), "kernels_measured");

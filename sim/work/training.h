@@ -35,7 +35,9 @@ typedef struct fs_training {
     uint32_t global_batch, micro_batch;        /* sequences; micro_batch per data-parallel replica */
     fs_dtype precision;                        /* of weights and activations as they are kept: 2 bytes */
     fs_dtype gemm, experts, attention, logits; /* what products run in */
+    bool tensor_scales;                        /* a cast first finds the largest number of its tensor */
     double dispatch_bytes, combine_bytes;      /* of one number on its way to the experts and back */
+    bool dispatch_padded;                      /* each expert's rows arrive padded to what narrow products take */
     uint8_t dispatch_algo;                     /* fs_algo that moves tokens: forwarded, direct, lowlatency */
     uint32_t top_domains;                      /* forwarded: NVLink domains of a token's experts at most; 0: all */
     double param_bytes;                        /* of a weight that is gathered */

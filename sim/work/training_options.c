@@ -24,11 +24,12 @@ static double bytes_of(fs_dtype dtype)
 static void read_precision(fs_training_reader *r, fs_training *t)
 {
     static const char *const names[] = {"fp16", "bf16", "fp8", "fp4"}, *const bases[] = {"fp16", "bf16"};
-    static const char *const keys[] = {"base",   "gemm",     "experts", "attention",
-                                       "logits", "dispatch", "combine", "weights"};
+    static const char *const keys[] = {"base",     "gemm",    "experts", "attention", "logits",
+                                       "dispatch", "combine", "weights", "scales"},
+                             *const scales[] = {"block", "tensor"};
     static const fs_dtype dtypes[] = {FS_FP16, FS_BF16, FS_FP8, FS_FP4};
     const fs_json *root = fs_json_root(r->doc);
-    uint32_t kind = 0;
+    uint32_t kind = 0, scale = 0;
     bool parts = fs_json_kind(fs_json_get(root, "precision")) == FS_JSON_OBJECT;
     if (parts && fs_training_enter(r, root, "precision", true, keys, COUNT(keys))) {
         kind = 1;
@@ -50,7 +51,9 @@ static void read_precision(fs_training_reader *r, fs_training *t)
         part(r, "dispatch", &dispatch);
         part(r, "combine", &combine);
         part(r, "weights", &weights);
+        fs_training_choice(r, r->object, "scales", false, scales, COUNT(scales), &scale);
     }
+    t->tensor_scales = scale == 1;
     t->dispatch_bytes = bytes_of(dispatch);
     t->combine_bytes = bytes_of(combine);
     t->param_bytes = bytes_of(weights);
@@ -120,12 +123,14 @@ static void read_overlap(fs_training_reader *r, fs_training *t)
 /* How tokens get to their experts and back. */
 static void read_dispatch(fs_training_reader *r, fs_training *t)
 {
-    static const char *const keys[] = {"algo", "top_domains"}, *const names[] = {"forwarded", "direct", "lowlatency"};
+    static const char *const keys[] = {"algo", "top_domains", "padded"}, *const names[] = {"forwarded", "direct",
+                                                                                           "lowlatency"};
     static const fs_algo algos[] = {FS_ALGO_FORWARDED, FS_ALGO_DIRECT, FS_ALGO_LOWLATENCY};
     uint32_t at = 0;
     if (fs_training_enter(r, fs_json_root(r->doc), "dispatch", false, keys, COUNT(keys))) {
         const fs_json *limit = fs_json_get(r->object, "top_domains");
         fs_training_choice(r, r->object, "algo", false, names, COUNT(names), &at);
+        fs_training_flag(r, "padded", &t->dispatch_padded);
         fs_training_number(r, "top_domains", false, UINT16_MAX, &t->top_domains);
         if (r->status == FS_OK && limit && at != 0)
             r->status = fs_json_fail(r->doc, limit, true, r->err, "'top_domains' goes with \"algo\": \"forwarded\"");

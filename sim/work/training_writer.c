@@ -24,6 +24,8 @@ static void count_launches(fs_task_writer *w)
 {
     for (; w->launched < w->k.list.count; w->launched++)
         w->launches += w->graphed ? 0 : w->k.list.data[w->launched].count;
+    w->launches += w->graphed ? 0 : w->k.launches;
+    w->k.launches = 0;
 }
 
 void fs_task_part(fs_task_writer *w, uint32_t part)

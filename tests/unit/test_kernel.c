@@ -144,6 +144,43 @@ static void experts_have_rows_of_their_own(void **state)
     assert_true(fabs(bytes - 2.0 * (0.7 * 1000 + 0.7 * 32 + 0.7 * 1000 * 32)) < 1e-6);
 }
 
+/* Rates and readings of their own, by what a scale is of; an expert's last tile, masked, takes twice as long. */
+static void experts_have_kernels_of_their_own(void **state)
+{
+    (void)state;
+    fs_part gpu = round_gpu();
+    fs_gpu_product *product = &gpu.product[FS_FP16];
+    fs_kernel_shape grouped = {.kind = FS_KERNEL_GROUPED, .batch = 50, .m = 50 * 129, .n = 32, .k = 1000};
+    product->grouped = 0.5;
+    US(&gpu, grouped, 1 + 4 * 8.192);
+    grouped.scales = FS_SCALES_BLOCK;
+    US(&gpu, grouped, 1 + 4 * 8.192); /* has none of its own */
+    product->grouped_block = 0.25;
+    US(&gpu, grouped, 1 + 8 * 8.192);
+    grouped.scales = FS_SCALES_TENSOR;
+    product->grouped_tensor = 0.5;
+    grouped.m = 50 * 128;
+    gpu.costs.tile_max = 128 * 128;
+    double full, masked;
+    fs_kernel_time time;
+    assert_true(fs_gpu_kernel(&gpu, &grouped, 0, 0, FS_FP16, false, &time));
+    full = time.seconds;
+    grouped.m = 50 * 64;
+    assert_true(fs_gpu_kernel(&gpu, &grouped, 0, 0, FS_FP16, false, &time));
+    masked = time.seconds;
+    assert_true(fabs((masked - 1e-6) / (full - 1e-6) - 1) < 1e-9); /* 50 tiles, or 50 twice: one wave of 100 SMs */
+    grouped.scales = FS_SCALES_USUAL;
+    grouped.m = 50;
+    grouped.n = 25600;
+    gpu.mem_Bps = 1e12;
+    gpu.costs.operand = 0.5;
+    product->grouped_read = 0.25;
+    double flops, bytes;
+    fs_kernel_needs(&grouped, FS_FP16, &flops, &bytes);
+    assert_true(fs_gpu_kernel(&gpu, &grouped, flops, bytes, FS_FP16, false, &time));
+    assert_true(time.bound == FS_BOUND_MEMORY && time.seconds > bytes / 0.25e12);
+}
+
 /* A score of two products of 64: 2 x 128 FLOPs on an SM that does 0.5e12 a second, 5.12e-4 us. */
 static void attention_by_queries(void **state)
 {
@@ -262,6 +299,7 @@ int main(void)
         cmocka_unit_test(products_split_their_sums),
         cmocka_unit_test(operands_come_from_memory_and_cache),
         cmocka_unit_test(experts_have_rows_of_their_own),
+        cmocka_unit_test(experts_have_kernels_of_their_own),
         cmocka_unit_test(attention_by_queries),
         cmocka_unit_test(attention_by_keys),
         cmocka_unit_test(kernels_that_move_memory),

@@ -597,6 +597,90 @@ static void launches_of_experts(void **state)
     assert_int_equal(waits[2], 4);
     close_to(seconds[0], seconds[1], 1e-12);
     assert_true(seconds[2] < 0.7 * seconds[0]);
+    fs_work *one = load(EXPERTS "}", "\"dp\":8,\"ep\":8", 8, ",\"host\":{\"launch_us\":5}");
+    double alone = 0; /* an expert a GPU in place of two: of its six products a launch less each, in four layers */
+    for (uint32_t i = 0; i < one->programs[0].n_ops; i++)
+        alone += one->programs[0].ops[i].stream == stream_named(one, "host") ? one->programs[0].ops[i].duration_s : 0;
+    close_to(seconds[0] - alone, 4 * 6 * 5e-6, 1e-9);
+    fs_work_free(one);
+}
+
+/* Kernels of this name and what they are together: runs, and bytes of them all. */
+static double listed(const fs_work *w, const char *name, double *bytes)
+{
+    double n = 0;
+    *bytes = 0;
+    for (uint32_t l = 0; l < w->n_kernel_lists; l++)
+        for (uint32_t k = 0; k < w->kernel_lists[l].n; k++) {
+            const fs_kernel *kernel = &w->kernel_lists[l].kernels[k];
+            if (strcmp(w->names[kernel->name], name) != 0)
+                continue;
+            n += kernel->count;
+            *bytes += kernel->count * kernel->bytes;
+        }
+    return n;
+}
+
+/* A microbatch of 32 tokens sends each to two of eight experts, of which a GPU has two: 64 rows of 64 arrive. */
+static void rows_are_arranged_for_experts(void **state)
+{
+    (void)state;
+    static const char *const fp8 = ",\"kernels\":\"flash\",\"precision\":{\"base\":\"bf16\",\"gemm\":\"fp8\"}";
+    static const char *const direct = ",\"dispatch\":{\"algo\":\"direct\"}";
+    static const struct {
+        const char *model, *rest[2];
+        bool sorts, pads;
+    } of[] = {{"}", {"", ""}, false, false},
+              {"}", {",\"dispatch\":{\"algo\":\"direct\"}", ""}, true, false},
+              {"}", {",\"dispatch\":{\"padded\":true}", fp8}, false, false},
+              {",\"capacity\":1}", {direct, fp8}, true, false},
+              {"}", {direct, fp8}, true, true}};
+    for (size_t c = 0; c < sizeof of / sizeof *of; c++) {
+        char model[128], rest[256];
+        double bytes;
+        snprintf(model, sizeof model, "%s%s", EXPERTS, of[c].model);
+        snprintf(rest, sizeof rest, "%s%s", of[c].rest[0], of[c].rest[1]);
+        fs_work *w = load(model, "\"dp\":4,\"ep\":4", 4, rest);
+        double n = listed(w, "experts sort", &bytes);
+        assert_int_equal(n > 0, of[c].sorts);
+        close_to(bytes, n * 64 * 64 * 4, 1e-14); /* read and written */
+        n = listed(w, "experts pad", &bytes);
+        assert_int_equal(n > 0, of[c].pads);
+        close_to(bytes, n * 64 * 64 * 4, 1e-14);
+        fs_work_free(w);
+    }
+}
+
+/* A scale of a tensor costs a cast three kernels for one, and a second reading. */
+static void scales_are_found_first(void **state)
+{
+    (void)state;
+    double n[2], bytes[2];
+    for (int tensor = 0; tensor < 2; tensor++) {
+        fs_work *w = load(EXPERTS "}", "\"dp\":4,\"ep\":4", 4,
+                          tensor ? ",\"precision\":{\"gemm\":\"fp8\",\"scales\":\"tensor\"}"
+                                 : ",\"precision\":{\"gemm\":\"fp8\",\"scales\":\"block\"}");
+        n[tensor] = listed(w, "experts out cast", &bytes[tensor]);
+        fs_work_free(w);
+    }
+    assert_true(n[0] > 0);
+    close_to(n[1], 3 * n[0], 1e-14);
+    close_to(bytes[1] * 4, bytes[0] * 6, 1e-14);
+}
+
+/* Under grouped queries all of them are rotated, not as many as there are keys; norms take the same tensor. */
+static void queries_and_keys(void **state)
+{
+    (void)state;
+    double bytes, norms;
+    fs_work *w = load(",\"kv_heads\":1,\"positions\":\"rotary\",\"qk_norm\":\"head\"", "\"tp\":1", 1, "");
+    uint32_t heads = 4, dim = 16; /* of load's model */
+    double n = listed(w, "rotary", &bytes);
+    assert_true(n > 0);
+    close_to(bytes, n * 2 * 2 * 32 * (heads + 1) * dim, 1e-14);
+    close_to(listed(w, "query key norm", &norms), n, 1e-14);
+    close_to(norms, bytes, 1e-14);
+    fs_work_free(w);
 }
 
 static void experts_of_different_popularity(void **state)
@@ -847,6 +931,10 @@ static void bad_experts(void **state)
     bad("", "", 2, ",\"kernel_efficiency\":2", "'kernel_efficiency' is 2, expected a number from 0.01 to 1");
     bad("", "", 2, ",\"host\":{\"graphs\":\"attention+rooter\"}",
         "expected what graphs launch: \"attention\", \"router\"");
+    bad("", "", 2, ",\"dispatch\":{\"padded\":1}", "'padded' is 1, expected true or false");
+    bad("", "", 2, ",\"precision\":{\"scales\":\"tensors\"}", "unknown scales 'tensors' (did you mean 'tensor'?)");
+    bad(",\"qk_norm\":\"all\"", "", 2, "",
+        "'window' and 'qk_norm': \"all\" are of models that are served; training has no kernels for them");
     bad("", "", 2, ",\"dispatch\":{\"algo\":\"forward\"}", "unknown algo 'forward' (did you mean 'forwarded'?)");
     bad("", "", 2, ",\"dispatch\":{\"algo\":\"direct\",\"top_domains\":4}",
         "'top_domains' goes with \"algo\": \"forwarded\"");
@@ -920,6 +1008,9 @@ int main(void)
         cmocka_unit_test(dispatch_by_the_trace),
         cmocka_unit_test(passes_by_turns),
         cmocka_unit_test(launches_of_experts),
+        cmocka_unit_test(rows_are_arranged_for_experts),
+        cmocka_unit_test(scales_are_found_first),
+        cmocka_unit_test(queries_and_keys),
         cmocka_unit_test(kernels_may_be_slower),
         cmocka_unit_test(pipelines_that_wait),
         cmocka_unit_test(pipelines_send_activations),
