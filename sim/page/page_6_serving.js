@@ -56,11 +56,12 @@ function drawPools(parent, r) {
 
 /* ---- the frontier of a search ------------------------------------------------------------------------------------- */
 
-const paretoColumns = ["state", "frontier", "tp", "dp", "pp", "ep", "prefill_replicas", "gpus", "concurrency", "tokens_per_s_per_user", "tokens_per_s_per_gpu",
+const paretoColumns = ["state", "frontier", "tp", "dp", "pp", "ep", "prefill_replicas", "prefill_tp", "prefill_dp", "prefill_pp", "prefill_ep", "gpus", "concurrency", "tokens_per_s_per_user", "tokens_per_s_per_gpu",
     "tokens_per_s_per_mw", "tokens_per_s", "ttft_p90_s", "tpot_p90_s"];
 
-function paretoLayout(p) {
-    return ["tp", "dp", "pp", "ep"].filter(k => p[k] > 1).map(k => k.toUpperCase() + " " + p[k]).join(", ") || "1 GPU";
+/* prefix "prefill_": of the replicas that compute prompts */
+function paretoLayout(p, prefix) {
+    return ["tp", "dp", "pp", "ep"].filter(k => p[prefix + k] > 1).map(k => k.toUpperCase() + " " + p[prefix + k]).join(", ") || "1 GPU";
 }
 
 function drawPareto(parent, item) {
@@ -75,7 +76,7 @@ function drawPareto(parent, item) {
     for (const p of points) {
         const colour = few ? seriesColour(layouts.indexOf(p.gpus)) : "0";
         draw(c.svg, "circle", { class: "f" + colour, cx: X(p[x]), cy: Y(p[y]), r: p.frontier ? 5 : 3, "fill-opacity": p.frontier ? 1 : 0.45 });
-        c.mark(X(p[x]) - 5, Y(p[y]) - 5, 10, 10, paretoLayout(p) + (p.prefill_replicas ? ", " + p.prefill_replicas + " for prompts" : ""), format.count(p.gpus) + " GPUs, " + format.count(p.concurrency) + " requests at a time",
+        c.mark(X(p[x]) - 5, Y(p[y]) - 5, 10, 10, paretoLayout(p, "") + (p.prefill_replicas ? "; for prompts " + p.prefill_replicas + " x " + paretoLayout(p, "prefill_") : ""), format.count(p.gpus) + " GPUs, " + format.count(p.concurrency) + " requests at a time",
             digits(p[x], 4) + " tokens/s for a user", format.number(p.tokens_per_s_per_gpu) + " per GPU", "TTFT p90 " + format.seconds(p.ttft_p90_s) + ", TPOT p90 " + format.seconds(p.tpot_p90_s), p.frontier ? "on the frontier" : p.state);
     }
     if (few) legend(c.svg, layouts.map((g, i) => ({ name: format.count(g) + " GPUs", colour: seriesColour(i) })), 80, 458);

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#define ALIKE 0.05
+
 const char *const fs_frontier_by_names[FS_FRONTIER_BYS] = {"gpu", "mw"};
 
 typedef struct entry {
@@ -51,5 +53,34 @@ uint32_t fs_frontier(const fs_operating_point *points, uint32_t n, fs_frontier_b
         frontier[kept - 1 - i] = swap;
     }
     fs_free(entries);
+    return kept;
+}
+
+static double prompts_per_gpu(const fs_prefill *p)
+{
+    return p->prompts_per_s / fs_layout_gpus(&p->layout);
+}
+
+/* The most for each GPU first; of those that are alike the smallest. */
+static int by_prompts(const void *left, const void *right)
+{
+    const fs_prefill *a = left, *b = right;
+    double x = prompts_per_gpu(a), y = prompts_per_gpu(b);
+    uint32_t m = fs_layout_gpus(&a->layout), n = fs_layout_gpus(&b->layout);
+    return x != y ? (x > y ? -1 : 1) : (m > n) - (m < n);
+}
+
+uint32_t fs_prefill_frontier(fs_prefill *prefills, uint32_t n)
+{
+    uint32_t kept = 0;
+    qsort(prefills, n, sizeof *prefills, by_prompts);
+    for (uint32_t i = 0; i < n; i++) {
+        bool beaten = false;
+        for (uint32_t k = 0; k < kept && !beaten; k++)
+            beaten = fs_layout_gpus(&prefills[k].layout) <= fs_layout_gpus(&prefills[i].layout) &&
+                     prefills[k].ttft_s <= prefills[i].ttft_s * (1 + ALIKE);
+        if (!beaten)
+            prefills[kept++] = prefills[i];
+    }
     return kept;
 }

@@ -96,11 +96,17 @@ static fs_status open_pool(fs_cluster *c, const char *trace_path, uint32_t index
     return pool->role == FS_ROLE_FFN ? fit_ffn(trace_path, pool, gpu, f, err) : fit(trace_path, pool, f, err);
 }
 
+fs_status fs_pool_step_model(const fs_inference *in, const char *trace_path, const fs_topo *topo, const fs_pool *pool,
+                             fs_step_model **model, fs_err *err)
+{
+    return fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, model, err);
+}
+
 fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo, const fs_pool *pool,
                            uint64_t *tokens, fs_err *err)
 {
     fs_pool_fit f = {.gpu_bytes = part_of(topo, pool->first_gpu)->mem_bytes};
-    fs_status status = fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, &f.model, err);
+    fs_status status = fs_pool_step_model(in, trace_path, topo, pool, &f.model, err);
     if (status == FS_OK)
         status = fit(trace_path, pool, &f, err);
     *tokens = f.blocks * pool->block_tokens * pool->dp;
@@ -136,7 +142,7 @@ static fs_status open_groups(fs_cluster *c, const fs_pool *pool, fs_replica *r, 
 
 /* What speculation gives: the tokens up to the first wrong guess, and the right one in its place (Leviathan, Kalman,
  * Matias, ICML 2023, equation 1). */
-static double step_tokens(const fs_pool *pool)
+double fs_pool_step_tokens(const fs_pool *pool)
 {
     double sum = 1, right = 1;
     for (uint32_t i = 0; i < pool->draft_tokens; i++)
@@ -157,7 +163,7 @@ static fs_status open_engine(const fs_cluster *c, const fs_pool *pool, const fs_
                                 .swap = pool->swap,
                                 .holds = pool->role == FS_ROLE_PREFILL,
                                 .draft_tokens = pool->draft_tokens,
-                                .step_tokens = step_tokens(pool)};
+                                .step_tokens = fs_pool_step_tokens(pool)};
     fs_status status =
         fs_kv_new(f->blocks * pool->dp, pool->block_tokens, pool->prefix_cache ? hash_tokens : 0, &r->kv, err);
     if (status == FS_OK)

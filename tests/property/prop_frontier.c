@@ -136,14 +136,14 @@ static void layouts_are_those_that_the_model_splits_into(void **state)
     fs_space space;
     const fs_space_limits limits = {.points = 200, .gpus = 16, .concurrency = 64};
     ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &work, &failure));
-    ASSERT_OK(fs_space_make(topo, work, &limits, &space, &failure));
+    ASSERT_OK(fs_space_make(topo, work, &limits, NULL, 0, &space, &failure));
     assert_int_equal(space.layouts, 6); /* TP 1, 2, 4 by PP 1, 2: four heads, two layers, no experts */
     assert_int_equal(space.layouts_unfit, 0);
     assert_true(space.n <= 200 && space.n >= 6 * 5);
     for (uint32_t i = 0; i < space.n; i++) {
         const fs_candidate *c = &space.all[i];
-        assert_true(c->gpus == c->tp * c->dp * c->pp && c->gpus <= 16 && c->concurrency >= 1 && c->concurrency <= 64);
-        assert_true(i == 0 || c->tp != c[-1].tp || c->pp != c[-1].pp || c->concurrency > c[-1].concurrency);
+        assert_true(c->gpus == fs_layout_gpus(&c->main) && c->gpus <= 16 && c->concurrency >= 1 && c->concurrency <= 64);
+        assert_true(i == 0 || !fs_candidate_alike(c, c - 1) || c->concurrency > c[-1].concurrency);
     }
     fs_space_free(&space);
     fs_work_free(work);
