@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define ALIKE 0.05
@@ -70,7 +71,12 @@ static int by_prompts(const void *left, const void *right)
     return x != y ? (x > y ? -1 : 1) : (m > n) - (m < n);
 }
 
-uint32_t fs_prefill_frontier(fs_prefill *prefills, uint32_t n)
+static bool soon(const fs_prefill *other, const fs_prefill *p, double limit_s)
+{
+    return !(limit_s > 0) || other->ttft_s <= fmax(p->ttft_s * (1 + ALIKE), limit_s / 2);
+}
+
+uint32_t fs_prefill_frontier(fs_prefill *prefills, uint32_t n, double ttft_limit_s)
 {
     uint32_t kept = 0;
     qsort(prefills, n, sizeof *prefills, by_prompts);
@@ -78,7 +84,7 @@ uint32_t fs_prefill_frontier(fs_prefill *prefills, uint32_t n)
         bool beaten = false;
         for (uint32_t k = 0; k < kept && !beaten; k++)
             beaten = fs_layout_gpus(&prefills[k].layout) <= fs_layout_gpus(&prefills[i].layout) &&
-                     prefills[k].ttft_s <= prefills[i].ttft_s * (1 + ALIKE);
+                     soon(&prefills[k], &prefills[i], ttft_limit_s);
         if (!beaten)
             prefills[kept++] = prefills[i];
     }

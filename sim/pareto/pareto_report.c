@@ -58,10 +58,11 @@ static void print_counts(const fs_pareto_view *view, fs_out *out)
         }
     fs_out_printf(out, "; in %s\n", fs_format_seconds(s->wall_s, wall, sizeof wall));
     if (s->prefills > 0)
-        fs_out_printf(out,
-                      "prefill: %u layouts measured alone, %u kept that no other beats in prompts/s for each GPU, TTFT "
-                      "and size; replicas by rate\n",
-                      s->prefills - s->prefills_unfit, s->prefills_kept);
+        fs_out_printf(
+            out,
+            "prompts: %u layouts measured alone, %u kept, which none beats in rate for each GPU, size and first "
+            "tokens; as many replicas as the decoding rate takes\n",
+            s->prefills - s->prefills_unfit, s->prefills_kept);
     if (s->space.layouts_unfit > 0)
         fs_out_printf(out, "%u layouts skipped; the first: %s\n", s->space.layouts_unfit, s->space.reason);
     if (s->space.combinations_tried < s->space.combinations)

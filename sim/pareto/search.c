@@ -87,7 +87,7 @@ static fs_status keep_prefills(context *c, fs_err *err)
     for (uint32_t i = 0; i < c->n_prefills; i++)
         if (c->prefills[i].prompts_per_s > 0)
             c->prefills[n++] = c->prefills[i];
-    c->n_prefills = c->search->prefills_kept = fs_prefill_frontier(c->prefills, n);
+    c->n_prefills = c->search->prefills_kept = fs_prefill_frontier(c->prefills, n, c->def->limits.ttft_s);
     if (n == 0)
         return fs_fail(err, FS_E_SIM, "%s: no layout computes prompts; the first failure: %s", c->def->work->path,
                        c->search->failure[0] ? c->search->failure : "no steady state");
