@@ -54,10 +54,14 @@ static const char *rate(double value, char text[TEXT])
 static void print_rates(const fs_result *r, fs_out *out)
 {
     const fs_serving_result *v = r->serving;
-    char value[2 * TEXT], note[4 * TEXT], a[TEXT], b[TEXT], c[TEXT];
+    char value[2 * TEXT], note[6 * TEXT], beside[3 * TEXT] = "", a[TEXT], b[TEXT], c[TEXT], d[TEXT], e[TEXT];
     fs_snprintf(value, sizeof value, "%s tokens/s out", rate(v->output_tokens_per_s, a));
-    fs_snprintf(note, sizeof note, "(%s per GPU, %s per user; %s tokens/s in)", rate(v->output_tokens_per_s_per_gpu, a),
-                rate(v->output_tokens_per_s_per_user, b), rate(v->input_tokens_per_s, c));
+    if (v->lpus > 0)
+        fs_snprintf(beside, sizeof beside, " of %s, beside %s LPUs", fs_format_count(v->gpus, d, sizeof d),
+                    fs_format_count(v->lpus, e, sizeof e));
+    fs_snprintf(note, sizeof note, "(%s per GPU%s, %s per user; %s tokens/s in)",
+                rate(v->output_tokens_per_s_per_gpu, a), beside, rate(v->output_tokens_per_s_per_user, b),
+                rate(v->input_tokens_per_s, c));
     fs_report_line(out, "Throughput", value, note);
     fs_report_power(r, out);
 }
@@ -138,7 +142,7 @@ static void pool_cells(const fs_pool_row *p, fs_table *table)
     char count[TEXT], bytes[TEXT];
     fs_table_cell(table, "%s", p->name);
     fs_table_cell(table, "%s", p->role);
-    fs_table_cell(table, "%u x %u", p->replicas, p->gpus);
+    fs_table_cell(table, "%u x %u%s", p->replicas, p->gpus, p->lpu ? " LPUs" : "");
     fs_table_cell(table, "%s", fs_format_count(p->iterations, count, sizeof count));
     fs_table_cell(table, "%.1f", p->mean_batch);
     fs_table_cell(table, "%.1f %%", 100 * p->busy);
@@ -265,6 +269,8 @@ static void write_pool(fs_jsonw *w, const fs_pool_row *p)
     fs_jsonw_object_inline(w, NULL);
     fs_jsonw_string(w, "name", p->name);
     fs_jsonw_string(w, "role", p->role);
+    fs_jsonw_string(w, "part", p->part);
+    fs_jsonw_bool(w, "lpu", p->lpu);
     fs_jsonw_uint(w, "replicas", p->replicas);
     fs_jsonw_uint(w, "gpus", p->gpus);
     fs_jsonw_uint(w, "iterations", p->iterations);
@@ -294,6 +300,8 @@ void fs_report_serving_json(const fs_serving_result *v, fs_jsonw *w)
     fs_jsonw_object(w, "serving");
     fs_jsonw_uint(w, "requests", v->n_requests);
     fs_jsonw_uint(w, "rejected", v->n_rejected);
+    fs_jsonw_uint(w, "gpus", v->gpus);
+    fs_jsonw_uint(w, "lpus", v->lpus);
     fs_jsonw_uint(w, "copies", v->copies);
     fs_jsonw_uint(w, "streams", v->streams);
     fs_jsonw_uint(w, "copies_simulated", v->copies_simulated);

@@ -130,6 +130,8 @@ const char *fs_device_kind_name(fs_device_kind kind);
 extern const char *const fs_dtype_names[FS_DTYPES]; /* "fp16" */
 const char *fs_link_class_name(fs_link_class class_);
 const char *fs_arch_name(fs_arch arch);
+/* Of kind GPU, but no GPU: counted apart where figures are per GPU. */
+bool fs_part_is_lpu(const fs_part *part);
 extern const char *const fs_routing_names[FS_ROUTINGS]; /* "adaptive" */
 
 #endif

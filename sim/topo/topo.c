@@ -49,6 +49,11 @@ const char *fs_arch_name(fs_arch arch)
     return arch_names[arch];
 }
 
+bool fs_part_is_lpu(const fs_part *part)
+{
+    return part->arch == FS_LPU;
+}
+
 /* "node3/gpu0": name and number of the copy, and the name within it. */
 static const char *copy_name(const fs_topo_run *run, uint32_t copy, const char *local, char *buffer, size_t size)
 {
