@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const fs_dtype_names[FS_DTYPES] = {
-    [FS_FP64] = "fp64", [FS_FP32] = "fp32", [FS_TF32] = "tf32", [FS_FP16] = "fp16",
-    [FS_BF16] = "bf16", [FS_FP8] = "fp8",   [FS_FP4] = "fp4",   [FS_INT8] = "int8",
+const char *const fs_dtype_names[FS_DTYPES_STORED] = {
+    [FS_FP64] = "fp64", [FS_FP32] = "fp32", [FS_TF32] = "tf32", [FS_FP16] = "fp16",   [FS_BF16] = "bf16",
+    [FS_FP8] = "fp8",   [FS_FP4] = "fp4",   [FS_INT8] = "int8", [FS_MXFP4] = "mxfp4",
 };
 
 static const char *const kind_names[FS_DEVICE_KINDS] = {
