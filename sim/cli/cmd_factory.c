@@ -93,12 +93,21 @@ static fs_status report(const arguments *a, const fs_factory *f, fs_err *err)
 {
     fs_status status = FS_OK;
     double replicas = 0;
+    bool any = false; /* point that is fast enough for a tier */
     if (!a->quiet && !fs_cli_is_stdout(a->json))
         status = write_out(f, "-", false, err);
     if (status == FS_OK && a->json)
         status = write_out(f, a->json, true, err);
-    for (uint32_t r = 0; r < f->n; r++)
+    for (uint32_t r = 0; r < f->n; r++) {
         replicas += f->rows[r].total.replicas;
+        for (uint32_t t = 0; t < f->tiers->n; t++)
+            any = any || f->rows[r].lines[t].point;
+    }
+    if (status == FS_OK && !any)
+        status =
+            fs_fail(err, FS_E_SIM,
+                    "no system has a point that keeps the limit of first tokens and is fast enough for a tier: raise "
+                    "--ttft, search more --points, or other tiers");
     if (status == FS_OK && replicas < 1)
         status = fs_fail(err, FS_E_SIM, "not one replica of any system fits: more --power, or other tiers");
     return status;
@@ -120,7 +129,9 @@ fs_status fs_cmd_factory(int argc, char *const *argv, const fs_call *call, fs_er
         return status;
     if (n % 2 != 0)
         return fs_fail(err, FS_E_USAGE, "topologies and traces come in pairs: '%s' has no trace", values[n - 1]);
-    status = fs_tiers_read(a.tiers, &tiers, err);
+    status = fs_cli_check_pue(a.pue, err);
+    if (status == FS_OK)
+        status = fs_tiers_read(a.tiers, &tiers, err);
     fs_factory f = {.power_W = a.power_W, .pue = a.pue, .tiers = &tiers, .rows = rows};
     for (; f.n < n / 2 && status == FS_OK && !signal; f.n++) {
         contender *c = &contenders[f.n];

@@ -96,10 +96,12 @@ static void print_warnings(const fs_serving_result *v, fs_out *out)
 {
     char count[TEXT];
     if (v->unstable)
-        fs_out_printf(out,
-                      "  ! UNSTABLE: the queue grows as long as requests come: %.4g, %.4g, %.4g, %.4g wait in the "
-                      "quarters of that time.\n    More time would make latencies longer still.\n",
-                      v->queued[0], v->queued[1], v->queued[2], v->queued[3]);
+        fs_out_printf(
+            out,
+            "  ! UNSTABLE: the queue grows as long as requests come: %.4g, %.4g, %.4g, %.4g wait in the "
+            "quarters of that time.\n    %.4g /s come, %.4g /s are done: lower the rate, or add replicas. More "
+            "time would make latencies longer still.\n",
+            v->queued[0], v->queued[1], v->queued[2], v->queued[3], v->offered_per_s, v->requests_per_s);
     if (v->preemptions > 0)
         fs_out_printf(out, "  ! %s preemptions: sequences lost the blocks of their KV cache\n",
                       fs_format_count(v->preemptions, count, sizeof count));

@@ -55,7 +55,7 @@ static fs_status fit_ffn(const char *trace_path, const fs_pool *pool, const fs_p
 /* Blocks of the KV cache from what weights leave of the memory. */
 static fs_status fit(const char *trace_path, const fs_pool *pool, fs_pool_fit *f, fs_err *err)
 {
-    char text[512];
+    char text[512], needed[96] = "";
     double block = fs_step_kv_bytes(f->model) * pool->block_tokens, room = pool->memory_fraction * f->gpu_bytes;
     room -= fs_step_window_bytes(f->model) * ((pool->max_seqs + pool->dp - 1) / pool->dp);
     f->weight_bytes = fs_step_weight_bytes(f->model);
@@ -67,12 +67,15 @@ static fs_status fit(const char *trace_path, const fs_pool *pool, fs_pool_fit *f
         f->blocks = (uint64_t)fmax(0, floor((room - f->weight_bytes) / block));
     f->kv_bytes = (double)f->blocks * block;
     if (!pool->measured && (f->weight_bytes + f->kv_bytes > room || f->blocks == 0)) {
+        if (room > 0 && f->weight_bytes > room) /* weights that ranks of attention each have a copy of count as often */
+            snprintf(needed, sizeof needed, "; its weights need at least %.0f GPUs, a replica has %u",
+                     ceil(fs_step_all_bytes(f->model) / room), fs_pool_replica_gpus(pool));
         snprintf(text, sizeof text,
                  "the model does not fit: %.1f GB of weights and %.3g GB for %llu block%s of KV cache, but %.2f of a "
-                 "GPU's memory are %.1f GB; raise 'tp', 'pp' or 'ep', or lower the precision",
+                 "GPU's memory are %.1f GB%s; raise 'tp', 'pp' or 'ep', or lower the precision",
                  f->weight_bytes / GB, (f->blocks ? f->kv_bytes : block) / GB,
                  (unsigned long long)(f->blocks ? f->blocks : 1), f->blocks > 1 ? "s" : "", pool->memory_fraction,
-                 room / GB);
+                 room / GB, needed);
         return bad_pool(trace_path, pool, err, text);
     }
     return FS_OK;
