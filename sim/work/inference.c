@@ -65,7 +65,8 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
         read_format(r, "attention", false, &in->attention);
     }
     in->experts = in->weights;
-    in->gemm = in->expert_gemm = in->weights == FS_MXFP4 ? FS_FP4 : in->weights; /* tensor cores take both at one rate */
+    in->gemm = in->expert_gemm =
+        in->weights == FS_MXFP4 ? FS_FP4 : in->weights; /* tensor cores take both at one rate */
     in->kv = in->attention;
     fs_dtype dispatch = FS_BF16, combine = FS_BF16;
     if (parts) {

@@ -61,7 +61,8 @@ static void stored_formats(void **state)
         parse(TINY_MODEL "," ENGINES REQUESTS ",\"precision\":{\"weights\":\"bf16\",\"experts\":\"mxfp4\"}", &work));
     assert_int_equal(work->inference->expert_gemm, FS_BF16);
     fs_work_free(work);
-    expect(TINY_MODEL "," ENGINES REQUESTS ",\n\"precision\":{\"kv\":\"mxfp4\"}", 3, 19, "'kv' is 'mxfp4', expected one of");
+    expect(TINY_MODEL "," ENGINES REQUESTS ",\n\"precision\":{\"kv\":\"mxfp4\"}", 3, 19,
+           "'kv' is 'mxfp4', expected one of");
 }
 
 static void engines_are_checked(void **state)
