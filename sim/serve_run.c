@@ -66,7 +66,14 @@ static void on_load(void *context, uint32_t link, double load, double now_s)
     s->load[link] = load;
 }
 
-/* A fleet that folds uses few links, mostly the first ones: nothing is kept for those behind. */
+/* The first link behind those of the unit's copy that has this one. */
+static uint32_t end_of_copy(const fs_topo *topo, uint32_t link)
+{
+    fs_where at = fs_topo_where(topo, fs_topo_link(topo, link).src);
+    return at.run->first_link + (at.copy + 1) * at.run->unit->n_links;
+}
+
+/* A fleet that folds uses few links, mostly the first ones, and those of whole units: nothing is kept for those behind. */
 static uint32_t count_links(const stages *s)
 {
     uint32_t n = 0;
@@ -74,9 +81,19 @@ static uint32_t count_links(const stages *s)
         const fs_fleet_member *m = &s->plan.members[i];
         if (m->n_links == 0)
             return s->fabric.topo->n_links;
-        n = m->links[m->n_links - 1] >= n ? m->links[m->n_links - 1] + 1 : n;
+        uint32_t end = end_of_copy(s->fabric.topo, m->links[m->n_links - 1]);
+        n = end > n ? end : n;
     }
     return n;
+}
+
+/* Links of the whole topology up to the end of the unit that the first copy of the service stands in; 0: nothing was folded. */
+static uint32_t links_to_draw(const stages *s, const fs_topo *whole)
+{
+    if (s->plan.members[0].n_links == 0)
+        return 0;
+    fs_where at = fs_topo_where(whole, whole->gpus[s->in->pools[0].first_gpu]);
+    return at.run->first_link + (at.copy + 1) * at.run->unit->n_links;
 }
 
 static fs_status prepare_links(stages *s, fs_cost cost, fs_err *err)
@@ -519,7 +536,9 @@ static fs_status fill(stages *s, const fs_topo *whole, const fs_run_options *opt
                                 .link_count = s->link_count,
                                 .tier_links = s->tier_links,
                                 .tier_Bps = s->tier_Bps,
-                                .metric = s->metric};
+                                .metric = s->metric,
+                                .n_drawn = links_to_draw(s, whole),
+                                .stands_for = s->plan.members[0].count};
     fs_status status = fs_run_fill_links(&links, s->engine, &r, err);
     if (status == FS_OK)
         status = fill_serving(s, &r, err);

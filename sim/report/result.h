@@ -85,6 +85,7 @@ typedef struct fs_pictures {
     const double *tier_load;  /* (n_steps x n_tiers) part of its capacity, mean over the step */
     fs_outline *outline;      /* owned; NULL: none */
     fs_edge_load *edge_loads; /* (outline->n_edges) */
+    uint32_t stands_for;      /* of a fleet that was folded, one copy is drawn, for so many */
     fs_spans *spans;          /* owned; NULL: none */
 } fs_pictures;
 

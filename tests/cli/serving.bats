@@ -119,3 +119,25 @@ for p in r["points"]:
     assert p["prefill_replicas"] >= 1 and p["gpus"] == p["tp"] * p["dp"] * p["pp"] + p["prefill_replicas"] * layout <= 32, p
 PY
 }
+
+@test "of a fleet that folds one copy is drawn, as it is drawn alone" {
+    python3 - "$root/workloads/deepseek-r1-disagg.json" <<'PY'
+import json, sys
+trace = json.load(open(sys.argv[1]))
+trace["requests"].update(count=40, rate=20)
+json.dump(trace, open("one.json", "w"))
+trace["fleet"] = {"copies": 10, "distinct": 1, "stride": 72}
+json.dump(trace, open("ten.json", "w"))
+PY
+    fabsim "$root/topologies/gb200-nvl72.xml" one.json --quiet --json one-r.json
+    fabsim "$root/topologies/gb200-nvl72-1k.xml" ten.json --quiet --json ten-r.json
+    fabsim "$root/topologies/gb200-nvl72-1k.xml" ten.json --quiet --fold off --json all-r.json
+    python3 - <<'PY'
+import json
+one, ten, all = (json.load(open(f"{n}-r.json"))["fabric"] for n in ("one", "ten", "all"))
+assert (one["stands_for"], ten["stands_for"], all["stands_for"]) == (1, 10, 1)
+assert one["edges"] == ten["edges"] and any(e[5] > 0 for e in ten["edges"])
+assert [n[1:] for n in one["nodes"]] == [n[1:] for n in ten["nodes"]]
+assert sum(n[4] for n in ten["nodes"]) == 72 and sum(n[4] for n in all["nodes"]) == 1080
+PY
+}
