@@ -136,7 +136,7 @@ PY
 import json
 one, ten, all = (json.load(open(f"{n}-r.json"))["fabric"] for n in ("one", "ten", "all"))
 assert (one["stands_for"], ten["stands_for"], all["stands_for"]) == (1, 10, 1)
-assert one["edges"] == ten["edges"] and any(e[5] > 0 for e in ten["edges"])
+assert sorted(one["edges"]) == sorted(ten["edges"]) and any(e[5] > 0 for e in ten["edges"])
 assert [n[1:] for n in one["nodes"]] == [n[1:] for n in ten["nodes"]]
 assert sum(n[4] for n in ten["nodes"]) == 72 and sum(n[4] for n in all["nodes"]) == 1080
 PY
