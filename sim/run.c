@@ -102,7 +102,7 @@ fs_status fs_run(const fs_topo *topo, const fs_work *work, const fs_run_options 
         fs_run_cache_forget(options->cache, topo);
     if (status != FS_OK)
         return status;
-    made.power = fs_run_power(topo, work, fs_run_busy(&made), options->pue);
+    made.power = fs_run_power(topo, work, (fs_busy){.gpus = fs_run_busy(&made)}, options->pue);
     made.network = fs_backend_name(options->network);
     made.lowering = fs_lowering_names[chosen.lowering];
     made.cost = fs_cost_names[options->cost];

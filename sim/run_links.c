@@ -87,10 +87,10 @@ static fs_status fill_tier_load(const fs_run_links *in, fs_result *r, fs_err *er
 }
 
 /* What each link carried goes to its edge; a resource of the engine has carried the same on every link of its class. */
-static void load_edges(const fs_run_links *in, const fs_engine *engine, const fs_topo *whole, double step_s,
-                       const fs_outline *outline, fs_edge_load *loads)
+static void load_edges(const fs_run_links *in, const fs_engine *engine, double step_s, const fs_outline *outline,
+                       fs_edge_load *loads)
 {
-    for (uint32_t l = 0; l < whole->n_links; l++) {
+    for (uint32_t l = 0; l < outline->n_links; l++) {
         uint32_t link = fs_bundle_of_link(in->topo, l);
         uint32_t resource = in->resource_of_link ? in->resource_of_link[link] : link;
         uint32_t members = fs_bundle_links(in->topo, link);
@@ -107,16 +107,16 @@ fs_status fs_run_fill_pictures(const fs_run_links *in, const fs_engine *engine, 
 {
     fs_status status = fill_tier_load(in, r, err);
     fs_outline *outline = NULL;
-    bool all = in->resource_of_link || in->n == in->topo->n_links; /* not so in a folded fleet, which is not drawn */
-    if (status == FS_OK && all)
-        status = fs_outline_new(r->topo, &outline, err);
+    if (status == FS_OK)
+        status = fs_outline_new(r->topo, in->n_drawn ? in->n_drawn : r->topo->n_links, &outline, err);
     if (status != FS_OK || !outline)
         return status;
     r->pictures.outline = outline;
+    r->pictures.stands_for = in->stands_for ? in->stands_for : 1;
     fs_edge_load *loads = fs_arena_alloc(r->arena, outline->n_edges, sizeof *loads);
     if (!loads)
         return fs_fail_nomem(err);
-    load_edges(in, engine, r->topo, r->step_time_s, outline, loads);
+    load_edges(in, engine, r->step_time_s, outline, loads);
     r->pictures.edge_loads = loads;
     return FS_OK;
 }

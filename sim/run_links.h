@@ -17,13 +17,15 @@ typedef struct fs_run_links {
     const double *tier_Bps;           /* (n_tiers) capacity of all links */
     const uint32_t *resource_of_link; /* (topo->n_links) the way back from link_of; NULL: the same number */
     const fs_metric *metric;          /* has the peaks of tiers and their loads over time */
+    uint32_t n_drawn;                 /* links of the whole topology, the first ones: what is drawn; 0: all of it */
+    uint32_t stands_for;              /* how many copies what is drawn stands for, itself among them */
 } fs_run_links;
 
 /* Fills links and tiers of a result that has its topology, arena and step_time_s. */
 FS_MUST_CHECK fs_status fs_run_fill_links(const fs_run_links *links, const fs_engine *engine, fs_result *r,
                                           fs_err *err);
 
-/* Fills the load of tiers over time of a result that has its tiers, and the outline where each link has a resource. */
+/* Fills the load of tiers over time of a result that has its tiers, and the outline of what is drawn, whose links have resources. */
 FS_MUST_CHECK fs_status fs_run_fill_pictures(const fs_run_links *links, const fs_engine *engine, fs_result *r,
                                              fs_err *err);
 

@@ -35,19 +35,24 @@ static void add(fs_power *p, const around *a, double part)
     p->switches_W += a->switches_W * part;
 }
 
-fs_power fs_run_power(const fs_topo *topo, const fs_work *work, double busy, double pue)
+static double drawn_W(double rated_W, double busy)
 {
-    fs_power p = {.busy = busy, .pue = pue};
+    return rated_W * (GPU_IDLE + (1 - GPU_IDLE) * busy);
+}
+
+fs_power fs_run_power(const fs_topo *topo, const fs_work *work, fs_busy busy, double pue)
+{
+    fs_power p = {.busy = busy.gpus, .pue = pue};
     const fs_topo_unit *unit = NULL;
     around a = {0};
     for (uint32_t rank = 0; rank < work->n_ranks; rank++) {
         fs_where at = fs_topo_where(topo, topo->gpus[work->gpu_of[rank]]);
-        double rated_W = topo->parts[at.run->unit->devices[at.local].part].power_W;
-        if (!(rated_W > 0))
+        const fs_part *part = &topo->parts[at.run->unit->devices[at.local].part];
+        if (!(part->power_W > 0))
             return (fs_power){0};
         if (at.run->unit != unit) /* ranks of a unit follow each other */
             a = of_unit(topo, unit = at.run->unit);
-        p.gpus_rated_W += rated_W;
+        *(fs_part_is_lpu(part) ? &p.lpus_rated_W : &p.gpus_rated_W) += part->power_W;
         add(&p, &a, 1.0 / unit->of_kind[FS_DEVICE_GPU]);
     }
     for (uint32_t r = 0; r < topo->n_runs; r++)
@@ -55,10 +60,11 @@ fs_power fs_run_power(const fs_topo *topo, const fs_work *work, double busy, dou
             a = of_unit(topo, topo->runs[r].unit);
             add(&p, &a, (double)topo->runs[r].copies * work->n_ranks / topo->n_gpus);
         }
-    p.gpus_W = p.gpus_rated_W * (GPU_IDLE + (1 - GPU_IDLE) * busy);
+    p.gpus_W = drawn_W(p.gpus_rated_W, busy.gpus);
+    p.lpus_W = drawn_W(p.lpus_rated_W, busy.lpus);
     double rest_W = p.hosts_W + p.nics_W + p.switches_W;
-    p.facility_W = (p.gpus_W + rest_W) * pue;
-    p.rated_W = (p.gpus_rated_W + rest_W) * pue;
+    p.facility_W = (p.gpus_W + p.lpus_W + rest_W) * pue;
+    p.rated_W = (p.gpus_rated_W + p.lpus_rated_W + rest_W) * pue;
     return p;
 }
 

@@ -66,7 +66,14 @@ static void on_load(void *context, uint32_t link, double load, double now_s)
     s->load[link] = load;
 }
 
-/* A fleet that folds uses few links, mostly the first ones: nothing is kept for those behind. */
+/* The first link behind those of the unit's copy that has this one. */
+static uint32_t end_of_copy(const fs_topo *topo, uint32_t link)
+{
+    fs_where at = fs_topo_where(topo, fs_topo_link(topo, link).src);
+    return at.run->first_link + (at.copy + 1) * at.run->unit->n_links;
+}
+
+/* A fleet that folds uses few links, mostly the first ones, and those of whole units: nothing is kept for those behind. */
 static uint32_t count_links(const stages *s)
 {
     uint32_t n = 0;
@@ -74,9 +81,19 @@ static uint32_t count_links(const stages *s)
         const fs_fleet_member *m = &s->plan.members[i];
         if (m->n_links == 0)
             return s->fabric.topo->n_links;
-        n = m->links[m->n_links - 1] >= n ? m->links[m->n_links - 1] + 1 : n;
+        uint32_t end = end_of_copy(s->fabric.topo, m->links[m->n_links - 1]);
+        n = end > n ? end : n;
     }
     return n;
+}
+
+/* Links of the whole topology up to the end of the unit that the first copy of the service stands in; 0: nothing was folded. */
+static uint32_t links_to_draw(const stages *s, const fs_topo *whole)
+{
+    if (s->plan.members[0].n_links == 0)
+        return 0;
+    fs_where at = fs_topo_where(whole, whole->gpus[s->in->pools[0].first_gpu]);
+    return at.run->first_link + (at.copy + 1) * at.run->unit->n_links;
 }
 
 static fs_status prepare_links(stages *s, fs_cost cost, fs_err *err)
@@ -322,7 +339,7 @@ static fs_status fill_requests(const stages *s, fs_serving_result *v, fs_err *er
         v->queue = fs_samples_summary(sum.samples[QUEUE]);
         v->itl = fs_samples_summary(s->itl);
         v->unstable = is_unstable(v);
-        v->output_tokens_per_s_per_gpu = v->output_tokens_per_s / s->work->n_ranks;
+        v->output_tokens_per_s_per_gpu = v->gpus > 0 ? v->output_tokens_per_s / (double)v->gpus : 0;
         v->output_tokens_per_s_per_user = v->tpot.mean > 0 ? 1 / v->tpot.mean : 0;
     }
     for (uint32_t k = 0; k < SAMPLES; k++)
@@ -383,6 +400,19 @@ static void fill_afd(const stages *s, const fs_pool *pool, const fs_pool_work *w
     row->bound = attention >= ffn && attention >= links ? "attention" : ffn >= links ? "ffn" : "links";
 }
 
+/* All GPUs of a pool are of one part (cluster.c). */
+static const fs_part *part_of_pool(const stages *s, uint32_t index)
+{
+    const fs_topo *topo = s->fabric.topo;
+    return &topo->parts[fs_topo_device(topo, topo->gpus[s->in->pools[index].first_gpu]).part];
+}
+
+/* Of all replicas, in a copy of the service. */
+static uint32_t pool_devices(const stages *s, uint32_t index)
+{
+    return s->in->pools[index].replicas * fs_pool_replica_gpus(&s->in->pools[index]);
+}
+
 static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
 {
     const fs_pool *pool = &s->in->pools[index];
@@ -394,6 +424,8 @@ static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
     bool known = f->weight_bytes + f->kv_bytes <= f->gpu_bytes; /* measured times may be of another machine */
     *row = (fs_pool_row){.name = pool->name,
                          .role = fs_role_names[pool->role],
+                         .part = part_of_pool(s, index)->name,
+                         .lpu = fs_part_is_lpu(part_of_pool(s, index)),
                          .replicas = replicas,
                          .gpus = fs_pool_replica_gpus(pool),
                          .iterations = work.iterations,
@@ -419,6 +451,14 @@ static void fill_pool(const stages *s, uint32_t index, fs_pool_row *row)
 }
 
 /* ---- the result ---------------------------------------------------------------------------------------------------- */
+
+static void count_devices(const stages *s, fs_serving_result *v)
+{
+    for (uint32_t p = 0; p < s->in->n_pools; p++) {
+        uint64_t n = (uint64_t)pool_devices(s, p) * s->in->fleet.copies;
+        *(fs_part_is_lpu(part_of_pool(s, p)) ? &v->lpus : &v->gpus) += n;
+    }
+}
 
 static fs_status fill_serving(const stages *s, fs_result *r, fs_err *err)
 {
@@ -448,6 +488,7 @@ static fs_status fill_serving(const stages *s, fs_result *r, fs_err *err)
     v->slo_tpot_s = s->in->slo_tpot_s;
     v->alone_ttft_s = s->copies[0].out.fresh_ttft_s;
     v->alone_tpot_s = s->copies[0].out.fresh_tpot_s;
+    count_devices(s, v);
     fs_status status = fill_requests(s, v, err);
     for (uint32_t p = 0; p < v->n_pools; p++)
         fill_pool(s, p, &v->pools[p]);
@@ -460,18 +501,18 @@ static fs_status fill_serving(const stages *s, fs_result *r, fs_err *err)
 /* GPUs are busy while a stage of theirs is in an iteration. */
 static void fill_power(const stages *s, double pue, fs_result *r)
 {
-    double busy_W = 0, rated_W = 0;
+    double busy_W[2] = {0, 0}, rated_W[2] = {0, 0}; /* GPUs, LPUs */
     for (uint32_t p = 0; p < s->in->n_pools; p++) {
-        const fs_pool *pool = &s->in->pools[p];
-        uint32_t device = r->topo->gpus[pool->first_gpu];
-        const fs_part *part = &r->topo->parts[fs_topo_device(r->topo, device).part];
-        double pool_W = part->power_W * pool->replicas * fs_pool_replica_gpus(pool);
-        rated_W += pool_W;
-        busy_W += pool_W * r->serving->pools[p].busy;
+        const fs_part *part = part_of_pool(s, p);
+        double pool_W = part->power_W * pool_devices(s, p);
+        rated_W[fs_part_is_lpu(part)] += pool_W;
+        busy_W[fs_part_is_lpu(part)] += pool_W * r->serving->pools[p].busy;
         if (p == 0 || part->mem_bytes < r->gpu_mem_bytes)
             r->gpu_mem_bytes = part->mem_bytes;
     }
-    r->power = fs_run_power(r->topo, s->work, rated_W > 0 ? fmin(1, busy_W / rated_W) : 0, pue);
+    const fs_busy busy = {.gpus = rated_W[0] > 0 ? fmin(1, busy_W[0] / rated_W[0]) : 0,
+                          .lpus = rated_W[1] > 0 ? fmin(1, busy_W[1] / rated_W[1]) : 0};
+    r->power = fs_run_power(r->topo, s->work, busy, pue);
 }
 
 static fs_status fill(stages *s, const fs_topo *whole, const fs_run_options *options, fs_result *result, fs_err *err)
@@ -495,7 +536,9 @@ static fs_status fill(stages *s, const fs_topo *whole, const fs_run_options *opt
                                 .link_count = s->link_count,
                                 .tier_links = s->tier_links,
                                 .tier_Bps = s->tier_Bps,
-                                .metric = s->metric};
+                                .metric = s->metric,
+                                .n_drawn = links_to_draw(s, whole),
+                                .stands_for = s->plan.members[0].count};
     fs_status status = fs_run_fill_links(&links, s->engine, &r, err);
     if (status == FS_OK)
         status = fill_serving(s, &r, err);

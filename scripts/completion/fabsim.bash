@@ -25,7 +25,7 @@ _fabsim()
     topo) options="--json --expand --dot --set --help" ;;
     sweep) options="--output --jobs --time-limit --memory-limit --retry --dry-run --check --quiet --shard --merge --slurm --tasks --resubmit --sbatch --show --where --best --group-by --columns --sweep --top --csv --jsonl --help" ;;
     pareto) options="--by --ttft --tpot --points --gpus --concurrency --workers --pue --seed --set --json --csv --quiet --help" ;;
-    factory) options="--power --pue --tiers --ttft --points --gpus --concurrency --workers --seed --json --quiet --help" ;;
+    factory) options="--power --pue --tiers --print-tiers --ttft --points --gpus --concurrency --workers --seed --json --quiet --help" ;;
     import) options="--output --gpu-part --nic-part --this-machine --help" ;;
     compare) options="--help" ;;
     report) options="--output --help" ;;

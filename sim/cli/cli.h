@@ -44,6 +44,9 @@ extern const char *const fs_network_names[3];
  * again, once, with the variable set (engine/engine.h): then this function does not return. */
 FS_MUST_CHECK fs_status fs_cli_prepare_network(fs_backend network, const fs_call *call, fs_err *err);
 
+/* Of --pue: a facility draws no less than its machines. */
+FS_MUST_CHECK fs_status fs_cli_check_pue(double pue, fs_err *err);
+
 /* `--set` values: those of the topology ("network.ib.oversubscription=2"), of NCCL's costs ("nccl:...") and of the trace
  * ("path=value"). */
 FS_MUST_CHECK fs_status fs_cli_overrides(const fs_option_list *sets, fs_overrides *overrides, fs_err *err);

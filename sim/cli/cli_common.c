@@ -93,3 +93,11 @@ void fs_cli_nccl_apply(const fs_cli_nccl *nccl, fs_run_options *options)
     options->registered = nccl->registered;
     options->sharp = nccl->sharp;
 }
+
+fs_status fs_cli_check_pue(double pue, fs_err *err)
+{
+    if (pue >= 1)
+        return FS_OK;
+    return fs_fail(err, FS_E_USAGE,
+                   "--pue: expected 1 or more, found %g: the whole facility draws no less than its machines", pue);
+}

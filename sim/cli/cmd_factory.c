@@ -5,7 +5,7 @@
 
 typedef struct arguments {
     const char *json, *tiers;
-    bool quiet;
+    bool quiet, print_tiers;
     double power_W, pue, ttft_s;
     uint64_t points, gpus, concurrency, workers, seed;
 } arguments;
@@ -28,6 +28,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char **v
          "Power of the whole facility over that of its machines (default 1.2).", NULL, 0},
         {"tiers", 0, FS_OPTION_TEXT, &a->tiers, "FILE.json",
          "What tokens are sold at (default: those of the GTC 2026 keynote).", NULL, 0},
+        {"print-tiers", 0, FS_OPTION_FLAG, &a->print_tiers, NULL, "Print the file of these, to change for --tiers.",
+         NULL, 0},
         {"ttft", 0, FS_OPTION_TIME, &a->ttft_s, "TIME",
          "90 % of first tokens within this (default: each trace's slo, else none).", NULL, 0},
         {"points", 0, FS_OPTION_UINT, &a->points, "N", "Points to simulate for each system, at most (default 100).",
@@ -51,7 +53,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char **v
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .arguments = names,
-        .min_arguments = 2,
+        .min_arguments = 0, /* none with --print-tiers */
         .max_arguments = FS_ARGUMENTS_MAX,
     };
     return fs_cli_parse(&command, argc, argv, values, n, help, err);
@@ -89,16 +91,35 @@ static fs_status write_out(const fs_factory *f, const char *path, bool json, fs_
     return fs_out_finish(out, status, err);
 }
 
+static fs_status print_tiers(fs_err *err)
+{
+    fs_out *out = NULL;
+    fs_status status = fs_out_open("-", &out, err);
+    if (status != FS_OK)
+        return status;
+    fs_tiers_print(out);
+    return fs_out_close(out, err);
+}
+
 static fs_status report(const arguments *a, const fs_factory *f, fs_err *err)
 {
     fs_status status = FS_OK;
     double replicas = 0;
+    bool any = false; /* point that is fast enough for a tier */
     if (!a->quiet && !fs_cli_is_stdout(a->json))
         status = write_out(f, "-", false, err);
     if (status == FS_OK && a->json)
         status = write_out(f, a->json, true, err);
-    for (uint32_t r = 0; r < f->n; r++)
+    for (uint32_t r = 0; r < f->n; r++) {
         replicas += f->rows[r].total.replicas;
+        for (uint32_t t = 0; t < f->tiers->n; t++)
+            any = any || f->rows[r].lines[t].point;
+    }
+    if (status == FS_OK && !any)
+        status =
+            fs_fail(err, FS_E_SIM,
+                    "no system has a point that keeps the limit of first tokens and is fast enough for a tier: raise "
+                    "--ttft, search more --points, or other tiers");
     if (status == FS_OK && replicas < 1)
         status = fs_fail(err, FS_E_SIM, "not one replica of any system fits: more --power, or other tiers");
     return status;
@@ -118,9 +139,15 @@ fs_status fs_cmd_factory(int argc, char *const *argv, const fs_call *call, fs_er
     fs_status status = parse(&a, argc, argv, values, &n, &help, err);
     if (status != FS_OK || help)
         return status;
+    if (a.print_tiers)
+        return print_tiers(err);
+    if (n == 0)
+        return fs_fail(err, FS_E_USAGE, "missing TOPOLOGY.xml and TRACE.json, a pair for each system");
     if (n % 2 != 0)
         return fs_fail(err, FS_E_USAGE, "topologies and traces come in pairs: '%s' has no trace", values[n - 1]);
-    status = fs_tiers_read(a.tiers, &tiers, err);
+    status = fs_cli_check_pue(a.pue, err);
+    if (status == FS_OK)
+        status = fs_tiers_read(a.tiers, &tiers, err);
     fs_factory f = {.power_W = a.power_W, .pue = a.pue, .tiers = &tiers, .rows = rows};
     for (; f.n < n / 2 && status == FS_OK && !signal; f.n++) {
         contender *c = &contenders[f.n];

@@ -17,9 +17,10 @@ double fs_dtype_bytes(fs_dtype dtype)
     case FS_FP8:
     case FS_INT8: return 1;
     case FS_FP4: return 0.5 + 1.0 / 16;
+    case FS_MXFP4: return 0.5 + 1.0 / 32;
     case FS_FP16:
     case FS_BF16:
-    case FS_DTYPES: break;
+    case FS_DTYPES_STORED: break;
     }
     return 2;
 }

@@ -166,9 +166,10 @@ function drawFabric(parent, r) {
     orderRows(rows, nodes);
     const height = placeRows(rows);
     const boxes = nodes.filter(n => n.boxes > 0);
-    const what = fabric.detail === 0 ? "Every device; lines are links, coloured by their busiest." :
-        `${format.count(r.result.topology.gpus)} GPUs in ${format.count(boxes.length)} boxes` + (boxes.some(n => n.boxes > 1) ? " of several servers each" : "") +
-        "; a box has the colour of its busiest link inside, its upper edge that of its busiest uplink.";
+    const one = fabric.stands_for > 1 ? "One copy of the service, which stands for " + format.count(fabric.stands_for) + " alike. " : "";
+    const what = one + (fabric.detail === 0 ? "Every device; lines are links, coloured by their busiest." :
+        `${format.count(nodes.reduce((sum, n) => sum + n.gpus, 0))} GPUs in ${format.count(boxes.length)} boxes` + (boxes.some(n => n.boxes > 1) ? " of several servers each" : "") +
+        "; a box has the colour of its busiest link inside, its upper edge that of its busiest uplink.");
     const c = figure(parent, "Fabric", what, height + 30, csv);
     const seen = new Set();
     for (const e of edges.filter(x => x.a !== x.b).sort((x, y) => x.most - y.most)) {

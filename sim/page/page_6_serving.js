@@ -31,24 +31,34 @@ function drawLatencies(parent, runs) {
     if (shown.length > 1) legend(c.svg, shown.map((r, i) => ({ name: r.label, colour: seriesColour(i) })), 70, 2 * (box.h + 84) + 8);
 }
 
+/* Attention and FFN apart: where iterations are. */
+const afdParts = ["attention_queue", "attention", "there", "ffn_queue", "ffn_work", "back", "bound"];
+
+function afdLines(p) {
+    const a = p.afd;
+    if (!a) return [];
+    return ["attends " + format.percent(a.attention) + ", waits for it " + format.percent(a.attention_queue),
+        "to " + a.ffn + " and back " + format.percent(a.there + a.back) + ", there " + format.percent(a.ffn_work) + ", waits there " + format.percent(a.ffn_queue), "bound by " + a.bound];
+}
+
 function drawPools(parent, r) {
     const pools = r.result.serving ? r.result.serving.pools : [];
     if (!pools.length) return;
-    const left = 190, right = WIDTH - 70, bar = 15, group = 3 * (bar + 2) + 14, csv = [["pool", "role", "replicas", "gpus", "busy", "compute", "kv_mean", "kv_peak", "mean_batch"]];
+    const left = 190, right = WIDTH - 70, bar = 15, group = 3 * (bar + 2) + 14, csv = [["pool", "role", "part", "replicas", "gpus", "busy", "compute", "kv_mean", "kv_peak", "mean_batch", ...afdParts]];
     const c = figure(parent, "Pools", "Parts of the time that a pool is in an iteration and in its kernels; KV blocks in use, mean and peak.", pools.length * group + 86, csv);
     const { X } = axes(c.svg, { x: left, y: 8, w: right - left, h: pools.length * group }, { low: 0, high: 1, label: "", text: format.percent },
         BARE_AXIS);
     pools.forEach((p, k) => {
-        csv.push([p.name, p.role, p.replicas, p.gpus, p.busy, p.compute, p.kv_mean, p.kv_peak, p.mean_batch]);
+        csv.push([p.name, p.role, p.part, p.replicas, p.gpus, p.busy, p.compute, p.kv_mean, p.kv_peak, p.mean_batch, ...afdParts.map(k => p.afd ? p.afd[k] : "")]);
         const rows = [["in an iteration", "7", p.busy], ["in kernels", "0", p.compute], ["KV blocks", "2", p.kv_mean, p.kv_peak]];
         draw(c.svg, "text", { class: "end", x: left - 10, y: 8 + k * group + 26, text: cut(p.name, 24) });
-        draw(c.svg, "text", { class: "end soft small", x: left - 10, y: 8 + k * group + 41, text: p.replicas + " x " + p.gpus + " GPUs" });
+        draw(c.svg, "text", { class: "end soft small", x: left - 10, y: 8 + k * group + 41, text: p.replicas + " x " + format.count(p.gpus) + (p.lpu ? " LPUs" : " GPUs") });
         rows.forEach(([what, colour, value, peak], i) => {
             const y = 8 + 7 + k * group + i * (bar + 2), w = Math.max(1, X(value) - left);
             draw(c.svg, "rect", { class: "f" + colour, x: left, y, width: w, height: bar });
             if (peak !== undefined) draw(c.svg, "path", { class: "curve si", d: `M${X(peak)} ${y}v${bar}` });
             c.mark(left, y, Math.max(w, 30), bar, p.name + ": " + what, format.percent(value) + (peak !== undefined ? ", peak " + format.percent(peak) : ""),
-                p.mean_batch > 0 ? digits(p.mean_batch, 4) + " sequences decode in an iteration" : p.role);
+                p.mean_batch > 0 ? digits(p.mean_batch, 4) + " sequences decode in an iteration" : p.role, ...afdLines(p));
         });
     });
     legend(c.svg, [{ name: "in an iteration", colour: "7" }, { name: "in kernels", colour: "0" }, { name: "KV blocks in use", colour: "2" }], left, pools.length * group + 62);
@@ -56,11 +66,12 @@ function drawPools(parent, r) {
 
 /* ---- the frontier of a search ------------------------------------------------------------------------------------- */
 
-const paretoColumns = ["state", "frontier", "tp", "dp", "pp", "ep", "prefill_replicas", "gpus", "concurrency", "tokens_per_s_per_user", "tokens_per_s_per_gpu",
+const paretoColumns = ["state", "frontier", "tp", "dp", "pp", "ep", "prefill_replicas", "prefill_tp", "prefill_dp", "prefill_pp", "prefill_ep", "gpus", "concurrency", "tokens_per_s_per_user", "tokens_per_s_per_gpu",
     "tokens_per_s_per_mw", "tokens_per_s", "ttft_p90_s", "tpot_p90_s"];
 
-function paretoLayout(p) {
-    return ["tp", "dp", "pp", "ep"].filter(k => p[k] > 1).map(k => k.toUpperCase() + " " + p[k]).join(", ") || "1 GPU";
+/* prefix "prefill_": of the replicas that compute prompts */
+function paretoLayout(p, prefix) {
+    return ["tp", "dp", "pp", "ep"].filter(k => p[prefix + k] > 1).map(k => k.toUpperCase() + " " + p[prefix + k]).join(", ") || "1 GPU";
 }
 
 function drawPareto(parent, item) {
@@ -75,7 +86,7 @@ function drawPareto(parent, item) {
     for (const p of points) {
         const colour = few ? seriesColour(layouts.indexOf(p.gpus)) : "0";
         draw(c.svg, "circle", { class: "f" + colour, cx: X(p[x]), cy: Y(p[y]), r: p.frontier ? 5 : 3, "fill-opacity": p.frontier ? 1 : 0.45 });
-        c.mark(X(p[x]) - 5, Y(p[y]) - 5, 10, 10, paretoLayout(p) + (p.prefill_replicas ? ", " + p.prefill_replicas + " for prompts" : ""), format.count(p.gpus) + " GPUs, " + format.count(p.concurrency) + " requests at a time",
+        c.mark(X(p[x]) - 5, Y(p[y]) - 5, 10, 10, paretoLayout(p, "") + (p.prefill_replicas ? "; for prompts " + p.prefill_replicas + " x " + paretoLayout(p, "prefill_") : ""), format.count(p.gpus) + " GPUs, " + format.count(p.concurrency) + " requests at a time",
             digits(p[x], 4) + " tokens/s for a user", format.number(p.tokens_per_s_per_gpu) + " per GPU", "TTFT p90 " + format.seconds(p.ttft_p90_s) + ", TPOT p90 " + format.seconds(p.tpot_p90_s), p.frontier ? "on the frontier" : p.state);
     }
     if (few) legend(c.svg, layouts.map((g, i) => ({ name: format.count(g) + " GPUs", colour: seriesColour(i) })), 80, 458);

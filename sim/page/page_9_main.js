@@ -13,7 +13,7 @@ function facts(parent, list) {
 
 function runFacts(parent, r) {
     const v = r.result, s = v.serving;
-    if (s) facts(parent, [["Throughput", format.many(s.output_tokens_per_s) + " tokens/s", "out"], ["per GPU", format.number(s.output_tokens_per_s_per_gpu)],
+    if (s) facts(parent, [["Throughput", format.many(s.output_tokens_per_s) + " tokens/s", "out"], ["per GPU", format.number(s.output_tokens_per_s_per_gpu), s.lpus > 0 && "of " + format.count(s.gpus) + ", beside " + format.count(s.lpus) + " LPUs"],
         ["per user", format.number(s.output_tokens_per_s_per_user)], ["TTFT p99", s.ttft_s && format.seconds(s.ttft_s.p99)], ["TPOT p99", s.tpot_s && format.seconds(s.tpot_s.p99)],
         ["SLO met", s.slo && format.percent(s.slo.met)]]);
     else facts(parent, [["Step", format.seconds(v.step_time_s)], ["Arithmetic", v.tflops_per_gpu && digits(v.tflops_per_gpu) + " TFLOP/s", "per GPU"],

@@ -92,7 +92,7 @@ static void tier_cells(const fs_factory *f, const fs_factory_row *row, uint32_t 
 {
     const fs_factory_line *line = &row->lines[t];
     const fs_price_tier *tier = &f->tiers->all[t];
-    char layout[2 * TEXT];
+    char layout[FS_CANDIDATE_TEXT];
     fs_table_cell(table, "%s", t == 0 ? row->system : "");
     fs_table_cell(table, "%s", tier->name);
     fs_table_cell(table, "%.4g", tier->dollars);
@@ -166,7 +166,7 @@ fs_status fs_factory_text(const fs_factory *f, fs_style style, fs_out *out, fs_e
 
 static void write_line(const fs_factory_line *line, const fs_price_tier *tier, fs_jsonw *w)
 {
-    char layout[2 * TEXT];
+    char layout[FS_CANDIDATE_TEXT];
     fs_jsonw_object_inline(w, tier ? NULL : "total");
     if (tier) {
         fs_jsonw_string(w, "tier", tier->name);

@@ -4,7 +4,10 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
+
+#define ALIKE 0.05
 
 const char *const fs_frontier_by_names[FS_FRONTIER_BYS] = {"gpu", "mw"};
 
@@ -51,5 +54,39 @@ uint32_t fs_frontier(const fs_operating_point *points, uint32_t n, fs_frontier_b
         frontier[kept - 1 - i] = swap;
     }
     fs_free(entries);
+    return kept;
+}
+
+static double prompts_per_gpu(const fs_prefill *p)
+{
+    return p->prompts_per_s / fs_layout_gpus(&p->layout);
+}
+
+/* The most for each GPU first; of those that are alike the smallest. */
+static int by_prompts(const void *left, const void *right)
+{
+    const fs_prefill *a = left, *b = right;
+    double x = prompts_per_gpu(a), y = prompts_per_gpu(b);
+    uint32_t m = fs_layout_gpus(&a->layout), n = fs_layout_gpus(&b->layout);
+    return x != y ? (x > y ? -1 : 1) : (m > n) - (m < n);
+}
+
+static bool soon(const fs_prefill *other, const fs_prefill *p, double limit_s)
+{
+    return !(limit_s > 0) || other->ttft_s <= fmax(p->ttft_s * (1 + ALIKE), limit_s / 2);
+}
+
+uint32_t fs_prefill_frontier(fs_prefill *prefills, uint32_t n, double ttft_limit_s)
+{
+    uint32_t kept = 0;
+    qsort(prefills, n, sizeof *prefills, by_prompts);
+    for (uint32_t i = 0; i < n; i++) {
+        bool beaten = false;
+        for (uint32_t k = 0; k < kept && !beaten; k++)
+            beaten = fs_layout_gpus(&prefills[k].layout) <= fs_layout_gpus(&prefills[i].layout) &&
+                     soon(&prefills[k], &prefills[i], ttft_limit_s);
+        if (!beaten)
+            prefills[kept++] = prefills[i];
+    }
     return kept;
 }

@@ -48,7 +48,8 @@ static void print_counts(const fs_pareto_view *view, fs_out *out)
         "not converged", "with rejected requests",         "failed"};
     const fs_search *s = view->search;
     char wall[TEXT];
-    fs_out_printf(out, "\n%u points of %u layouts", s->space.n, s->space.layouts_tried - s->space.layouts_unfit);
+    fs_out_printf(out, "\n%u points of %u %s", s->space.n, s->space.combinations_tried,
+                  s->prefills ? "combinations of layouts" : "layouts");
     const char *sep = ": ";
     for (uint32_t i = 0; i < FS_OPERATING_STATES; i++)
         if (s->of_state[i] > 0) {
@@ -56,27 +57,50 @@ static void print_counts(const fs_pareto_view *view, fs_out *out)
             sep = ", ";
         }
     fs_out_printf(out, "; in %s\n", fs_format_seconds(s->wall_s, wall, sizeof wall));
+    if (s->prefills > 0)
+        fs_out_printf(
+            out,
+            "prompts: %u layouts measured alone, %u kept, which none beats in rate for each GPU, size and first "
+            "tokens; as many replicas as the decoding rate takes\n",
+            s->prefills - s->prefills_unfit, s->prefills_kept);
     if (s->space.layouts_unfit > 0)
-        fs_out_printf(out, "%u layouts skipped; the first: %s\n", s->space.layouts_unfit,
-                      s->space.reason[0] ? s->space.reason : "its KV cache holds no request");
-    if (s->space.layouts_tried < s->space.layouts)
-        fs_out_printf(out, "%u of %u layouts tried, evenly spread: more with --points\n", s->space.layouts_tried,
-                      s->space.layouts);
+        fs_out_printf(out, "%u layouts skipped; the first: %s\n", s->space.layouts_unfit, s->space.reason);
+    if (s->space.combinations_tried < s->space.combinations)
+        fs_out_printf(out, "%u of %u tried, evenly spread: more with --points\n", s->space.combinations_tried,
+                      s->space.combinations);
     if (s->failure[0])
         fs_out_printf(out, "the first failure: %s\n", s->failure);
 }
 
+/* Of the frontier's layouts each has one, in the order of the table: A to Z, a to z, and O for those beyond. */
+static char letter_of(const fs_pareto_view *view, uint32_t row)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    uint32_t before = 0;
+    for (uint32_t i = 0; i <= row; i++) {
+        const fs_candidate *c = &view->search->points[view->frontier[i]].candidate;
+        uint32_t k = 0;
+        while (k < i && !fs_candidate_alike(&view->search->points[view->frontier[k]].candidate, c))
+            k++;
+        if (i == row && k < i)
+            return letter_of(view, k);
+        before += k == i && i < row;
+    }
+    return before + 1 < sizeof letters ? letters[before] : 'O';
+}
+
 static fs_status print_table(const fs_pareto_view *view, fs_style style, fs_out *out, fs_err *err)
 {
-    static const char *const heading[] = {"layout",  "GPUs",   "requests", "tokens/s/user",
+    static const char *const heading[] = {"",        "layout", "GPUs",     "requests", "tokens/s/user",
                                           "per GPU", "per MW", "TTFT p90", "TPOT p90"};
-    fs_table *table = fs_table_new("lrrrrrrr");
+    fs_table *table = fs_table_new("llrrrrrrr");
     if (!table)
         return fs_fail_nomem(err);
     fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     for (uint32_t i = 0; i < view->n; i++) {
         const fs_operating_point *p = &view->search->points[view->frontier[i]];
-        char layout[2 * TEXT], count[TEXT], a[TEXT], b[TEXT], c[TEXT], ttft[TEXT], tpot[TEXT];
+        char layout[FS_CANDIDATE_TEXT], count[TEXT], a[TEXT], b[TEXT], c[TEXT], ttft[TEXT], tpot[TEXT];
+        fs_table_cell(table, "%c", letter_of(view, i));
         fs_table_cell(table, "%s", fs_candidate_text(&p->candidate, layout, sizeof layout));
         fs_table_cell(table, "%u", p->candidate.gpus);
         fs_table_cell(table, "%s", fs_format_count(p->candidate.concurrency, count, sizeof count));
@@ -104,12 +128,12 @@ static fs_status print_plot(const fs_pareto_view *view, fs_out *out, fs_err *err
                                          s->points[i].state == FS_OPERATING_GOOD ? ':' : '.'};
     for (uint32_t i = 0; i < view->n; i++) {
         const fs_operating_point *p = &s->points[view->frontier[i]];
-        marks[n++] = (fs_plot_point){p->per_user, fs_operating_throughput(p, view->by), 'O'};
+        marks[n++] = (fs_plot_point){p->per_user, fs_operating_throughput(p, view->by), letter_of(view, i)};
     }
     fs_out_puts(out, "\n");
-    fs_status status =
-        fs_plot(marks, n, view->width, PLOT_ROWS, "tokens/s per user   (O frontier, : dominated, . over a limit)",
-                view->by == FS_BY_MW ? "tokens/s per MW" : "tokens/s per GPU", out, err);
+    fs_status status = fs_plot(marks, n, view->width, PLOT_ROWS,
+                               "tokens/s per user   (letters: frontier, : dominated, . over a limit)",
+                               view->by == FS_BY_MW ? "tokens/s per MW" : "tokens/s per GPU", out, err);
     fs_free(marks);
     return status;
 }
@@ -138,17 +162,26 @@ static bool on_frontier(const fs_pareto_view *view, uint32_t point)
     return false;
 }
 
+static void write_layout(fs_jsonw *w, const char *prefix, const fs_layout *l)
+{
+    static const char *const names[] = {"tp", "dp", "pp", "ep"};
+    const uint32_t values[] = {l->tp, l->dp, l->pp, l->ep};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char key[32];
+        fs_snprintf(key, sizeof key, "%s%s", prefix, names[i]);
+        fs_jsonw_uint(w, key, values[i]);
+    }
+}
+
 static void write_point(const fs_operating_point *p, bool frontier, fs_jsonw *w)
 {
     const fs_candidate *c = &p->candidate;
     fs_jsonw_object_inline(w, NULL);
     fs_jsonw_string(w, "state", fs_operating_states[p->state]);
     fs_jsonw_bool(w, "frontier", frontier);
-    fs_jsonw_uint(w, "tp", c->tp);
-    fs_jsonw_uint(w, "dp", c->dp);
-    fs_jsonw_uint(w, "pp", c->pp);
-    fs_jsonw_uint(w, "ep", c->ep);
+    write_layout(w, "", &c->main);
     fs_jsonw_uint(w, "prefill_replicas", c->prefill_replicas);
+    write_layout(w, "prefill_", &c->prefill);
     fs_jsonw_uint(w, "gpus", c->gpus);
     fs_jsonw_uint(w, "concurrency", c->concurrency);
     fs_jsonw_number(w, "tokens_per_s", p->tokens_per_s);
@@ -174,8 +207,12 @@ void fs_pareto_json(const fs_pareto_view *view, fs_out *out)
     fs_jsonw_number(&w, "ttft_s", view->def->limits.ttft_s);
     fs_jsonw_number(&w, "tpot_s", view->def->limits.tpot_s);
     fs_jsonw_uint(&w, "layouts", s->space.layouts);
-    fs_jsonw_uint(&w, "layouts_tried", s->space.layouts_tried);
     fs_jsonw_uint(&w, "layouts_unfit", s->space.layouts_unfit);
+    fs_jsonw_uint(&w, "prefill_layouts", s->prefills);
+    fs_jsonw_uint(&w, "prefill_layouts_unfit", s->prefills_unfit);
+    fs_jsonw_uint(&w, "prefill_layouts_kept", s->prefills_kept);
+    fs_jsonw_uint(&w, "combinations", s->space.combinations);
+    fs_jsonw_uint(&w, "combinations_tried", s->space.combinations_tried);
     fs_jsonw_array(&w, "points");
     for (uint32_t i = 0; i < s->space.n; i++)
         write_point(&s->points[i], on_frontier(view, i), &w);
@@ -187,15 +224,18 @@ void fs_pareto_json(const fs_pareto_view *view, fs_out *out)
 void fs_pareto_csv(const fs_pareto_view *view, fs_out *out)
 {
     const fs_search *s = view->search;
-    fs_out_puts(out, "state,frontier,tp,dp,pp,ep,prefill_replicas,gpus,concurrency,tokens_per_s,tokens_per_s_per_gpu,"
-                     "tokens_per_s_per_user,tokens_per_s_per_mw,rated_W,ttft_p90_s,tpot_p90_s,unevenness,requests\n");
+    fs_out_puts(out, "state,frontier,tp,dp,pp,ep,prefill_replicas,prefill_tp,prefill_dp,prefill_pp,prefill_ep,gpus,"
+                     "concurrency,tokens_per_s,tokens_per_s_per_gpu,tokens_per_s_per_user,tokens_per_s_per_mw,rated_W,"
+                     "ttft_p90_s,tpot_p90_s,unevenness,requests\n");
     for (uint32_t i = 0; i < s->space.n; i++) {
         const fs_operating_point *p = &s->points[i];
         const fs_candidate *c = &p->candidate;
         const double numbers[] = {p->tokens_per_s, p->per_gpu, p->per_user, p->per_MW,
                                   p->rated_W,      p->ttft_s,  p->tpot_s,   p->unevenness};
-        fs_out_printf(out, "%s,%d,%u,%u,%u,%u,%u,%u,%u", fs_operating_states[p->state], on_frontier(view, i), c->tp,
-                      c->dp, c->pp, c->ep, c->prefill_replicas, c->gpus, c->concurrency);
+        const fs_layout *m = &c->main, *f = &c->prefill;
+        fs_out_printf(out, "%s,%d,%u,%u,%u,%u,%u,%u,%u,%u,%u,%u,%u", fs_operating_states[p->state],
+                      on_frontier(view, i), m->tp, m->dp, m->pp, m->ep, c->prefill_replicas, f->tp, f->dp, f->pp, f->ep,
+                      c->gpus, c->concurrency);
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
             char text[TEXT];
             fs_out_printf(out, ",%s", fs_format_exact(numbers[k], text, sizeof text));

@@ -15,7 +15,8 @@ enum {
     FILLING = 2,     /* concurrencies of requests that end before the loop is taken as full */
     GENERATIONS = 5, /* of the first run; in the last one it drains */
     FEWEST = 12,     /* beside the concurrency */
-    RUNS_MAX = 4
+    RUNS_MAX = 4,
+    FULL = 2 /* iterations' worth of prompts under way, of each lane */
 };
 
 const char *const fs_operating_states[FS_OPERATING_STATES] = {"good",          "ttft",     "tpot",
@@ -98,28 +99,39 @@ bool fs_operating_measure(const fs_serving_result *v, uint32_t concurrency, fs_o
 
 /* ---- the run --------------------------------------------------------------------------------------------------------- */
 
-/* The trace with the candidate's pools and a closed loop, on the first GPUs of the topology. */
+/* The trace with other pools and a closed loop, on the first GPUs of the topology. */
 typedef struct trial {
     fs_work work;
     fs_inference in;
     fs_pool pools[2];
+    uint32_t *gpus;
 } trial;
 
-static void make_trial(const fs_work *work, const fs_candidate *c, uint32_t count, const uint32_t *gpus, trial *t)
+static fs_status make_trial(const fs_work *work, uint32_t gpus, uint32_t concurrency, trial *t, fs_err *err)
 {
-    t->in = *work->inference;
-    fs_candidate_pools(work->inference, c, t->pools, &t->in.n_pools);
+    *t = (trial){.work = *work, .in = *work->inference, .gpus = fs_alloc(gpus, sizeof *t->gpus)};
+    for (uint32_t i = 0; i < gpus && t->gpus; i++)
+        t->gpus[i] = i;
     t->in.pools = t->pools;
-    t->in.fleet = (fs_fleet){.copies = 1, .distinct = 1, .stride = c->gpus};
+    t->in.fleet = (fs_fleet){.copies = 1, .distinct = 1, .stride = gpus};
     t->in.source.arrival = FS_CLOSED;
     t->in.source.rate = 0;
-    t->in.source.concurrency = c->concurrency;
+    t->in.source.concurrency = concurrency;
     t->in.source.staggered = true;
-    t->in.source.count = count;
-    t->work = *work;
+    t->in.source.count = concurrency * GENERATIONS + FEWEST;
     t->work.inference = &t->in;
-    t->work.n_ranks = c->gpus;
-    t->work.gpu_of = gpus;
+    t->work.n_ranks = gpus;
+    t->work.gpu_of = t->gpus;
+    return t->gpus ? FS_OK : fs_fail_nomem(err);
+}
+
+static fs_status run_trial(const fs_topo *topo, const fs_run_options *options, const trial *t, fs_result *result,
+                           fs_err *err)
+{
+    fs_run_options chosen = *options;
+    if (chosen.max_events == 0)
+        chosen.max_events = EVENTS_MAX;
+    return fs_serve_run(topo, &t->work, &chosen, result, err);
 }
 
 static void take_power(const fs_result *r, fs_operating_point *p)
@@ -141,21 +153,16 @@ fs_status fs_operating_simulate(const fs_topo *topo, const fs_work *work, const 
                                 const fs_operating_limits *limits, fs_operating_point *p, fs_err *err)
 {
     const fs_candidate *c = &p->candidate;
-    fs_run_options chosen = *options;
-    uint32_t *gpus = fs_alloc(c->gpus, sizeof *gpus);
-    fs_status status = gpus ? FS_OK : fs_fail_nomem(err);
-    for (uint32_t i = 0; i < c->gpus && gpus; i++)
-        gpus[i] = i;
-    if (chosen.max_events == 0)
-        chosen.max_events = EVENTS_MAX;
+    trial t;
+    fs_status status = make_trial(work, c->gpus, c->concurrency, &t, err);
+    fs_candidate_pools(work->inference, c, t.pools, &t.in.n_pools);
     p->state = FS_OPERATING_OPEN;
-    for (uint64_t run = 0, count = (uint64_t)c->concurrency * GENERATIONS + FEWEST;
+    for (uint64_t run = 0, count = t.in.source.count;
          run < RUNS_MAX && count <= FS_REQUESTS_MAX && p->state == FS_OPERATING_OPEN && status == FS_OK;
          run++, count *= 2) {
-        trial t;
         fs_result result = {0};
-        make_trial(work, c, (uint32_t)count, gpus, &t);
-        status = fs_serve_run(topo, &t.work, &chosen, &result, err);
+        t.in.source.count = (uint32_t)count;
+        status = run_trial(topo, options, &t, &result, err);
         if (status != FS_OK)
             break;
         p->requests = (uint32_t)count;
@@ -166,6 +173,39 @@ fs_status fs_operating_simulate(const fs_topo *topo, const fs_work *work, const 
         take_power(&result, p);
         fs_result_free(&result);
     }
-    fs_free(gpus);
+    fs_free(t.gpus);
     return status;
+}
+
+/* ---- prompts alone --------------------------------------------------------------------------------------------------- */
+
+/* Requests under way that fill every lane's iterations, and wait for the next ones. */
+static uint32_t prompts_to_fill(const fs_inference *in, const fs_pool *p)
+{
+    double filled = ceil(p->max_tokens / fs_mean_length(&in->source.input));
+    return (uint32_t)(FULL * p->pp * fmax(p->dp, fmin(filled, p->max_seqs)));
+}
+
+fs_status fs_prefill_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options, fs_prefill *p,
+                              fs_err *err)
+{
+    fs_pool pool = fs_layout_pool(fs_space_pool(work->inference, FS_ROLE_PREFILL), &p->layout);
+    uint32_t concurrency = prompts_to_fill(work->inference, &pool);
+    fs_operating_point point = {0};
+    fs_result result = {0};
+    trial t;
+    fs_status status = make_trial(work, fs_layout_gpus(&p->layout), concurrency, &t, err);
+    pool.role = FS_ROLE_BOTH; /* the first token is the answer */
+    t.pools[0] = pool;
+    t.in.n_pools = 1;
+    t.in.source.output = (fs_length){.kind = FS_FIXED, .mean = 1, .low = 1, .high = 1};
+    if (status == FS_OK)
+        status = run_trial(topo, options, &t, &result, err);
+    fs_free(t.gpus);
+    if (status != FS_OK)
+        return status;
+    p->ttft_s = result.serving->alone_ttft_s;
+    p->prompts_per_s = fs_operating_measure(result.serving, concurrency, &point) ? point.tokens_per_s : 0;
+    fs_result_free(&result);
+    return FS_OK;
 }

@@ -42,6 +42,10 @@ FS_MUST_CHECK fs_status fs_operating_simulate(const fs_topo *topo, const fs_work
                                               const fs_operating_limits *limits, fs_operating_point *point,
                                               fs_err *err);
 
+/* How fast replicas of prefill->layout compute prompts, alone: fills the rest of it. prompts_per_s 0: no steady state. */
+FS_MUST_CHECK fs_status fs_prefill_simulate(const fs_topo *topo, const fs_work *work, const fs_run_options *options,
+                                            fs_prefill *prefill, fs_err *err);
+
 /* From the requests of a run: rates and latencies in its steady state. false where there is none. */
 struct fs_serving_result;
 bool fs_operating_measure(const struct fs_serving_result *serving, uint32_t concurrency, fs_operating_point *point);

@@ -16,8 +16,12 @@ enum { POINTS_MAX = 100000, CONCURRENCY_MAX = 1 << 18, GPUS_LEAST = 32 };
 typedef struct context {
     const fs_search_def *def;
     fs_search *search;
+    fs_prefill *prefills; /* (n_prefills) */
+    uint32_t n_prefills;
     fs_progress progress;
 } context;
+
+/* ---- points ---------------------------------------------------------------------------------------------------------- */
 
 /* In a worker. The answer is the point itself: the caller is the same program. */
 static fs_status run_point(void *data, uint32_t task, fs_out *answer, fs_err *err)
@@ -53,6 +57,73 @@ static void tick(void *data)
     fs_progress_show(&c->progress);
 }
 
+/* ---- prompts alone --------------------------------------------------------------------------------------------------- */
+
+static fs_status run_prefill(void *data, uint32_t task, fs_out *answer, fs_err *err)
+{
+    const context *c = data;
+    fs_prefill p = c->prefills[task];
+    fs_status status = fs_prefill_simulate(c->def->topo, c->def->work, c->def->options, &p, err);
+    if (status == FS_OK)
+        fs_out_write(answer, (const char *)&p, sizeof p);
+    return status;
+}
+
+static fs_status end_prefill(void *data, uint32_t task, const fs_task_end *end, fs_err *err)
+{
+    context *c = data;
+    (void)err;
+    if (end->status == FS_OK && end->length == sizeof *c->prefills)
+        memcpy(&c->prefills[task], end->answer, sizeof *c->prefills);
+    else if (c->search->failure[0] == '\0')
+        fs_snprintf(c->search->failure, sizeof c->search->failure, "%s", end->error ? end->error->text : "no answer");
+    return FS_OK;
+}
+
+/* Those that are worth combining with layouts to decode in stay, to the front of c->prefills. */
+static fs_status keep_prefills(context *c, fs_err *err)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->n_prefills; i++)
+        if (c->prefills[i].prompts_per_s > 0)
+            c->prefills[n++] = c->prefills[i];
+    c->n_prefills = c->search->prefills_kept = fs_prefill_frontier(c->prefills, n, c->def->limits.ttft_s);
+    if (n == 0)
+        return fs_fail(err, FS_E_SIM, "%s: no layout computes prompts; the first failure: %s", c->def->work->path,
+                       c->search->failure[0] ? c->search->failure : "no steady state");
+    return FS_OK;
+}
+
+/* Each layout of a disaggregated trace's prefill pool, leaving a GPU to decode. */
+static fs_status measure_prefills(context *c, int *signal, fs_err *err)
+{
+    const fs_search_def *def = c->def;
+    const fs_pool *pool = fs_space_pool(def->work->inference, FS_ROLE_PREFILL);
+    fs_layouts layouts;
+    if (!pool)
+        return FS_OK;
+    fs_status status = fs_space_layouts(def->topo, def->work, pool, def->space.gpus - 1, &layouts, err);
+    if (status != FS_OK)
+        return status;
+    c->search->prefills = layouts.fit.count + layouts.unfit;
+    c->search->prefills_unfit = layouts.unfit;
+    c->n_prefills = layouts.fit.count;
+    c->prefills = fs_zalloc(c->n_prefills, sizeof *c->prefills);
+    for (uint32_t i = 0; i < c->n_prefills && c->prefills; i++)
+        c->prefills[i].layout = layouts.fit.data[i];
+    fs_free(layouts.fit.data);
+    const fs_workers_def workers = {.n_tasks = c->n_prefills,
+                                    .n_workers = def->workers,
+                                    .seconds_max = SECONDS_MAX,
+                                    .context = c,
+                                    .run = run_prefill,
+                                    .end = end_prefill};
+    status = c->prefills ? fs_workers_run(&workers, signal, err) : fs_fail_nomem(err);
+    return status == FS_OK && !*signal ? keep_prefills(c, err) : status;
+}
+
+/* ---- limits ---------------------------------------------------------------------------------------------------------- */
+
 /* A rack, or some nodes: a large model needs more than one of eight GPUs. */
 static uint32_t gpus_of_a_replica(const fs_topo *topo)
 {
@@ -86,28 +157,40 @@ fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, ui
     return FS_OK;
 }
 
-fs_status fs_search_run(const fs_search_def *def, fs_search *s, int *signal, fs_err *err)
+/* ---- the search ------------------------------------------------------------------------------------------------------ */
+
+static fs_status run_points(context *c, int *signal, fs_err *err)
 {
-    double start_s = fs_clock_s();
-    *s = (fs_search){0};
-    fs_status status = fs_space_make(def->topo, def->work, &def->space, &s->space, err);
-    if (status != FS_OK)
-        return status;
+    fs_search *s = c->search;
     s->points = fs_zalloc(s->space.n, sizeof *s->points);
-    if (!s->points) {
-        fs_search_free(s);
+    if (!s->points)
         return fs_fail_nomem(err);
-    }
-    context c = {.def = def, .search = s, .progress = fs_progress_start(def->progress, s->space.n)};
+    c->progress = fs_progress_start(c->def->progress, s->space.n);
     const fs_workers_def workers = {.n_tasks = s->space.n,
-                                    .n_workers = def->workers,
+                                    .n_workers = c->def->workers,
                                     .seconds_max = SECONDS_MAX,
-                                    .context = &c,
+                                    .context = c,
                                     .run = run_point,
                                     .end = end_point,
                                     .tick = tick};
-    status = fs_workers_run(&workers, signal, err);
-    fs_progress_stop(&c.progress);
+    fs_status status = fs_workers_run(&workers, signal, err);
+    fs_progress_stop(&c->progress);
+    return status;
+}
+
+fs_status fs_search_run(const fs_search_def *def, fs_search *s, int *signal, fs_err *err)
+{
+    double start_s = fs_clock_s();
+    context c = {.def = def, .search = s};
+    *s = (fs_search){0};
+    fs_status status = fs_space_check(def->work, err);
+    if (status == FS_OK)
+        status = measure_prefills(&c, signal, err);
+    if (status == FS_OK && !*signal)
+        status = fs_space_make(def->topo, def->work, &def->space, c.prefills, c.n_prefills, &s->space, err);
+    if (status == FS_OK && !*signal)
+        status = run_points(&c, signal, err);
+    fs_free(c.prefills);
     s->wall_s = fs_clock_s() - start_s;
     if (status != FS_OK)
         fs_search_free(s);

@@ -16,7 +16,8 @@ typedef struct fs_search_def {
 
 typedef struct fs_search {
     fs_space space;
-    fs_operating_point *points; /* (space.n) */
+    fs_operating_point *points;                       /* (space.n) */
+    uint32_t prefills, prefills_unfit, prefills_kept; /* layouts for prompts, as of the space; worth combining */
     uint32_t of_state[FS_OPERATING_STATES];
     char failure[256]; /* of the first point that failed; else "" */
     double wall_s;

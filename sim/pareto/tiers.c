@@ -49,11 +49,19 @@ static fs_status read_tiers(const fs_json_doc *doc, fs_tiers *tiers, fs_err *err
                             FS_TIERS_MAX);
     for (const fs_json *t = fs_json_first(list); t && status == FS_OK; t = fs_json_next(t)) {
         status = read_tier(doc, t, &tiers->all[tiers->n], err);
+        for (uint32_t i = 0; i < tiers->n && status == FS_OK; i++)
+            if (strcmp(tiers->all[i].name, tiers->all[tiers->n].name) == 0)
+                status = fs_json_fail(doc, fs_json_get(t, "name"), false, err, "a second tier of that name");
         sum += tiers->all[tiers->n++].power_share;
     }
     if (status == FS_OK && sum > 1 + 1e-9)
         status = fs_json_fail(doc, list, false, err, "the tiers share %.4g of the power; at most 1 is there", sum);
     return status;
+}
+
+void fs_tiers_print(fs_out *out)
+{
+    fs_out_write(out, (const char *)shipped, sizeof shipped);
 }
 
 fs_status fs_tiers_read(const char *path, fs_tiers *tiers, fs_err *err)

@@ -2,7 +2,7 @@
 #ifndef FS_PARETO_TIERS_H
 #define FS_PARETO_TIERS_H
 
-#include "base/err.h"
+#include "base/file.h"
 
 enum { FS_TIERS_MAX = 16, FS_TIER_NAME_MAX = 31 };
 
@@ -20,5 +20,8 @@ typedef struct fs_tiers {
 
 /* path NULL: the shipped ones. FS_E_USAGE at the place in the file; shares sum to at most 1. */
 FS_MUST_CHECK fs_status fs_tiers_read(const char *path, fs_tiers *tiers, fs_err *err);
+
+/* The shipped ones as the file that they are: to change and give back. */
+void fs_tiers_print(fs_out *out);
 
 #endif

@@ -99,17 +99,26 @@ static void write_scaling(const fs_result *r, fs_out *out)
 
 static void write_pools(const fs_result *r, fs_out *out)
 {
-    fs_out_puts(out, "pool,role,replicas,gpus,iterations,preemptions,kv_blocks,mean_batch,busy,compute,"
-                     "prompt_tokens_per_s,kv_mean,kv_peak,kv_sent_bytes,weight_bytes,kv_bytes,gpu_bytes\n");
+    fs_out_puts(out,
+                "pool,role,part,lpu,replicas,gpus,iterations,preemptions,kv_blocks,ffn,micro_batches,bound,mean_batch,"
+                "busy,compute,prompt_tokens_per_s,kv_mean,kv_peak,kv_sent_bytes,weight_bytes,kv_bytes,gpu_bytes,"
+                "attention_queue,attention,there,ffn_queue,ffn_work,back\n");
     for (uint32_t i = 0; i < r->serving->n_pools; i++) {
         const fs_pool_row *p = &r->serving->pools[i];
         write_quoted(out, p->name);
-        fs_out_printf(out, ",%s,%u,%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64, p->role, p->replicas, p->gpus, p->iterations,
-                      p->preemptions, p->kv_blocks);
+        const fs_afd_row *a = &p->afd;
+        fs_out_printf(out, ",%s,", p->role);
+        write_quoted(out, p->part);
+        fs_out_printf(out, ",%d,%u,%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",", p->lpu, p->replicas, p->gpus,
+                      p->iterations, p->preemptions, p->kv_blocks);
+        if (a->ffn)
+            write_quoted(out, a->ffn);
+        fs_out_printf(out, ",%u,%s", a->micro_batches, a->bound ? a->bound : "");
         write_numbers(out,
                       (double[]){p->mean_batch, p->busy, p->compute, p->prompt_tokens_per_s, p->kv_mean, p->kv_peak,
-                                 p->kv_sent_bytes, p->weight_bytes, p->kv_bytes, p->gpu_bytes},
-                      10);
+                                 p->kv_sent_bytes, p->weight_bytes, p->kv_bytes, p->gpu_bytes, a->attention_queue,
+                                 a->attention, a->there, a->ffn_queue, a->ffn_work, a->back},
+                      16);
     }
 }
 

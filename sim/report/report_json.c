@@ -67,6 +67,8 @@ static void write_power(const fs_power *p, fs_jsonw *w)
     fs_jsonw_number(w, "rated_W", p->rated_W);
     fs_jsonw_number(w, "gpus_W", p->gpus_W);
     fs_jsonw_number(w, "gpus_rated_W", p->gpus_rated_W);
+    fs_jsonw_number(w, "lpus_W", p->lpus_W);
+    fs_jsonw_number(w, "lpus_rated_W", p->lpus_rated_W);
     fs_jsonw_number(w, "hosts_W", p->hosts_W);
     fs_jsonw_number(w, "nics_W", p->nics_W);
     fs_jsonw_number(w, "switches_W", p->switches_W);

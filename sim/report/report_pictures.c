@@ -150,6 +150,7 @@ static void write_fabric(const fs_result *r, fs_jsonw *w)
     }
     fs_jsonw_object(w, "fabric");
     fs_jsonw_uint(w, "detail", o->detail);
+    fs_jsonw_uint(w, "stands_for", r->pictures.stands_for);
     fs_jsonw_array_inline(w, "nodes");
     for (uint32_t i = 0; i < o->n_nodes; i++)
         write_node(o, &o->nodes[i], w);

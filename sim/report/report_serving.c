@@ -54,10 +54,14 @@ static const char *rate(double value, char text[TEXT])
 static void print_rates(const fs_result *r, fs_out *out)
 {
     const fs_serving_result *v = r->serving;
-    char value[2 * TEXT], note[4 * TEXT], a[TEXT], b[TEXT], c[TEXT];
+    char value[2 * TEXT], note[6 * TEXT], beside[3 * TEXT] = "", a[TEXT], b[TEXT], c[TEXT], d[TEXT], e[TEXT];
     fs_snprintf(value, sizeof value, "%s tokens/s out", rate(v->output_tokens_per_s, a));
-    fs_snprintf(note, sizeof note, "(%s per GPU, %s per user; %s tokens/s in)", rate(v->output_tokens_per_s_per_gpu, a),
-                rate(v->output_tokens_per_s_per_user, b), rate(v->input_tokens_per_s, c));
+    if (v->lpus > 0)
+        fs_snprintf(beside, sizeof beside, " of %s, beside %s LPUs", fs_format_count(v->gpus, d, sizeof d),
+                    fs_format_count(v->lpus, e, sizeof e));
+    fs_snprintf(note, sizeof note, "(%s per GPU%s, %s per user; %s tokens/s in)",
+                rate(v->output_tokens_per_s_per_gpu, a), beside, rate(v->output_tokens_per_s_per_user, b),
+                rate(v->input_tokens_per_s, c));
     fs_report_line(out, "Throughput", value, note);
     fs_report_power(r, out);
 }
@@ -92,10 +96,12 @@ static void print_warnings(const fs_serving_result *v, fs_out *out)
 {
     char count[TEXT];
     if (v->unstable)
-        fs_out_printf(out,
-                      "  ! UNSTABLE: the queue grows as long as requests come: %.4g, %.4g, %.4g, %.4g wait in the "
-                      "quarters of that time.\n    More time would make latencies longer still.\n",
-                      v->queued[0], v->queued[1], v->queued[2], v->queued[3]);
+        fs_out_printf(
+            out,
+            "  ! UNSTABLE: the queue grows as long as requests come: %.4g, %.4g, %.4g, %.4g wait in the "
+            "quarters of that time.\n    %.4g /s come, %.4g /s are done: lower the rate, or add replicas. More "
+            "time would make latencies longer still.\n",
+            v->queued[0], v->queued[1], v->queued[2], v->queued[3], v->offered_per_s, v->requests_per_s);
     if (v->preemptions > 0)
         fs_out_printf(out, "  ! %s preemptions: sequences lost the blocks of their KV cache\n",
                       fs_format_count(v->preemptions, count, sizeof count));
@@ -138,7 +144,7 @@ static void pool_cells(const fs_pool_row *p, fs_table *table)
     char count[TEXT], bytes[TEXT];
     fs_table_cell(table, "%s", p->name);
     fs_table_cell(table, "%s", p->role);
-    fs_table_cell(table, "%u x %u", p->replicas, p->gpus);
+    fs_table_cell(table, "%u x %u%s", p->replicas, p->gpus, p->lpu ? " LPUs" : "");
     fs_table_cell(table, "%s", fs_format_count(p->iterations, count, sizeof count));
     fs_table_cell(table, "%.1f", p->mean_batch);
     fs_table_cell(table, "%.1f %%", 100 * p->busy);
@@ -265,6 +271,8 @@ static void write_pool(fs_jsonw *w, const fs_pool_row *p)
     fs_jsonw_object_inline(w, NULL);
     fs_jsonw_string(w, "name", p->name);
     fs_jsonw_string(w, "role", p->role);
+    fs_jsonw_string(w, "part", p->part);
+    fs_jsonw_bool(w, "lpu", p->lpu);
     fs_jsonw_uint(w, "replicas", p->replicas);
     fs_jsonw_uint(w, "gpus", p->gpus);
     fs_jsonw_uint(w, "iterations", p->iterations);
@@ -294,6 +302,8 @@ void fs_report_serving_json(const fs_serving_result *v, fs_jsonw *w)
     fs_jsonw_object(w, "serving");
     fs_jsonw_uint(w, "requests", v->n_requests);
     fs_jsonw_uint(w, "rejected", v->n_rejected);
+    fs_jsonw_uint(w, "gpus", v->gpus);
+    fs_jsonw_uint(w, "lpus", v->lpus);
     fs_jsonw_uint(w, "copies", v->copies);
     fs_jsonw_uint(w, "streams", v->streams);
     fs_jsonw_uint(w, "copies_simulated", v->copies_simulated);

@@ -114,15 +114,17 @@ const char *fs_format_watts(double value, char *text, size_t size)
 void fs_report_power(const fs_result *r, fs_out *out)
 {
     const fs_power *p = &r->power;
-    char value[TEXT], note[8 * TEXT], gpus[TEXT], hosts[TEXT], nics[TEXT], switches[TEXT], joules[TEXT] = "",
-                                                                                           count[TEXT];
+    char value[TEXT], note[8 * TEXT], gpus[TEXT], hosts[TEXT], nics[TEXT], switches[TEXT], count[TEXT];
+    char joules[TEXT] = "", lpus[TEXT] = "", watts[TEXT];
     if (!(p->facility_W > 0))
         return;
     if (r->tokens_per_s > 0)
         fs_snprintf(joules, sizeof joules, "; %s tokens/s per MW, %.3g J a token",
                     fs_format_count((uint64_t)(fs_result_per_mw(r) + 0.5), count, sizeof count), fs_result_joules(r));
-    fs_snprintf(note, sizeof note, "(GPUs %s, hosts %s, NICs %s, switches %s, PUE %.4g%s)",
-                fs_format_watts(p->gpus_W, gpus, sizeof gpus), fs_format_watts(p->hosts_W, hosts, sizeof hosts),
+    if (p->lpus_rated_W > 0)
+        fs_snprintf(lpus, sizeof lpus, ", LPUs %s", fs_format_watts(p->lpus_W, watts, sizeof watts));
+    fs_snprintf(note, sizeof note, "(GPUs %s%s, hosts %s, NICs %s, switches %s, PUE %.4g%s)",
+                fs_format_watts(p->gpus_W, gpus, sizeof gpus), lpus, fs_format_watts(p->hosts_W, hosts, sizeof hosts),
                 fs_format_watts(p->nics_W, nics, sizeof nics),
                 fs_format_watts(p->switches_W, switches, sizeof switches), p->pue, joules);
     fs_report_line(out, "Power", fs_format_watts(p->facility_W, value, sizeof value), note);

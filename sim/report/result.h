@@ -64,9 +64,10 @@ typedef struct fs_scaling_row {
 /* What the job's share of the machine draws, in W; all 0 where a GPU's power is not known. */
 typedef struct fs_power {
     double gpus_W, gpus_rated_W; /* while the job runs; at most */
+    double lpus_W, lpus_rated_W; /* likewise, of what computes in a GPU's place */
     double hosts_W;              /* CPUs and what stands around them */
     double nics_W, switches_W;   /* switches: NVSwitches, PCIe and network switches */
-    double busy;                 /* part of the time that GPUs are not idle */
+    double busy;                 /* part of the time that GPUs, without LPUs, are not idle */
     double pue;                  /* facility over IT */
     double facility_W, rated_W;  /* all of it times PUE: while the job runs; with GPUs at their rated power */
 } fs_power;
@@ -84,6 +85,7 @@ typedef struct fs_pictures {
     const double *tier_load;  /* (n_steps x n_tiers) part of its capacity, mean over the step */
     fs_outline *outline;      /* owned; NULL: none */
     fs_edge_load *edge_loads; /* (outline->n_edges) */
+    uint32_t stands_for;      /* of a fleet that was folded, one copy is drawn, for so many */
     fs_spans *spans;          /* owned; NULL: none */
 } fs_pictures;
 

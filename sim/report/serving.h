@@ -16,7 +16,9 @@ typedef struct fs_afd_row {
 
 typedef struct fs_pool_row {
     const char *name, *role;
-    uint32_t replicas, gpus; /* gpus: of a replica */
+    const char *part;        /* that it runs on */
+    bool lpu;                /* which is no GPU */
+    uint32_t replicas, gpus; /* gpus: of a replica, or LPUs */
     uint64_t iterations, preemptions;
     double mean_batch;          /* sequences that decode, over iterations where any do */
     double busy, compute;       /* parts of the time, mean over replicas and stages: an iteration; its kernels */
@@ -44,14 +46,16 @@ typedef struct fs_serving_result {
     uint32_t concurrency;                       /* of a closed loop, else 0 */
     double mean_input, mean_output;             /* tokens */
     fs_summary ttft, tpot, itl, e2e, queue;     /* s; tpot of requests with two tokens and more */
+    uint64_t gpus, lpus;                        /* of all pools */
     double requests_per_s, input_tokens_per_s, output_tokens_per_s;
-    double output_tokens_per_s_per_gpu, output_tokens_per_s_per_user; /* per user: 1 / mean tpot */
-    double slo_ttft_s, slo_tpot_s;                                    /* 0: none */
-    double slo_met;                                                   /* part of the requests that were done */
-    double goodput_per_s, goodput_tokens_per_s;                       /* of those */
-    double alone_ttft_s, alone_tpot_s; /* the shortest prompt, and a token after it, with nobody else there */
-    bool unstable;                     /* the queue grew all the time */
-    double queued[4];                  /* requests that waited, mean over each quarter of the arrivals' time */
+    double output_tokens_per_s_per_gpu,
+        output_tokens_per_s_per_user;           /* per GPU, LPUs not counted; per user: 1 / mean tpot */
+    double slo_ttft_s, slo_tpot_s;              /* 0: none */
+    double slo_met;                             /* part of the requests that were done */
+    double goodput_per_s, goodput_tokens_per_s; /* of those */
+    double alone_ttft_s, alone_tpot_s;          /* the shortest prompt, and a token after it, with nobody else there */
+    bool unstable;                              /* the queue grew all the time */
+    double queued[4];                           /* requests that waited, mean over each quarter of the arrivals' time */
     uint64_t preemptions;
     uint32_t n_pools;
     fs_pool_row *pools; /* (n_pools) */

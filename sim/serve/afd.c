@@ -170,6 +170,7 @@ uint32_t fs_afd_send(const fs_cluster *c, const fs_replica *r, uint32_t stage, c
         steps[n++] = (fs_exchange_step){.kind = FS_ALL_REDUCE,
                                         .size_bytes = hop.reduce,
                                         .count = 1,
+                                        .shots = !pool_of(c, r)->nccl_reduce,
                                         .groups = r->tp,
                                         .n_groups = pool_of(c, r)->dp};
     steps[n++] = across(c, r, stage, &hop, false);

@@ -55,7 +55,7 @@ static fs_status fit_ffn(const char *trace_path, const fs_pool *pool, const fs_p
 /* Blocks of the KV cache from what weights leave of the memory. */
 static fs_status fit(const char *trace_path, const fs_pool *pool, fs_pool_fit *f, fs_err *err)
 {
-    char text[512];
+    char text[512], needed[96] = "";
     double block = fs_step_kv_bytes(f->model) * pool->block_tokens, room = pool->memory_fraction * f->gpu_bytes;
     room -= fs_step_window_bytes(f->model) * ((pool->max_seqs + pool->dp - 1) / pool->dp);
     f->weight_bytes = fs_step_weight_bytes(f->model);
@@ -67,12 +67,15 @@ static fs_status fit(const char *trace_path, const fs_pool *pool, fs_pool_fit *f
         f->blocks = (uint64_t)fmax(0, floor((room - f->weight_bytes) / block));
     f->kv_bytes = (double)f->blocks * block;
     if (!pool->measured && (f->weight_bytes + f->kv_bytes > room || f->blocks == 0)) {
+        if (room > 0 && f->weight_bytes > room) /* weights that ranks of attention each have a copy of count as often */
+            snprintf(needed, sizeof needed, "; its weights need at least %.0f GPUs, a replica has %u",
+                     ceil(fs_step_all_bytes(f->model) / room), fs_pool_replica_gpus(pool));
         snprintf(text, sizeof text,
                  "the model does not fit: %.1f GB of weights and %.3g GB for %llu block%s of KV cache, but %.2f of a "
-                 "GPU's memory are %.1f GB; raise 'tp', 'pp' or 'ep', or lower the precision",
+                 "GPU's memory are %.1f GB%s; raise 'tp', 'pp' or 'ep', or lower the precision",
                  f->weight_bytes / GB, (f->blocks ? f->kv_bytes : block) / GB,
                  (unsigned long long)(f->blocks ? f->blocks : 1), f->blocks > 1 ? "s" : "", pool->memory_fraction,
-                 room / GB);
+                 room / GB, needed);
         return bad_pool(trace_path, pool, err, text);
     }
     return FS_OK;
@@ -96,11 +99,17 @@ static fs_status open_pool(fs_cluster *c, const char *trace_path, uint32_t index
     return pool->role == FS_ROLE_FFN ? fit_ffn(trace_path, pool, gpu, f, err) : fit(trace_path, pool, f, err);
 }
 
+fs_status fs_pool_step_model(const fs_inference *in, const char *trace_path, const fs_topo *topo, const fs_pool *pool,
+                             fs_step_model **model, fs_err *err)
+{
+    return fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, model, err);
+}
+
 fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo, const fs_pool *pool,
                            uint64_t *tokens, fs_err *err)
 {
     fs_pool_fit f = {.gpu_bytes = part_of(topo, pool->first_gpu)->mem_bytes};
-    fs_status status = fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, &f.model, err);
+    fs_status status = fs_pool_step_model(in, trace_path, topo, pool, &f.model, err);
     if (status == FS_OK)
         status = fit(trace_path, pool, &f, err);
     *tokens = f.blocks * pool->block_tokens * pool->dp;
@@ -136,7 +145,7 @@ static fs_status open_groups(fs_cluster *c, const fs_pool *pool, fs_replica *r, 
 
 /* What speculation gives: the tokens up to the first wrong guess, and the right one in its place (Leviathan, Kalman,
  * Matias, ICML 2023, equation 1). */
-static double step_tokens(const fs_pool *pool)
+double fs_pool_step_tokens(const fs_pool *pool)
 {
     double sum = 1, right = 1;
     for (uint32_t i = 0; i < pool->draft_tokens; i++)
@@ -157,7 +166,7 @@ static fs_status open_engine(const fs_cluster *c, const fs_pool *pool, const fs_
                                 .swap = pool->swap,
                                 .holds = pool->role == FS_ROLE_PREFILL,
                                 .draft_tokens = pool->draft_tokens,
-                                .step_tokens = step_tokens(pool)};
+                                .step_tokens = fs_pool_step_tokens(pool)};
     fs_status status =
         fs_kv_new(f->blocks * pool->dp, pool->block_tokens, pool->prefix_cache ? hash_tokens : 0, &r->kv, err);
     if (status == FS_OK)

@@ -57,6 +57,12 @@ void fs_cluster_close(fs_cluster *cluster);
 FS_MUST_CHECK fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo,
                                          const fs_pool *pool, uint64_t *tokens, fs_err *err);
 
+/* What its iterations cost a GPU; fs_step_model_free frees. */
+FS_MUST_CHECK fs_status fs_pool_step_model(const fs_inference *in, const char *trace_path, const fs_topo *topo,
+                                           const fs_pool *pool, fs_step_model **model, fs_err *err);
+/* What a decoding sequence gets from an iteration, on average. */
+double fs_pool_step_tokens(const fs_pool *pool);
+
 /* An iteration goes through stages, each at a station of a replica. They are those of its pipeline; or, with the MLPs
  * elsewhere, the attention and the MLP of each layer in turn, and the logits. */
 uint32_t fs_cluster_stages(const fs_cluster *cluster, const fs_replica *replica);

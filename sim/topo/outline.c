@@ -14,11 +14,12 @@ enum { LEVELS_MAX = 16 };
 
 typedef struct sketch {
     const fs_topo *topo;
-    uint8_t *distance; /* (n_devices) of network switches from the nearest other device; 0 for these */
-    uint32_t *root;    /* (n_devices) forest */
-    uint32_t *box;     /* (n_devices) tree after stage 0 */
-    uint32_t *group;   /* (n_devices) of a switch: its tree after its own stage */
-    uint32_t levels;   /* greatest distance */
+    uint32_t n_devices, n_links; /* that are drawn */
+    uint8_t *distance;           /* (n_devices) of network switches from the nearest other device; 0 for these */
+    uint32_t *root;              /* (n_devices) forest */
+    uint32_t *box;               /* (n_devices) tree after stage 0 */
+    uint32_t *group;             /* (n_devices) of a switch: its tree after its own stage */
+    uint32_t levels;             /* greatest distance */
 } sketch;
 
 static bool is_switch(const fs_topo *topo, uint32_t device)
@@ -31,17 +32,17 @@ static void measure(sketch *s)
 {
     const fs_topo *topo = s->topo;
     bool more = true;
-    for (uint32_t d = 0; d < topo->n_devices; d++)
+    for (uint32_t d = 0; d < s->n_devices; d++)
         s->distance[d] = is_switch(topo, d) ? LEVELS_MAX : 0;
     for (uint32_t level = 1; more && level < LEVELS_MAX; level++) {
         more = false;
-        for (uint32_t d = 0; d < topo->n_devices; d++) {
+        for (uint32_t d = 0; d < s->n_devices; d++) {
             if (s->distance[d] != LEVELS_MAX)
                 continue;
             fs_links out = fs_topo_out(topo, d);
             for (uint32_t i = 0; i < out.count; i++) {
                 uint32_t to = fs_topo_link(topo, fs_links_at(&out, i)).dst;
-                if (s->distance[to] == level - 1) {
+                if (to < s->n_devices && s->distance[to] == level - 1) {
                     s->distance[d] = (uint8_t)level;
                     s->levels = level;
                     more = true;
@@ -55,13 +56,13 @@ static void measure(sketch *s)
 /* Join over the links whose farther end is at this distance. */
 static void join(sketch *s, uint32_t stage)
 {
-    for (uint32_t l = 0; l < s->topo->n_links; l += 2) {
+    for (uint32_t l = 0; l < s->n_links; l += 2) {
         fs_link link = fs_topo_link(s->topo, l);
         uint32_t a = s->distance[link.src], b = s->distance[link.dst];
         if ((a > b ? a : b) == stage)
             fs_forest_unite(s->root, link.src, link.dst);
     }
-    for (uint32_t d = 0; d < s->topo->n_devices; d++) {
+    for (uint32_t d = 0; d < s->n_devices; d++) {
         if (stage == 0)
             s->box[d] = fs_forest_root(s->root, d);
         if (s->distance[d] == stage)
@@ -93,7 +94,7 @@ static fs_status number(sketch *s, uint32_t detail, fs_outline *o, bool *fits, f
     uint64_t keys[FS_OUTLINE_NODES];
     o->n_nodes = 0;
     *fits = true;
-    for (uint32_t d = 0; d < s->topo->n_devices && *fits && status == FS_OK; d++) {
+    for (uint32_t d = 0; d < s->n_devices && *fits && status == FS_OK; d++) {
         uint64_t key = node_key(s, detail, d);
         fs_index_probe probe = fs_index_search(&index, key);
         uint32_t id = fs_index_next(&probe);
@@ -116,7 +117,7 @@ static fs_status number(sketch *s, uint32_t detail, fs_outline *o, bool *fits, f
 
 static void describe(const sketch *s, fs_outline *o)
 {
-    for (uint32_t d = 0; d < s->topo->n_devices; d++) {
+    for (uint32_t d = 0; d < s->n_devices; d++) {
         fs_outline_node *node = &o->nodes[o->node_of[d]];
         node->devices++;
         node->gpus += fs_topo_device(s->topo, d).kind == FS_DEVICE_GPU;
@@ -152,7 +153,7 @@ static fs_status connect(fs_outline *o, bool *fits, fs_err *err)
     fs_index_free(&o->index);
     o->index = (fs_index){0};
     o->n_edges = 0;
-    for (uint32_t l = 0; l < o->topo->n_links; l++) {
+    for (uint32_t l = 0; l < o->n_links; l++) {
         fs_outline_edge edge = edge_of(o, l);
         uint32_t id = find(o, &edge);
         if (id == FS_NONE) {
@@ -175,14 +176,14 @@ static fs_status draw(sketch *s, fs_outline *o, bool *drawn, fs_err *err)
 {
     fs_status status = FS_OK;
     bool fits = false;
-    fs_forest_start(s->root, s->topo->n_devices);
+    fs_forest_start(s->root, s->n_devices);
     measure(s);
     for (uint32_t stage = 0; stage <= s->levels; stage++) /* groups need all stages */
         join(s, stage);
     for (uint32_t detail = 0; status == FS_OK && !fits && detail < s->levels + 3; detail++) {
         if (detail >= 2) { /* trees as they are at this stage: join again up to there */
             if (detail == 2)
-                fs_forest_start(s->root, s->topo->n_devices);
+                fs_forest_start(s->root, s->n_devices);
             join(s, detail - 2);
         }
         o->detail = detail;
@@ -196,11 +197,26 @@ static fs_status draw(sketch *s, fs_outline *o, bool *drawn, fs_err *err)
     return status;
 }
 
-fs_status fs_outline_new(const fs_topo *topo, fs_outline **outline, fs_err *err)
+static uint32_t count_devices(const fs_topo *topo, uint32_t n_links)
 {
-    uint32_t n = topo->n_devices;
+    uint32_t n = 0;
+    if (n_links == topo->n_links)
+        return topo->n_devices;
+    for (uint32_t l = 0; l < n_links; l++) {
+        fs_link link = fs_topo_link(topo, l);
+        uint32_t last = link.src > link.dst ? link.src : link.dst;
+        n = last >= n ? last + 1 : n;
+    }
+    return n;
+}
+
+fs_status fs_outline_new(const fs_topo *topo, uint32_t n_links, fs_outline **outline, fs_err *err)
+{
+    uint32_t n = count_devices(topo, n_links);
     bool drawn = false;
     sketch s = {.topo = topo,
+                .n_devices = n,
+                .n_links = n_links,
                 .distance = fs_alloc(n, sizeof *s.distance),
                 .root = fs_alloc(n, sizeof *s.root),
                 .box = fs_alloc(n, sizeof *s.box),
@@ -209,6 +225,8 @@ fs_status fs_outline_new(const fs_topo *topo, fs_outline **outline, fs_err *err)
     fs_status status = s.distance && s.root && s.box && s.group && o ? FS_OK : fs_fail_nomem(err);
     if (status == FS_OK) {
         o->topo = topo;
+        o->n_links = n_links;
+        o->n_devices = n;
         o->nodes = fs_alloc(FS_OUTLINE_NODES, sizeof *o->nodes);
         o->edges = fs_alloc(FS_OUTLINE_EDGES, sizeof *o->edges);
         o->node_of = fs_alloc(n, sizeof *o->node_of);

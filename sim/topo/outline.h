@@ -31,15 +31,17 @@ typedef struct fs_outline {
     uint32_t n_nodes, n_edges;
     fs_outline_node *nodes; /* (n_nodes) */
     fs_outline_edge *edges; /* (n_edges) by a, b, tier */
-    uint32_t *node_of;      /* (topo->n_devices) */
-    fs_index index;         /* of edges */
+    uint32_t n_links, n_devices;
+    uint32_t *node_of; /* (n_devices) */
+    fs_index index;    /* of edges */
 } fs_outline;
 
-/* *outline is NULL where even the last contraction has too many parts: servers that nothing joins. */
-FS_MUST_CHECK fs_status fs_outline_new(const fs_topo *topo, fs_outline **outline, fs_err *err);
+/* Of the first n_links links and the devices up to the last that they join: all of a topology, or what comes first in it.
+ * *outline is NULL where even the last contraction has too many parts: servers that nothing joins. */
+FS_MUST_CHECK fs_status fs_outline_new(const fs_topo *topo, uint32_t n_links, fs_outline **outline, fs_err *err);
 void fs_outline_free(fs_outline *outline);
 
-/* The edge that a link of the topology belongs to. */
+/* The edge that a link, one of the first n_links, belongs to. */
 uint32_t fs_outline_edge_of(const fs_outline *outline, uint32_t link);
 
 #endif

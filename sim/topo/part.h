@@ -15,7 +15,21 @@ typedef enum fs_device_kind {
     FS_DEVICE_KINDS
 } fs_device_kind;
 
-typedef enum fs_dtype { FS_FP64, FS_FP32, FS_TF32, FS_FP16, FS_BF16, FS_FP8, FS_FP4, FS_INT8, FS_DTYPES } fs_dtype;
+/* Number formats. Those below FS_DTYPES are multiplied in; the others are how weights are stored, and products read them as
+ * one of the former. */
+typedef enum fs_dtype {
+    FS_FP64,
+    FS_FP32,
+    FS_TF32,
+    FS_FP16,
+    FS_BF16,
+    FS_FP8,
+    FS_FP4, /* a scale in fp8 for 16 numbers: NVFP4 */
+    FS_INT8,
+    FS_DTYPES,
+    FS_MXFP4 = FS_DTYPES, /* a scale in 8 bits for 32 numbers (OCP Microscaling Formats 1.0) */
+    FS_DTYPES_STORED
+} fs_dtype;
 
 /* What a link is made of decides routing preference and protocol constants. */
 typedef enum fs_link_class {
@@ -129,9 +143,11 @@ typedef struct fs_network {
 } fs_network;
 
 const char *fs_device_kind_name(fs_device_kind kind);
-extern const char *const fs_dtype_names[FS_DTYPES]; /* "fp16" */
+extern const char *const fs_dtype_names[FS_DTYPES_STORED]; /* "fp16" */
 const char *fs_link_class_name(fs_link_class class_);
 const char *fs_arch_name(fs_arch arch);
+/* Of kind GPU, but no GPU: counted apart where figures are per GPU. */
+bool fs_part_is_lpu(const fs_part *part);
 extern const char *const fs_routing_names[FS_ROUTINGS]; /* "adaptive" */
 
 #endif

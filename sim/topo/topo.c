@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const fs_dtype_names[FS_DTYPES] = {
-    [FS_FP64] = "fp64", [FS_FP32] = "fp32", [FS_TF32] = "tf32", [FS_FP16] = "fp16",
-    [FS_BF16] = "bf16", [FS_FP8] = "fp8",   [FS_FP4] = "fp4",   [FS_INT8] = "int8",
+const char *const fs_dtype_names[FS_DTYPES_STORED] = {
+    [FS_FP64] = "fp64", [FS_FP32] = "fp32", [FS_TF32] = "tf32", [FS_FP16] = "fp16",   [FS_BF16] = "bf16",
+    [FS_FP8] = "fp8",   [FS_FP4] = "fp4",   [FS_INT8] = "int8", [FS_MXFP4] = "mxfp4",
 };
 
 static const char *const kind_names[FS_DEVICE_KINDS] = {
@@ -47,6 +47,11 @@ const char *fs_link_class_name(fs_link_class class_)
 const char *fs_arch_name(fs_arch arch)
 {
     return arch_names[arch];
+}
+
+bool fs_part_is_lpu(const fs_part *part)
+{
+    return part->arch == FS_LPU;
 }
 
 /* "node3/gpu0": name and number of the copy, and the name within it. */

@@ -14,8 +14,9 @@ const char *const fs_role_names[FS_ROLES] = {"both", "prefill", "decode", "ffn"}
 const char *const fs_policy_names[FS_POLICIES] = {"round_robin", "least_loaded", "prefix"};
 const char *const fs_arrival_names[FS_ARRIVALS] = {"poisson", "gamma", "bursts", "constant", "closed"};
 
-static const char *const formats[] = {"bf16", "fp16", "fp8", "fp4", "int8"};
-static const fs_dtype format_dtypes[] = {FS_BF16, FS_FP16, FS_FP8, FS_FP4, FS_INT8};
+enum { STORED_ONLY = 1 }; /* at the end of the list */
+static const char *const formats[] = {"bf16", "fp16", "fp8", "fp4", "int8", "mxfp4"};
+static const fs_dtype format_dtypes[] = {FS_BF16, FS_FP16, FS_FP8, FS_FP4, FS_INT8, FS_MXFP4};
 
 /* ---- model and precision ----------------------------------------------------------------------------------------- */
 
@@ -37,10 +38,10 @@ static void read_model(fs_training_reader *r, fs_arena *arena, fs_inference *in)
     in->model.moe.popularity = kept;
 }
 
-static void read_format(fs_training_reader *r, const char *key, fs_dtype *dtype)
+static void read_format(fs_training_reader *r, const char *key, bool stored, fs_dtype *dtype)
 {
     uint32_t at = FS_NONE;
-    fs_training_choice(r, r->object, key, false, formats, COUNT(formats), &at);
+    fs_training_choice(r, r->object, key, false, formats, COUNT(formats) - (stored ? 0 : STORED_ONLY), &at);
     if (r->status == FS_OK && at != FS_NONE)
         *dtype = format_dtypes[at];
 }
@@ -60,20 +61,22 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
     in->weights = format_dtypes[at];
     in->attention = in->weights == FS_FP16 ? FS_FP16 : FS_BF16;
     if (parts && fs_training_enter(r, root, "precision", true, keys, COUNT(keys))) {
-        read_format(r, "weights", &in->weights);
-        read_format(r, "attention", &in->attention);
+        read_format(r, "weights", true, &in->weights);
+        read_format(r, "attention", false, &in->attention);
     }
-    in->gemm = in->experts = in->expert_gemm = in->weights;
+    in->experts = in->weights;
+    in->gemm = in->expert_gemm =
+        in->weights == FS_MXFP4 ? FS_FP4 : in->weights; /* tensor cores take both at one rate */
     in->kv = in->attention;
     fs_dtype dispatch = FS_BF16, combine = FS_BF16;
     if (parts) {
-        read_format(r, "gemm", &in->gemm);
-        read_format(r, "experts", &in->experts);
+        read_format(r, "gemm", false, &in->gemm);
+        read_format(r, "experts", true, &in->experts);
         in->expert_gemm = in->gemm;
-        read_format(r, "expert_gemm", &in->expert_gemm);
-        read_format(r, "kv", &in->kv);
-        read_format(r, "dispatch", &dispatch);
-        read_format(r, "combine", &combine);
+        read_format(r, "expert_gemm", false, &in->expert_gemm);
+        read_format(r, "kv", false, &in->kv);
+        read_format(r, "dispatch", false, &dispatch);
+        read_format(r, "combine", false, &combine);
         fs_training_choice(r, r->object, "scales", false, scales, COUNT(scales), &scale);
     }
     in->block_scales = scale == 1;

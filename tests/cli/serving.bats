@@ -74,3 +74,70 @@ dgx-a100 llama3-70b-a100 2039e9
 dgx-h100 llama3-405b-serve 3350e9
 EOF
 }
+
+@test "price tiers: the shipped file comes out, and goes in again changed" {
+    fabsim factory --print-tiers >mine.json
+    cmp mine.json "$root/sim/pareto/tiers.json"
+    sed -i 's/"dollars_per_million": 3,/"dollars_per_million": 30,/' mine.json
+    ! cmp -s mine.json "$root/sim/pareto/tiers.json"
+    for tiers in "$root/sim/pareto/tiers.json" mine.json; do
+        fabsim factory "$root/topologies/dgx-h100.xml" "$root/workloads/llama3-70b-serve.json" --points 5 --workers 1 --quiet --tiers "$tiers" --json - 2>/dev/null |
+            python3 -c 'import json, sys; print(next(t["dollars_per_year"] for t in json.load(sys.stdin)["systems"][0]["tiers"] if t["tier"] == "medium"))'
+    done >revenue
+    python3 -c 'a, b = map(float, open("revenue")); assert a > 0 and abs(b / a - 10) < 1e-9, (a, b)'
+}
+
+@test "LPUs are no GPUs: counted, drawn and told apart" {
+    fabsim "$root/topologies/vr-nvl72-lpx.xml" "$root/workloads/deepseek-r1-lpx.json" --quiet --json r.json --csv out \
+        --set requests.concurrency=32 --set requests.count=64
+    python3 - <<'PY'
+import csv, json
+r = json.load(open("r.json")); s, p = r["serving"], r["power"]
+assert (s["gpus"], s["lpus"]) == (64, 1952), s
+assert abs(s["output_tokens_per_s_per_gpu"] * 64 / s["output_tokens_per_s"] - 1) < 1e-9
+assert [(q["part"], q["lpu"]) for q in s["pools"]] == [("rubin", False), ("rubin", False), ("lp30", True)]
+assert p["gpus_rated_W"] == 64 * 1800 and p["lpus_rated_W"] == 1952 * 500
+whole = p["pue"] * (p["gpus_W"] + p["lpus_W"] + p["hosts_W"] + p["nics_W"] + p["switches_W"])
+assert abs(whole / p["facility_W"] - 1) < 1e-9
+rows = {row["pool"]: row for row in csv.DictReader(open("out/pools.csv"))}
+assert rows["experts"]["lpu"] == "1" and rows["prefill"]["ffn"] == "" and rows["attention"]["ffn"] == "experts"
+parts = sum(float(rows["attention"][k]) for k in ("attention_queue", "attention", "there", "ffn_queue", "ffn_work", "back"))
+assert abs(parts - 1) < 1e-9 and rows["attention"]["bound"] in ("attention", "ffn", "links")
+PY
+}
+
+@test "a search of a disaggregated trace has layouts of prefill replicas, too" {
+    fabsim pareto "$root/topologies/gb200-nvl72.xml" "$root/workloads/deepseek-r1-disagg.json" --points 30 --gpus 32 --concurrency 64 --tpot 1s --ttft 100s --json p.json >text 2>/dev/null
+    grep -qE '^  A  TP [0-9]+.* \+ [0-9]+ x prefill TP ' text
+    grep -q 'letters: frontier' text
+    python3 - <<'PY'
+import json
+r = json.load(open("p.json"))
+assert 0 < r["prefill_layouts_kept"] <= r["prefill_layouts"] - r["prefill_layouts_unfit"]
+for p in r["points"]:
+    layout = p["prefill_tp"] * p["prefill_dp"] * p["prefill_pp"]
+    assert p["prefill_replicas"] >= 1 and p["gpus"] == p["tp"] * p["dp"] * p["pp"] + p["prefill_replicas"] * layout <= 32, p
+PY
+}
+
+@test "of a fleet that folds one copy is drawn, as it is drawn alone" {
+    python3 - "$root/workloads/deepseek-r1-disagg.json" <<'PY'
+import json, sys
+trace = json.load(open(sys.argv[1]))
+trace["requests"].update(count=40, rate=20)
+json.dump(trace, open("one.json", "w"))
+trace["fleet"] = {"copies": 10, "distinct": 1, "stride": 72}
+json.dump(trace, open("ten.json", "w"))
+PY
+    fabsim "$root/topologies/gb200-nvl72.xml" one.json --quiet --json one-r.json
+    fabsim "$root/topologies/gb200-nvl72-1k.xml" ten.json --quiet --json ten-r.json
+    fabsim "$root/topologies/gb200-nvl72-1k.xml" ten.json --quiet --fold off --json all-r.json
+    python3 - <<'PY'
+import json
+one, ten, all = (json.load(open(f"{n}-r.json"))["fabric"] for n in ("one", "ten", "all"))
+assert (one["stands_for"], ten["stands_for"], all["stands_for"]) == (1, 10, 1)
+assert sorted(one["edges"]) == sorted(ten["edges"]) and any(e[5] > 0 for e in ten["edges"])
+assert [n[1:] for n in one["nodes"]] == [n[1:] for n in ten["nodes"]]
+assert sum(n[4] for n in ten["nodes"]) == 72 and sum(n[4] for n in all["nodes"]) == 1080
+PY
+}

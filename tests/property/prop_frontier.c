@@ -123,6 +123,75 @@ static void a_factory_by_hand(void **state)
     ASSERT_CLOSE(row.total.tokens_per_s, 840, 1e-12);
 }
 
+/* What is left out has one that is kept which does as well; of what is kept none does as well as one before it. */
+static void a_prefill_layout_is_left_out_where_another_does_as_well(void **state)
+{
+    (void)state;
+    uint32_t left_out = 0;
+    for (uint32_t run = 0; run < RUNS; run++) {
+        fs_rng rng = fs_rng_seed(run);
+        fs_prefill all[POINTS_MAX] = {0}, kept[POINTS_MAX];
+        uint32_t n = 1 + fs_rng_below(&rng, POINTS_MAX - 1);
+        double limit_s = run % 2 ? 0.01 * fs_rng_below(&rng, 300) : 0;
+        for (uint32_t i = 0; i < n; i++) {
+            const fs_layout layout = {1u << fs_rng_below(&rng, 4), 1u << fs_rng_below(&rng, 3), 1, 1};
+            all[i] = (fs_prefill){layout, 1 + fs_rng_below(&rng, 100), 0.01 * (1 + fs_rng_below(&rng, 200))};
+        }
+        memcpy(kept, all, sizeof all);
+        uint32_t n_kept = fs_prefill_frontier(kept, n, limit_s);
+        assert_in_range(n_kept, 1, n);
+        left_out += n - n_kept;
+        for (uint32_t i = 0; i < n; i++) {
+            bool found = false; /* itself, too */
+            for (uint32_t k = 0; k < n_kept; k++)
+                found = found ||
+                        (fs_layout_gpus(&kept[k].layout) <= fs_layout_gpus(&all[i].layout) &&
+                         kept[k].prompts_per_s * fs_layout_gpus(&all[i].layout) >=
+                             all[i].prompts_per_s * fs_layout_gpus(&kept[k].layout) &&
+                         (limit_s == 0 || kept[k].ttft_s <= 1.05 * all[i].ttft_s || kept[k].ttft_s <= limit_s / 2));
+            assert_true(found);
+        }
+        for (uint32_t k = 1; k < n_kept; k++)
+            for (uint32_t b = 0; b < k; b++)
+                assert_true(fs_layout_gpus(&kept[b].layout) > fs_layout_gpus(&kept[k].layout) ||
+                            (limit_s > 0 && kept[b].ttft_s > 1.05 * kept[k].ttft_s && kept[b].ttft_s > limit_s / 2));
+    }
+    assert_true(left_out > RUNS);
+}
+
+/* One layout for prompts that ends 4 in a second, whatever it is: each candidate has whole replicas of it, no fewer under
+ * more requests, and never more than the decode replica can take, or than there are GPUs. */
+static void prefill_replicas_keep_up(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"fabsim\":\"trace/"
+        "1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{\"layers\":2,\"hidden\":64,\"heads\":4,"
+        "\"ffn\":256,\"vocab\":128,\"seq\":4096},\"engines\":[{\"role\":\"prefill\"},{\"role\":\"decode\"}],"
+        "\"requests\":{\"rate\":1,\"count\":4,\"input\":1000,\"output\":500}}";
+    fs_topo *topo = make_topo("gpus:16 nvlink:50GB/s,1us");
+    fs_work *work = NULL;
+    fs_space space;
+    const fs_space_limits limits = {.points = 200, .gpus = 16, .concurrency = 64};
+    const fs_prefill prefill = {.layout = {2, 1, 1, 1}, .prompts_per_s = 40};
+    uint32_t most = 0;
+    ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &work, &failure));
+    ASSERT_OK(fs_space_make(topo, work, &limits, &prefill, 1, &space, &failure));
+    assert_true(space.n > 0 && space.combinations == space.combinations_tried);
+    for (uint32_t i = 0; i < space.n; i++) {
+        const fs_candidate *c = &space.all[i];
+        assert_int_equal(c->gpus, 2 * c->prefill_replicas + fs_layout_gpus(&c->main));
+        assert_true(c->prefill_replicas >= 1 && c->gpus <= 16);
+        if (i > 0 && memcmp(&c->main, &c[-1].main, sizeof c->main) == 0)
+            assert_true(c->concurrency > c[-1].concurrency && c->prefill_replicas >= c[-1].prefill_replicas);
+        most = c->prefill_replicas > most ? c->prefill_replicas : most;
+    }
+    assert_true(most > 1);
+    fs_space_free(&space);
+    fs_work_free(work);
+    fs_topo_free(topo);
+}
+
 static void layouts_are_those_that_the_model_splits_into(void **state)
 {
     (void)state;
@@ -136,14 +205,15 @@ static void layouts_are_those_that_the_model_splits_into(void **state)
     fs_space space;
     const fs_space_limits limits = {.points = 200, .gpus = 16, .concurrency = 64};
     ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &work, &failure));
-    ASSERT_OK(fs_space_make(topo, work, &limits, &space, &failure));
+    ASSERT_OK(fs_space_make(topo, work, &limits, NULL, 0, &space, &failure));
     assert_int_equal(space.layouts, 6); /* TP 1, 2, 4 by PP 1, 2: four heads, two layers, no experts */
     assert_int_equal(space.layouts_unfit, 0);
     assert_true(space.n <= 200 && space.n >= 6 * 5);
     for (uint32_t i = 0; i < space.n; i++) {
         const fs_candidate *c = &space.all[i];
-        assert_true(c->gpus == c->tp * c->dp * c->pp && c->gpus <= 16 && c->concurrency >= 1 && c->concurrency <= 64);
-        assert_true(i == 0 || c->tp != c[-1].tp || c->pp != c[-1].pp || c->concurrency > c[-1].concurrency);
+        assert_true(c->gpus == fs_layout_gpus(&c->main) && c->gpus <= 16 && c->concurrency >= 1 &&
+                    c->concurrency <= 64);
+        assert_true(i == 0 || !fs_candidate_alike(c, c - 1) || c->concurrency > c[-1].concurrency);
     }
     fs_space_free(&space);
     fs_work_free(work);
@@ -153,7 +223,10 @@ static void layouts_are_those_that_the_model_splits_into(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_frontier_is_what_nothing_beats),
-                                       cmocka_unit_test(a_steady_state_by_hand), cmocka_unit_test(a_factory_by_hand),
+                                       cmocka_unit_test(a_steady_state_by_hand),
+                                       cmocka_unit_test(a_factory_by_hand),
+                                       cmocka_unit_test(a_prefill_layout_is_left_out_where_another_does_as_well),
+                                       cmocka_unit_test(prefill_replicas_keep_up),
                                        cmocka_unit_test(layouts_are_those_that_the_model_splits_into)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

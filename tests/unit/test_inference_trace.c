@@ -46,6 +46,25 @@ static void defaults(void **state)
     fs_work_free(work);
 }
 
+/* How weights are stored; what they are multiplied in is a format of tensor cores. */
+static void stored_formats(void **state)
+{
+    (void)state;
+    fs_work *work = NULL;
+    ASSERT_OK(parse(TINY_MODEL "," ENGINES REQUESTS ",\"precision\":\"mxfp4\"", &work));
+    assert_int_equal(work->inference->weights, FS_MXFP4);
+    assert_int_equal(work->inference->experts, FS_MXFP4);
+    assert_int_equal(work->inference->gemm, FS_FP4);
+    assert_int_equal(work->inference->expert_gemm, FS_FP4);
+    fs_work_free(work);
+    ASSERT_OK(
+        parse(TINY_MODEL "," ENGINES REQUESTS ",\"precision\":{\"weights\":\"bf16\",\"experts\":\"mxfp4\"}", &work));
+    assert_int_equal(work->inference->expert_gemm, FS_BF16);
+    fs_work_free(work);
+    expect(TINY_MODEL "," ENGINES REQUESTS ",\n\"precision\":{\"kv\":\"mxfp4\"}", 3, 19,
+           "'kv' is 'mxfp4', expected one of");
+}
+
 static void engines_are_checked(void **state)
 {
     (void)state;
@@ -268,6 +287,7 @@ static void options_that_do_not_apply(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(defaults),
+                                       cmocka_unit_test(stored_formats),
                                        cmocka_unit_test(engines_are_checked),
                                        cmocka_unit_test(requests_are_checked),
                                        cmocka_unit_test(azure_files),

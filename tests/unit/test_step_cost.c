@@ -52,6 +52,24 @@ static fs_batch decoding(uint32_t n, uint32_t context)
     return (fs_batch){.decodes = n, .step = 1, .verified = 1, .decode_context = (uint64_t)n * context, .outputs = n};
 }
 
+/* 4 bits each, and 8 for the scale of 16 or of 32: experts of 3 x 64 x 32 numbers, 8 in each of 4 layers. */
+static void scales_of_narrow_weights(void **state)
+{
+    (void)state;
+    static const char moe[] = ",\"gated\":true,\"moe\":{\"experts\":8,\"top_k\":2,\"ffn\":32}";
+    static const char *const formats[] = {"bf16", "fp4", "mxfp4"};
+    const double numbers = 4 * 8 * 3 * 64 * 32, bits[] = {16, 4.5, 4.25};
+    double bytes[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        char precision[96];
+        fs_snprintf(precision, sizeof precision, ",\"precision\":{\"gemm\":\"bf16\",\"experts\":\"%s\"}", formats[i]);
+        stepped s = step(moe, precision, "{}");
+        bytes[i] = fs_step_weight_bytes(s.model);
+        ASSERT_CLOSE(bytes[0] - bytes[i], numbers * (bits[0] - bits[i]) / 8, 1e-12);
+        leave(&s);
+    }
+}
+
 static const double rate = 2e12, each = 2; /* B/s of the fixture's GPU, bytes of a number */
 
 static void two_batches_have_kernels_of_their_own(void **state)
@@ -160,6 +178,7 @@ static void copies_even_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scales_of_narrow_weights),
         cmocka_unit_test(two_batches_have_kernels_of_their_own),
         cmocka_unit_test(windows_hide_keys),
         cmocka_unit_test(norms_of_queries_and_keys),
