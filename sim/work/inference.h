@@ -26,6 +26,8 @@ typedef struct fs_pool {
     bool chunked_prefill;    /* prompts are cut so that decoding never waits; else prompts go first and whole */
     bool two_batch;          /* two halves of the batch: communication of one beside the kernels of the other */
     bool nccl_reduce;        /* all-reduces as NCCL has them; else by one or two shots where those are faster */
+    uint8_t dispatch;        /* fs_algo that moves tokens to experts and back; FS_ALGO_AUTO: by what an iteration has */
+    uint32_t top_domains;    /* forwarded: domains that a token's experts are in at most; 0: all */
     uint32_t redundant;      /* copies of experts beside the first of each, for the most popular ones */
     uint32_t block_tokens;   /* of a block of the KV cache */
     uint32_t blocks;         /* for each of the dp ranks; 0: what fits into memory */
