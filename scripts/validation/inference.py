@@ -129,10 +129,14 @@ def cases_of(row, result):
     yield Case(TTFT, series, name, "ms", 1e3 * measured[0], 1e3 * ttft, fitted, row["source"])
 
 
-def simulate_all(rows):
-    stacks = {row["stack"]: row["set"] for row in table("inference_stacks.csv")}
+def simulate_rows(rows, stacks):
+    """stacks: what is set, by the name of the stack."""
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda row: simulate(row, stacks, folder), rows))
+
+
+def simulate_all(rows):
+    return simulate_rows(rows, {row["stack"]: row["set"] for row in table("inference_stacks.csv")})
 
 
 # ---- published rates of a phase -------------------------------------------------------------------------------------------

@@ -363,6 +363,10 @@ static fs_status check_load(const fs_coll_request *request, fs_err *err)
         if (request->load[i] > 0.0)
             return fs_fail(err, FS_E_TRACE, "load %u of all_to_all is %g, of a position that only sends", i,
                            request->load[i]);
+    if (request->apart > 0 && request->algo == FS_ALGO_FORWARDED)
+        return fs_fail(err, FS_E_TRACE,
+                       "all_to_all between two sides by 'forwarded', which is of all to all; 'direct' or 'lowlatency' "
+                       "has sides");
     if (request->apart >= request->n)
         return fs_fail(err, FS_E_TRACE, "all_to_all of %u positions that get from nobody", request->n);
     if (!(fabs(sum - 1.0) <= 1e-6))

@@ -285,6 +285,13 @@ double fs_cluster_compute_s(const fs_cluster *c, const fs_replica *r, uint32_t s
 
 /* ---- communication ----------------------------------------------------------------------------------------------- */
 
+fs_algo fs_cluster_dispatch(const fs_pool *pool, const fs_batch *batch)
+{
+    if (pool->dispatch != FS_ALGO_AUTO)
+        return (fs_algo)pool->dispatch;
+    return batch->prefill_tokens > 0 ? FS_ALGO_FORWARDED : FS_ALGO_LOWLATENCY;
+}
+
 uint32_t fs_cluster_steps(const fs_cluster *c, const fs_replica *r, uint32_t stage, const fs_batch *batch,
                           fs_exchange_step *steps)
 {
@@ -305,10 +312,15 @@ uint32_t fs_cluster_steps(const fs_cluster *c, const fs_replica *r, uint32_t sta
                                             .shots = !pool->nccl_reduce,
                                             .groups = tp,
                                             .n_groups = pool->dp};
+    const fs_algo algo = fs_cluster_dispatch(pool, batch);
+    const bool forwarded = algo == FS_ALGO_FORWARDED;
     const double sizes[] = {comm.dispatch_bytes, comm.combine_bytes};
     for (uint32_t back = 0; back < 2; back++)
         if (sizes[back] > 0)
             steps[n++] = (fs_exchange_step){.kind = FS_ALL_TO_ALL,
+                                            .algo = algo,
+                                            .top_k = forwarded ? (uint16_t)c->in->model.moe.top_k : 0,
+                                            .top_domains = forwarded ? (uint16_t)pool->top_domains : 0,
                                             .size_bytes = sizes[back],
                                             .count = comm.ep_count,
                                             .groups = ep,

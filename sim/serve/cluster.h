@@ -74,6 +74,10 @@ fs_stage_place fs_cluster_place(const fs_cluster *cluster, const fs_replica *rep
 double fs_cluster_compute_s(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage,
                             const fs_batch *batch);
 
+/* How tokens of an iteration get to experts on GPUs of their own, where the trace leaves it open: as engines with DeepEP do
+ * (SGLang's --deepep-mode auto), by its normal kernels where there are prompts, else by its low-latency ones. */
+fs_algo fs_cluster_dispatch(const fs_pool *pool, const fs_batch *batch);
+
 /* The communication of a stage of a replica in an iteration, and to the next one: at most FS_EXCHANGE_STEPS_MAX steps. */
 uint32_t fs_cluster_steps(const fs_cluster *cluster, const fs_replica *replica, uint32_t stage, const fs_batch *batch,
                           fs_exchange_step *steps);

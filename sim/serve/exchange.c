@@ -76,6 +76,7 @@ static fs_status lower(const fs_exchange *x, const fs_exchange_step *step, uint3
 {
     fs_group_ref *g = &step->groups[group];
     const fs_coll_request request = {.kind = step->kind,
+                                     .algo = step->algo,
                                      .proto = step->proto,
                                      .gpus = g->gpus,
                                      .n = g->n,
@@ -83,6 +84,8 @@ static fs_status lower(const fs_exchange *x, const fs_exchange_step *step, uint3
                                      .size_bytes = step->size_bytes,
                                      .load = step->load,
                                      .transpose = step->transpose,
+                                     .top_k = step->top_k,
+                                     .top_domains = step->top_domains,
                                      .apart = step->apart};
     fs_status status = fs_lower(x->lowering, &request, plan, err);
     return status == FS_OK && step->shots ? lower_shots(x, request, plan, err) : status;

@@ -19,6 +19,7 @@ typedef struct fs_group_ref {
 
 typedef struct fs_exchange_step {
     fs_coll_kind kind;
+    fs_algo algo;             /* auto: as NCCL chooses */
     fs_proto proto;           /* auto: as NCCL chooses */
     double size_bytes, count; /* of one; how many */
     bool shots;               /* all_reduce: by one or two shots where they are faster than NCCL */
@@ -26,6 +27,7 @@ typedef struct fs_exchange_step {
     uint32_t n_groups;
     const double *load; /* all_to_all: as coll.h */
     bool transpose;
+    uint16_t top_k, top_domains; /* all_to_all by forwarded: as coll.h */
     uint32_t apart;
 } fs_exchange_step;
 

@@ -26,6 +26,8 @@ typedef struct fs_pool {
     bool chunked_prefill;    /* prompts are cut so that decoding never waits; else prompts go first and whole */
     bool two_batch;          /* two halves of the batch: communication of one beside the kernels of the other */
     bool nccl_reduce;        /* all-reduces as NCCL has them; else by one or two shots where those are faster */
+    uint8_t dispatch;        /* fs_algo that moves tokens to experts and back; FS_ALGO_AUTO: by what an iteration has */
+    uint32_t top_domains;    /* forwarded: domains that a token's experts are in at most; 0: all */
     uint32_t redundant;      /* copies of experts beside the first of each, for the most popular ones */
     uint32_t block_tokens;   /* of a block of the KV cache */
     uint32_t blocks;         /* for each of the dp ranks; 0: what fits into memory */
@@ -36,6 +38,7 @@ typedef struct fs_pool {
     double acceptance;        /* probability that a guess is right, given that those before it were */
     double launch_s;          /* least time from one kernel to the next; < 0: as in a CUDA graph */
     double iteration_s;       /* of the host, once an iteration */
+    double sequence_s;        /* of the host, for each sequence of a dp rank in it */
     double prompt_efficiency; /* of the kernels that prompts add to an iteration, against those measured alone; 0..1 */
     bool measured;            /* iterations take what follows, communication in a replica included */
     double prefill_s_per_token, decode_s, decode_s_per_seq;

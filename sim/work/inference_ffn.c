@@ -37,7 +37,7 @@ void fs_inference_read_ffn_parallel(fs_training_reader *r, const fs_json *pool, 
 /* What only an engine with sequences has. */
 static void check_ffn_keys(fs_training_reader *r, const fs_json *json)
 {
-    static const char *const others[] = {"limits", "speculative", "overhead", "measured", "overlap", "ffn"};
+    static const char *const others[] = {"limits", "speculative", "overhead", "measured", "overlap", "ffn", "dispatch"};
     static const char *const kv[] = {"memory_fraction"};
     for (size_t i = 0; i < COUNT(others) && r->status == FS_OK; i++)
         if (fs_json_get(json, others[i]))

@@ -2,6 +2,7 @@
 #include "work/inference_reader.h"
 
 #include "base/mem.h"
+#include "coll/coll.h"
 
 #include <string.h>
 
@@ -81,17 +82,19 @@ static void read_kv(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 
 static void read_times(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 {
-    static const char *const overhead[] = {"launch_us", "iteration_us", "prompt_efficiency"};
+    static const char *const overhead[] = {"launch_us", "iteration_us", "sequence_us", "prompt_efficiency"};
     static const char *const measured[] = {"prefill_s_per_token", "decode_s", "decode_s_per_seq"};
     static const char *const speculative[] = {"tokens", "acceptance"};
-    double launch_us = -1, iteration_us = 0;
+    double launch_us = -1, iteration_us = 0, sequence_us = 0;
     if (fs_training_enter(r, pool, "overhead", false, overhead, COUNT(overhead))) {
         fs_inference_number(r, "launch_us", false, 0, 1e6, &launch_us);
         fs_inference_number(r, "iteration_us", false, 0, 1e9, &iteration_us);
+        fs_inference_number(r, "sequence_us", false, 0, 1e6, &sequence_us);
         fs_inference_number(r, "prompt_efficiency", false, 0.01, 1, &p->prompt_efficiency);
     }
     p->launch_s = launch_us < 0 ? -1 : launch_us * 1e-6;
     p->iteration_s = iteration_us * 1e-6;
+    p->sequence_s = sequence_us * 1e-6;
     if (fs_training_enter(r, pool, "measured", false, measured, COUNT(measured))) {
         p->measured = true;
         fs_inference_number(r, "prefill_s_per_token", true, 0, 1e6, &p->prefill_s_per_token);
@@ -102,6 +105,27 @@ static void read_times(fs_training_reader *r, const fs_json *pool, fs_pool *p)
         fs_training_number(r, "tokens", true, 64, &p->draft_tokens);
         fs_inference_number(r, "acceptance", true, 0, 1, &p->acceptance);
     }
+}
+
+/* How tokens get to their experts and back: words of training's `dispatch`, and one for what engines with DeepEP do. */
+static void read_dispatch(fs_training_reader *r, const fs_json *pool, fs_pool *p)
+{
+    static const char *const keys[] = {"algo", "top_domains"}, *const names[] = {"auto", "direct", "forwarded",
+                                                                                 "lowlatency"};
+    static const fs_algo algos[] = {FS_ALGO_AUTO, FS_ALGO_DIRECT, FS_ALGO_FORWARDED, FS_ALGO_LOWLATENCY};
+    uint32_t at = 0;
+    if (!fs_training_enter(r, pool, "dispatch", false, keys, COUNT(keys)))
+        return;
+    const fs_json *limit = fs_json_get(r->object, "top_domains");
+    fs_training_choice(r, r->object, "algo", false, names, COUNT(names), &at);
+    fs_training_number(r, "top_domains", false, UINT16_MAX, &p->top_domains);
+    if (r->status == FS_OK && limit && algos[at] != FS_ALGO_AUTO && algos[at] != FS_ALGO_FORWARDED)
+        r->status =
+            fs_json_fail(r->doc, limit, true, r->err, "'top_domains' goes with \"algo\": \"forwarded\" or \"auto\"");
+    if (r->status == FS_OK && p->ep == 1)
+        r->status = fs_json_fail(r->doc, fs_json_get(pool, "dispatch"), true, r->err,
+                                 "'dispatch' is of experts on GPUs of their own: 'parallel' must have 'ep'");
+    p->dispatch = (uint8_t)algos[at];
 }
 
 static fs_pool default_pool(void)
@@ -129,7 +153,7 @@ static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *
 {
     static const char *const keys[] = {"name",      "role",        "replicas",  "parallel", "limits",
                                        "kv",        "speculative", "overhead",  "measured", "overlap",
-                                       "first_gpu", "all_reduce",  "redundant", "ffn"};
+                                       "first_gpu", "all_reduce",  "redundant", "ffn",      "dispatch"};
     static const char *const overlaps[] = {"none", "two_batch"}, *const reductions[] = {"shots", "nccl"};
     uint32_t role = FS_ROLE_BOTH, overlap = 0, reduction = 0;
     uint64_t first = next, redundant = 0;
@@ -165,6 +189,7 @@ static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *
     else
         read_parallel(r, json, in, p);
     check_experts(r, json, in, p);
+    read_dispatch(r, json, p);
     read_limits(r, json, p);
     read_kv(r, json, p);
     read_times(r, json, p);

@@ -291,6 +291,11 @@ static void what_gets_nothing_has_no_load(void **state)
     q.apart = 2;
     assert_int_equal(fs_lower(f.lowering, &q, &plan, &f.err), FS_E_TRACE);
     assert_non_null(strstr(f.err.text, "of a position that only sends"));
+    q.apart = 3;
+    q.algo = FS_ALGO_FORWARDED;
+    assert_int_equal(fs_lower(f.lowering, &q, &plan, &f.err), FS_E_TRACE);
+    assert_non_null(strstr(f.err.text, "between two sides by 'forwarded'"));
+    q.algo = FS_ALGO_AUTO;
     q.apart = 4;
     assert_int_equal(fs_lower(f.lowering, &q, &plan, &f.err), FS_E_TRACE);
     assert_non_null(strstr(f.err.text, "get from nobody"));

@@ -469,6 +469,48 @@ static void caches_and_experts_share_a_nic(void **state)
     fs_topo_free(topo);
 }
 
+/* What leaves node 0 through its NICs: a prompt of 160 tokens and one decoding step on four ranks of two nodes, top_k 2. */
+static double leaving_bytes(const char *dispatch)
+{
+    static char text[2048];
+    fs_topo *topo = make_topo("nodes:2 gpus:2 nvlink:1000GB/s nic:1GB/s spine");
+    fs_work *work = NULL;
+    fs_result result = {0};
+    double sum = 0;
+    fs_snprintf(text, sizeof text,
+                "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{\"layers\":2,\"hidden\":64,"
+                "\"heads\":4,\"ffn\":256,\"vocab\":128,\"seq\":4096,\"moe\":{\"experts\":4,\"top_k\":2,\"ffn\":64}},"
+                "\"engines\":[{\"parallel\":{\"dp\":4,\"ep\":4}%s}],"
+                "\"requests\":{\"rate\":1,\"count\":1,\"input\":160,\"output\":2}}",
+                dispatch);
+    ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &work, &failure));
+    fs_run_options options = ideal();
+    ASSERT_OK(fs_serve_run(topo, work, &options, &result, &failure));
+    for (uint32_t i = 0; i < result.n_links; i++) {
+        char name[FS_LINK_NAME_SIZE];
+        fs_link_name(topo, result.links[i].link, name, sizeof name);
+        sum += strncmp(name, "node0/nic", 9) == 0 && !strstr(name, "gpu") ? result.links[i].bytes : 0;
+    }
+    fs_result_free(&result);
+    fs_work_free(work);
+    fs_topo_free(topo);
+    return sum;
+}
+
+/* A copy for each of two experts, half of which are on the other node; or one where any of them is, 1 - (1/2)^2 of the
+ * tokens. Half of the tokens are node 0's; 64 numbers of 2 bytes, two layers, there and back. */
+static void tokens_are_forwarded_once_to_a_domain(void **state)
+{
+    (void)state;
+    const double each = 64 * 2 * 2 * 2 / 2.0, copies = 2 * 0.5, once = 0.75;
+    ASSERT_CLOSE(leaving_bytes(",\"dispatch\":{\"algo\":\"direct\"}"), 161 * each * copies, 1e-9);
+    ASSERT_CLOSE(leaving_bytes(",\"dispatch\":{\"algo\":\"lowlatency\"}"), 161 * each * copies, 1e-9);
+    ASSERT_CLOSE(leaving_bytes(",\"dispatch\":{\"algo\":\"forwarded\"}"), 161 * each * once, 1e-9);
+    ASSERT_CLOSE(leaving_bytes(""), 160 * each * once + each * copies, 1e-9); /* auto: by phase */
+    /* one domain of two is open: half of the tokens stay, the others cross once */
+    ASSERT_CLOSE(leaving_bytes(",\"dispatch\":{\"top_domains\":1}"), 160 * each / 2 + each * copies, 1e-9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(measured_iterations_add_up),
@@ -490,6 +532,7 @@ int main(void)
                                        cmocka_unit_test(fast_links_make_two_pools),
                                        cmocka_unit_test(caches_wait_for_room),
                                        cmocka_unit_test(caches_go_to_the_cpu_and_back),
-                                       cmocka_unit_test(caches_and_experts_share_a_nic)};
+                                       cmocka_unit_test(caches_and_experts_share_a_nic),
+                                       cmocka_unit_test(tokens_are_forwarded_once_to_a_domain)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
