@@ -174,10 +174,7 @@ fs_status fs_cmd_topo(int argc, char *const *argv, const fs_call *call, fs_err *
         status = fs_out_open("-", &out, err);
     if (status == FS_OK)
         status = describe(topo, &a, out, err);
-    if (status == FS_OK)
-        status = fs_out_close(out, err);
-    else
-        fs_out_discard(out);
+    status = fs_out_finish(out, status, err);
     fs_topo_free(topo);
     return status;
 }

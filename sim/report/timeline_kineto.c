@@ -143,10 +143,7 @@ static fs_status close_kineto(fs_timeline *t, double end_s, fs_err *err)
         add_time(out, "dur", (uint64_t)(ends_ns + 0.5));
         fs_out_puts(out, ",\"args\":{\"External id\":0}}\n]}\n");
         k->files[track] = NULL;
-        if (status == FS_OK)
-            status = fs_out_close(out, err);
-        else
-            fs_out_discard(out);
+        status = fs_out_finish(out, status, err);
     }
     return status;
 }
