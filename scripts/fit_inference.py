@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Fit the three figures of each generation of serving software on the rows that tests/validation/inference.csv has as fitted.
+"""Fit the two figures of each generation of serving software on the rows that tests/validation/inference.csv has as fitted.
 
     scripts/fit_inference.py [STACK ...]            print what fits best, and the error with what stands there
     scripts/fit_inference.py --write [STACK ...]    and write it into tests/validation/inference_stacks.csv
 
-`iteration_us` is the host's time for an iteration, `sequence_us` for each sequence in it, `prompt_efficiency` what kernels of prompts reach of
-kernels alone. They are sought in steps of 250 us, 5 us and 0.05, one after the other until none gets better: the least mean of absolute
+`iteration_us` is the host's time for an iteration, `prompt_efficiency` what kernels of prompts reach of
+kernels alone. They are sought in steps of 250 us and 0.05, one after the other until none gets better: the least mean of absolute
 errors of throughput and TPOT.
 Run it again where kernels or collectives have changed."""
 import csv
@@ -15,12 +15,12 @@ from validation import inference
 from validation.case import ROOT, table
 
 STACKS = ROOT / "tests/validation/inference_stacks.csv"
-KEYS = ("overhead.iteration_us", "overhead.sequence_us", "overhead.prompt_efficiency")
-DEFAULTS, STEPS, LEAST, MOST = (0, 0, 1), (250, 5, 0.05), (0, 0, 0.5), (4000, 200, 1)
+KEYS = ("overhead.iteration_us", "overhead.prompt_efficiency")
+DEFAULTS, STEPS, LEAST, MOST = (0, 1), (250, 0.05), (0, 0.3), (4000, 1)
 
 
 def figures(text):
-    """Those three of a set of words, and the words beside them."""
+    """Those two of a set of words, and the words beside them."""
     words = dict(word.split("=", 1) for word in text.split())
     found = tuple(float(words.pop(key, default)) for key, default in zip(KEYS, DEFAULTS))
     return found, " ".join(f"{key}={value}" for key, value in words.items())

@@ -15,20 +15,12 @@ void fs_step_stage_layers(const fs_step_model *m, uint32_t stage, uint32_t *firs
     *count = (uint32_t)(layers * (stage + 1) / pp) - *first;
 }
 
-/* The host composes a batch, and takes what came of each of its sequences to its request: a process for each dp rank. */
-static double host_s(const fs_step_model *m, const fs_batch *b)
+static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
 {
-    const fs_step_share s = fs_step_share_of(m, b);
-    return m->pool->iteration_s + m->pool->sequence_s * (s.decoding + s.chunks);
-}
-
-static double measured_s(const fs_step_model *m, uint32_t stage, const fs_batch *b)
-{
-    const fs_pool *p = m->pool;
     double time_s = b->prefill_tokens * p->prefill_s_per_token;
     if (b->decodes > 0)
         time_s += p->decode_s + b->decodes * p->decode_s_per_seq;
-    return time_s / p->pp + (stage == 0 ? host_s(m, b) : 0);
+    return time_s / p->pp + (stage == 0 ? p->iteration_s : 0);
 }
 
 static double kernels_s(const fs_step_model *m, uint32_t stage, const fs_batch *b)
@@ -73,9 +65,9 @@ static double with_prompts_s(const fs_step_model *m, uint32_t stage, const fs_ba
 double fs_step_compute_s(fs_step_model *m, uint32_t stage, const fs_batch *b)
 {
     if (m->pool->measured)
-        return measured_s(m, stage, b);
+        return measured_s(m->pool, stage, b);
     uint32_t parts = fs_step_parts(m, b);
-    double time_s = stage == 0 ? host_s(m, b) : 0;
+    double time_s = stage == 0 ? m->pool->iteration_s : 0;
     for (uint32_t i = 0; i < parts; i++) {
         fs_batch part = fs_step_part_of(b, i, parts);
         time_s += with_prompts_s(m, stage, &part);
@@ -122,7 +114,7 @@ double fs_step_attention_s(fs_step_model *m, uint32_t layer, const fs_batch *b)
 {
     const fs_transformer *t = &m->in->model;
     fs_step_share s = fs_step_share_of(m, b);
-    double h = t->hidden, time_s = layer == 0 ? host_s(m, b) + fs_step_passes_s(m, 2 * s.tokens * h) : 0;
+    double h = t->hidden, time_s = layer == 0 ? m->pool->iteration_s + fs_step_passes_s(m, 2 * s.tokens * h) : 0;
     if (layer > 0 && fs_layer_has_experts(t, layer - 1)) /* weighted and added */
         time_s += fs_step_passes_s(m, (t->moe.top_k + 1.0) * s.tokens * h);
     if (layer == t->layers)

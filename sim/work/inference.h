@@ -38,7 +38,6 @@ typedef struct fs_pool {
     double acceptance;        /* probability that a guess is right, given that those before it were */
     double launch_s;          /* least time from one kernel to the next; < 0: as in a CUDA graph */
     double iteration_s;       /* of the host, once an iteration */
-    double sequence_s;        /* of the host, for each sequence of a dp rank in it */
     double prompt_efficiency; /* of the kernels that prompts add to an iteration, against those measured alone; 0..1 */
     bool measured;            /* iterations take what follows, communication in a replica included */
     double prefill_s_per_token, decode_s, decode_s_per_seq;

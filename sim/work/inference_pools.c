@@ -82,19 +82,17 @@ static void read_kv(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 
 static void read_times(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 {
-    static const char *const overhead[] = {"launch_us", "iteration_us", "sequence_us", "prompt_efficiency"};
+    static const char *const overhead[] = {"launch_us", "iteration_us", "prompt_efficiency"};
     static const char *const measured[] = {"prefill_s_per_token", "decode_s", "decode_s_per_seq"};
     static const char *const speculative[] = {"tokens", "acceptance"};
-    double launch_us = -1, iteration_us = 0, sequence_us = 0;
+    double launch_us = -1, iteration_us = 0;
     if (fs_training_enter(r, pool, "overhead", false, overhead, COUNT(overhead))) {
         fs_inference_number(r, "launch_us", false, 0, 1e6, &launch_us);
         fs_inference_number(r, "iteration_us", false, 0, 1e9, &iteration_us);
-        fs_inference_number(r, "sequence_us", false, 0, 1e6, &sequence_us);
         fs_inference_number(r, "prompt_efficiency", false, 0.01, 1, &p->prompt_efficiency);
     }
     p->launch_s = launch_us < 0 ? -1 : launch_us * 1e-6;
     p->iteration_s = iteration_us * 1e-6;
-    p->sequence_s = sequence_us * 1e-6;
     if (fs_training_enter(r, pool, "measured", false, measured, COUNT(measured))) {
         p->measured = true;
         fs_inference_number(r, "prefill_s_per_token", true, 0, 1e6, &p->prefill_s_per_token);

@@ -91,16 +91,6 @@ static void two_batches_have_kernels_of_their_own(void **state)
     leave(&t);
 }
 
-/* Of 7 sequences 4 are on the fuller of two ranks, each of which has a host process of its own. */
-static void the_host_takes_time_for_each_sequence(void **state)
-{
-    (void)state;
-    const fs_batch b = decoding(7, 100);
-    static const char plain[] = "{\"parallel\":{\"dp\":2}}",
-                      host[] = "{\"parallel\":{\"dp\":2},\"overhead\":{\"iteration_us\":50,\"sequence_us\":10}}";
-    ASSERT_CLOSE(seconds_of("", "", host, &b) - seconds_of("", "", plain, &b), 50e-6 + 4 * 10e-6, 1e-12);
-}
-
 /* Two of four layers see 16 of 1,000 keys: 2 x 984 x 128 numbers less for each sequence. */
 static void windows_hide_keys(void **state)
 {
@@ -190,7 +180,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scales_of_narrow_weights),
         cmocka_unit_test(two_batches_have_kernels_of_their_own),
-        cmocka_unit_test(the_host_takes_time_for_each_sequence),
         cmocka_unit_test(windows_hide_keys),
         cmocka_unit_test(norms_of_queries_and_keys),
         cmocka_unit_test(block_scales_are_found_by_kernels),
