@@ -7,6 +7,7 @@
 
 Where cases come from: scripts/validation/collectives.py, expert_parallel.py, kernels.py, training.py, inference.py. Each row of data says whether a constant was fitted on
 its series; the sums keep the two apart."""
+import argparse
 import csv
 import importlib
 import io
@@ -192,11 +193,13 @@ def check(modules):
 
 
 def main():
-    arguments = sys.argv[1:]
-    only = arguments[arguments.index("--only") + 1] if "--only" in arguments else None
-    modules = load(only)
-    if "--check" not in arguments:
-        write_pages(modules, every=only is None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only compare a fast part of the cases with what stands there")
+    parser.add_argument("--only", choices=MODULES, help="this module alone")
+    options = parser.parse_args()
+    modules = load(options.only)
+    if not options.check:
+        write_pages(modules, every=options.only is None)
         return
     problems = check(modules)
     sys.exit("\n".join(problems + ["run make validate, and look at what it changed"]) if problems else 0)
