@@ -33,20 +33,20 @@ FIXED = {"A100-SXM-80GB": {"sms": 108, "tile-step": 0, "tile-max": 32768, "query
 
 # Which kernels the library has for a format, seen in which shapes are slow: sums over k are not split; a tile is emptied beside the next
 # one's sums; the smallest tile.
-STRUCTURE = {"A100-SXM-80GB": {}, "H100-SXM": {"fp8": {"tile-min": 8192, "whole": "yes"}},
+STRUCTURE = {"A100-SXM-80GB": {}, "H100-SXM": {"fp8": {"tile-min": 16384, "whole": "yes"}},
              "B200": {"bf16": {"overlap": "yes"}, "fp8": {"tile-min": 4096, "whole": "yes", "overlap": "yes"},
                       "fp4": {"tile-min": 8192, "whole": "yes"}}}
 
 # Where the search begins, and the first step of its logarithm. Seconds, B/s.
 START_GEMM = {"l2-bandwidth": (None, .3), "operand-efficiency": (.8, .1), "sustained": (.9, .1)}
 START_DTYPE = {"efficiency": (.8, .1), "tile": (1e-6, .5), "floor": (2.3e-6, .3)}
-START_ROW = {"quantise-row": (6.5e-9, .3), "quantise-number": (2e-12, .3)}  # narrow formats
+START_ROW = {"quantise-row": (3e-9, .3), "quantise-pass": (4e-9, .3)}  # narrow formats
 START_ATTENTION = {"append": (None, .3), "append-fp8": (None, .3), "efficiency": (.8, .1), "score": (2e-11, .3),
                    "block": (1e-6, .4), "prefill-floor": (7e-6, .2), "decode-floor": (7e-6, .2), "piece": (1.5e-6, .4),
                    "join": (1.5e-6, .4), "sm-bandwidth": (None, .3), "fp8-read": (1.1, .1), "read-efficiency": (.87, .05)}
 FRACTIONS = {"operand-efficiency", "sustained", "efficiency", "read-efficiency"}
 UNITS = {"l2-bandwidth": "B/s", "append": "B/s", "append-fp8": "B/s", "sm-bandwidth": "B/s", "tile": "s", "floor": "s",
-         "quantise-row": "s", "quantise-number": "s", "score": "s", "block": "s", "prefill-floor": "s", "decode-floor": "s", "piece": "s",
+         "quantise-row": "s", "quantise-pass": "s", "score": "s", "block": "s", "prefill-floor": "s", "decode-floor": "s", "piece": "s",
          "join": "s"}
 GROUPED = (1, .9, .8, .7, .6, .5, .45, .4, .35, .3, .25, .2, .15, .1)  # tried for the rate of grouped products
 GROUPED_READ = (1, .9, .8, .7, .6, .5)  # and for that at which they read

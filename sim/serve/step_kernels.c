@@ -67,7 +67,10 @@ double fs_step_passes_s(const fs_step_model *m, double numbers)
 /* Numbers to a product's format, where nothing before could do it on the way. */
 static double quantise(const fs_step_model *m, double rows, double width, fs_dtype dtype)
 {
-    const fs_kernel_shape shape = {.kind = FS_KERNEL_QUANTISE, .m = rows, .k = width};
+    const fs_kernel_shape shape = {.kind = FS_KERNEL_QUANTISE,
+                                   .scales = m->in->block_scales ? FS_SCALES_BLOCK : FS_SCALES_USUAL,
+                                   .m = rows,
+                                   .k = width};
     double flops, bytes;
     if (!(rows > 0) || fs_dtype_bytes(dtype) >= FS_STEP_NUMBER)
         return 0;

@@ -93,10 +93,12 @@ static void quantisation(void **state)
     fs_kernel_shape q = {.kind = FS_KERNEL_QUANTISE, .m = 1000, .k = 1000};
     gpu.product[FS_FP16].row_s = 4e-9;
     US(&gpu, q, 1 + 4);
-    gpu.product[FS_FP16].number_s = 1e-11; /* and 100 rows, one of each SM */
-    US(&gpu, q, 1 + pow(pow(4, 4) + pow(11, 4), 0.25));
-    q.m = 50; /* fill half of the SMs */
-    US(&gpu, q, 1 + pow(pow(0.2, 4) + pow(1, 4), 0.25));
+    gpu.product[FS_FP16].pass_s = 6e-9; /* 2,048 numbers at a time */
+    US(&gpu, q, 1 + 4 + 6);
+    q.k = 2049;
+    US(&gpu, q, 1 + 4 + 2 * 6);
+    q.scales = FS_SCALES_BLOCK; /* no scale that all rows wait for */
+    US(&gpu, q, 1);
 }
 
 static void products_split_their_sums(void **state)
