@@ -72,13 +72,13 @@ static void print_bottleneck(const fs_result *r, fs_out *out)
     fs_report_line(out, "Bottleneck", value, note);
 }
 
-/* Tokens per second: "5047", "218400", "21.84 M". */
+/* Tokens per second: "556.1", "218,400", "21.84 M". */
 static const char *tokens(double rate, char text[TEXT / 2])
 {
-    if (rate < 1e4)
+    if (rate < 999.5)
         fs_snprintf(text, TEXT / 2, "%.4g", rate);
-    else if (rate < 1e6)
-        fs_snprintf(text, TEXT / 2, "%.0f", rate);
+    else if (rate < 999999.5)
+        fs_format_count((uint64_t)(rate + 0.5), text, TEXT / 2);
     else
         fs_snprintf(text, TEXT / 2, "%.4g M", rate / 1e6);
     return text;
@@ -95,7 +95,7 @@ static void print_throughput(const fs_result *r, fs_out *out)
     }
     if (r->tokens_per_s > 0) {
         snprintf(value, sizeof value, "%s tokens/s", tokens(r->tokens_per_s, rate));
-        fs_snprintf(note, sizeof note, "(%.4g per GPU)", r->tokens_per_s_per_gpu);
+        snprintf(note, sizeof note, "(%s per GPU)", tokens(r->tokens_per_s_per_gpu, rate));
         fs_report_line(out, "Throughput", value, note);
     }
     fs_report_power(r, out);
