@@ -9,6 +9,7 @@ dgx() { fabsim "$root/topologies/dgx2h.xml" "$root/workloads/megatron-8.3b-tp8.j
     [ "$status" -eq 0 ]
     [[ "$output" == *"faults of B: link:gpu0-nvsw0=0.5"* ]]
     [[ "${lines[-1]}" == "Reason  exposed tp, +"*": all_reduce of 48.0 MiB, "*" 434 times; tier nvlink" ]]
+    [[ "${lines[-1]}" == *" (the step: +"* ]]
     # and back, with the opposite sign
     run fabsim compare b.json a.json
     [[ "${lines[-1]}" == "Reason  exposed tp, -"*"; tier nvlink" ]]
