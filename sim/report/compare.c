@@ -289,12 +289,20 @@ static fs_status print_comms(step *s, fs_style style, fs_out *out, fs_err *err)
     return status;
 }
 
+/* Is this what ranks are in while "exposed GROUP" counts? "p2p" stands for sends within any group, the group's own name for
+ * its collectives. */
+static bool belongs(const fs_pair *comm, const char *group)
+{
+    bool send = strcmp(fs_compare_name(comm, "operation"), "sendrecv") == 0;
+    return strcmp(send ? "p2p" : fs_compare_name(comm, "group"), group) == 0;
+}
+
 /* Of the group's communications the one that changed most in the direction of the change; they are sorted. */
 static const fs_pair *comm_of(const step *s, const char *group)
 {
     for (uint32_t i = 0; i < s->n_comms; i++) {
         const fs_pair *c = &s->comms[i];
-        if (strcmp(fs_compare_name(c, "group"), group) == 0 && (c->b_s - c->a_s) * s->change_s > 0)
+        if (belongs(c, group) && (c->b_s - c->a_s) * s->change_s > 0)
             return c;
     }
     return NULL;

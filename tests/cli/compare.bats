@@ -15,6 +15,14 @@ dgx() { fabsim "$root/topologies/dgx2h.xml" "$root/workloads/megatron-8.3b-tp8.j
     [[ "${lines[-1]}" == "Reason  exposed tp, -"*"; tier nvlink" ]]
 }
 
+@test "compare: sends of a pipeline are the reason of exposed p2p" {
+    pipeline() { fabsim "$root/topologies/dgx-h100-x2.xml" "$root/workloads/pipeline.json" --quiet "$@"; }
+    pipeline --json a.json
+    pipeline --json b.json --set topo:nvlink4.effective=2GB/s
+    run fabsim compare a.json b.json
+    [[ "${lines[-1]}" == "Reason  exposed p2p, +"*": sendrecv of "* ]]
+}
+
 @test "compare: twice the batch is compute" {
     dgx --json a.json
     dgx --json b.json --set batch.global=16
