@@ -118,9 +118,11 @@ void fs_report_power(const fs_result *r, fs_out *out)
     char joules[TEXT] = "", lpus[TEXT] = "", watts[TEXT];
     if (!(p->facility_W > 0))
         return;
+    bool kilo = fs_result_joules(r) >= 999.5;
     if (r->tokens_per_s > 0)
-        fs_snprintf(joules, sizeof joules, "; %s tokens/s per MW, %.3g J a token",
-                    fs_format_count((uint64_t)(fs_result_per_mw(r) + 0.5), count, sizeof count), fs_result_joules(r));
+        fs_snprintf(joules, sizeof joules, "; %s tokens/s per MW, %.3g %s a token",
+                    fs_format_count((uint64_t)(fs_result_per_mw(r) + 0.5), count, sizeof count),
+                    fs_result_joules(r) * (kilo ? 1e-3 : 1), kilo ? "kJ" : "J");
     if (p->lpus_rated_W > 0)
         fs_snprintf(lpus, sizeof lpus, ", LPUs %s", fs_format_watts(p->lpus_W, watts, sizeof watts));
     fs_snprintf(note, sizeof note, "(GPUs %s%s, hosts %s, NICs %s, switches %s, PUE %.4g%s)",
