@@ -369,7 +369,10 @@ char *fs_format_exact(double value, char *buffer, size_t size)
 
 /* ---- suggestions ------------------------------------------------------------------------------------------------- */
 
-enum { SUGGEST_LENGTH_MAX = 63, SUGGEST_PART_MIN = 3 }; /* letters: longer names get no suggestion, shorter are no part */
+enum {
+    SUGGEST_LENGTH_MAX = 63,
+    SUGGEST_PART_MIN = 3
+}; /* letters: longer names get no suggestion, shorter are no part */
 
 static char lower(char c) /* tolower() asks the locale */
 {

@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum { COMMS_SHOWN = 10 };
-#define ROUNDING 1e-9 /* sums of equal times in another order differ by less */
+#define ROUNDING 1e-9  /* sums of equal times in another order differ by less */
 #define NOTHING_S 1e-9 /* nothing that is simulated is as short */
 
 /* ---- inputs ------------------------------------------------------------------------------------------------------ */

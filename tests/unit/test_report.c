@@ -128,19 +128,20 @@ static void a_study_is_a_table(void **state)
 {
     (void)state;
     sample s = make_sample(0);
-    fs_scaling_row rows[] = {{.gpus = 1024,
-                              .step_time_s = 2,
-                              .tokens_per_s = 213648.4,
-                              .tflops_per_gpu = 400,
-                              .mfu = 0.4,
-                              .exposed = 0.1,
-                              .bubble = 0.05,
-                              .busiest_tier = "nvlink",
-                              .busiest_utilization = 0.25,
-                              .memory_bytes = 94e9,
-                              .wall_s = 1},
-                             {.gpus = 4096, .step_time_s = 2.5, .tokens_per_s = 683675, .fits = true, .wall_s = 0.25},
-                             {.gpus = 8192, .step_time_s = 2.5, .tokens_per_s = 1.36735e6, .fits = true, .wall_s = 0.25}};
+    fs_scaling_row rows[] = {
+        {.gpus = 1024,
+         .step_time_s = 2,
+         .tokens_per_s = 213648.4,
+         .tflops_per_gpu = 400,
+         .mfu = 0.4,
+         .exposed = 0.1,
+         .bubble = 0.05,
+         .busiest_tier = "nvlink",
+         .busiest_utilization = 0.25,
+         .memory_bytes = 94e9,
+         .wall_s = 1},
+        {.gpus = 4096, .step_time_s = 2.5, .tokens_per_s = 683675, .fits = true, .wall_s = 0.25},
+        {.gpus = 8192, .step_time_s = 2.5, .tokens_per_s = 1.36735e6, .fits = true, .wall_s = 0.25}};
     fs_scaling_finish(rows, 3);
     s.result.n_scaling = 3;
     s.result.scaling = rows;
