@@ -199,8 +199,10 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
     static const char *const heading[] = {"group", "operation", "size", "ranks", "count",
                                           "algo",  "protocol",  "time", "algbw", "busbw"};
     fs_table_heading(table, heading, sizeof heading / sizeof *heading);
+    bool forwarded = false;
     for (uint32_t i = 0; i < r->n_comms && i < ROWS_MAX; i++) {
         const fs_comm_row *row = &r->comms[i];
+        forwarded |= row->algo == FS_ALGO_FORWARDED;
         char size[TEXT], time[TEXT], algbw[TEXT], busbw[TEXT], count[TEXT];
         fs_table_cell(table, "%s", row->family);
         fs_table_cell(table, "%s", row->what);
@@ -219,6 +221,8 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
     fs_status status = fs_table_print(table, true, style, out, err);
     if (status == FS_OK && r->n_comms > ROWS_MAX)
         fs_out_printf(out, "  ... and %u more kinds (--csv DIR writes them all)\n", r->n_comms - ROWS_MAX);
+    if (status == FS_OK && forwarded)
+        fs_out_puts(out, "  forwarded: a token's copies count each, but share their way: rates may exceed those of links\n");
     fs_table_free(table);
     return status;
 }
