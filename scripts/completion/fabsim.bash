@@ -20,7 +20,7 @@ _fabsim()
     esac
     case $command in
     run) options="--json --csv --timeline --timeline-format --timeline-ranks --timeline-window --quiet --set --fault --scale --scaling --cost --nccl --nccl-version --registered --sharp --lowering --fold --network --pue --seed --top --stable --max-events --dump-ops --help --version" ;;
-    coll) options="--op --gpus --min --max --factor --sizes --algo --proto --root --top-k --top-domains --cost --nccl --nccl-version --registered --sharp --lowering --network --set --fault --json --csv --help" ;;
+    coll) options="--op --gpus --on --min --max --factor --sizes --algo --proto --root --top-k --top-domains --cost --nccl --nccl-version --registered --sharp --lowering --network --set --fault --json --csv --help" ;;
     kernel) options="--dtype --file --part --cost --set --json --csv --help" ;;
     topo) options="--json --expand --dot --set --help" ;;
     sweep) options="--output --jobs --time-limit --memory-limit --retry --dry-run --check --quiet --shard --merge --slurm --tasks --resubmit --sbatch --show --where --best --group-by --columns --sweep --top --csv --jsonl --help" ;;

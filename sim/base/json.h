@@ -34,7 +34,8 @@ const fs_json *fs_json_root(const fs_json_doc *doc);
 uint64_t fs_json_hash(const fs_json_doc *doc); /* of the text as read */
 
 /* Replace the scalar at dotted path "model.layers" or "programs.0.ops.3.size_bytes" by `text` (read as JSON
- * if it parses as a JSON scalar, else as a string). The key must exist or be addable to an existing object. */
+ * if it parses as a JSON scalar, else as a string). A key that is not there is added, and so are objects on the
+ * way to it; elements of arrays are not. */
 FS_MUST_CHECK fs_status fs_json_set(fs_json_doc *doc, const char *path, const char *text, fs_err *err);
 
 /* Walking. A missing key gives NULL; NULL is accepted everywhere and behaves as absent. */

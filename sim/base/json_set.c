@@ -29,8 +29,53 @@ static const fs_json *child(const fs_json *parent, const char *name, size_t leng
     return NULL;
 }
 
-/* All components but the last must be containers that exist. */
-static fs_status walk_path(const fs_json_doc *doc, const char *path, walk *w, fs_err *err)
+/* Remember "path=text" for messages about what is set; the offset names it. */
+static fs_status note_source(fs_json_doc *doc, const char *path, const char *text, uint32_t *offset, fs_err *err)
+{
+    if (doc->sets.count == FS_JSON_SETS_MAX)
+        return fs_fail(err, FS_E_USAGE, "--set %s: more than %d values are set", path, FS_JSON_SETS_MAX);
+    size_t length = strlen(path);
+    char *source = fs_arena_alloc(doc->arena, 1, length + strlen(text) + 2);
+    if (source == NULL || FS_PUSH(&doc->sets, source) == NULL)
+        return fs_fail_nomem(err);
+    memcpy(source, path, length);
+    source[length] = '=';
+    strcpy(source + length + 1, text);
+    *offset = doc->length + doc->sets.count;
+    return FS_OK;
+}
+
+/* Put `value` behind the last member of the innermost object of the walk, under the next `length` letters of the path. */
+static fs_status insert(fs_json_doc *doc, const walk *w, size_t length, fs_json value, fs_err *err)
+{
+    uint32_t object = w->open[w->depth - 1];
+    if (doc->values.count >= FS_JSON_VALUES_MAX)
+        return fs_fail(err, FS_E_USAGE, "--set %s: too many values", w->name);
+    char *key = fs_arena_alloc(doc->arena, 1, length + 1);
+    if (key == NULL)
+        return fs_fail_nomem(err);
+    memcpy(key, w->name, length);
+    key[length] = '\0';
+    value.key = key;
+    if (FS_PUSH(&doc->values, value) == NULL)
+        return fs_fail_nomem(err);
+    fs_json *values = doc->values.data;
+    uint32_t at = object + values[object].span;
+    for (fs_json *v = values + object + 1; v < values + at; v += v->span)
+        if (v->last) {
+            v->last = 0;
+            break;
+        }
+    memmove(values + at + 1, values + at, (doc->values.count - 1 - at) * sizeof *values);
+    values[at] = value;
+    values[object].u.count++;
+    for (uint32_t i = 0; i < w->depth; i++)
+        values[w->open[i]].span = (values[w->open[i]].span + 1u) & FS_JSON_VALUES_MAX;
+    return FS_OK;
+}
+
+/* All components but the last are containers; objects that are not there are made, since most of a trace is optional. */
+static fs_status walk_path(fs_json_doc *doc, const char *path, uint32_t offset, walk *w, fs_err *err)
 {
     *w = (walk){.open = {0}, .depth = 1, .name = path};
     for (;;) {
@@ -44,11 +89,17 @@ static fs_status walk_path(const fs_json_doc *doc, const char *path, walk *w, fs
                            before > 0 ? before - 1 : 0, path);
         if (w->name[length] == '\0')
             return FS_OK;
-        const fs_json *next = child(at, w->name, length);
-        if (next == NULL)
-            return fs_fail(err, FS_E_USAGE, "--set %s: there is no '%.*s'", path, before + (int)length, path);
         if (w->depth == FS_JSON_DEPTH_MAX)
             return fs_fail(err, FS_E_USAGE, "--set %s: there is nothing so deep", path);
+        if (child(at, w->name, length) == NULL) {
+            if (fs_json_kind(at) == FS_JSON_ARRAY)
+                return fs_fail(err, FS_E_USAGE, "--set %s: there is no '%.*s'", path, before + (int)length, path);
+            const fs_json empty = {.span = 1, .kind = FS_JSON_OBJECT & 7u, .last = 1, .offset = offset};
+            fs_status status = insert(doc, w, length, empty, err);
+            if (status != FS_OK)
+                return status;
+        }
+        const fs_json *next = child(doc->values.data + w->open[w->depth - 1], w->name, length);
         w->open[w->depth++] = (uint32_t)(next - doc->values.data);
         w->name += length + 1;
     }
@@ -77,50 +128,13 @@ static fs_status read_scalar(fs_json_doc *doc, const char *text, fs_json *value,
     return status == FS_E_NOMEM ? status : FS_OK;
 }
 
-/* Remember "path=text" for messages about this value; its offset names it. */
-static fs_status note_source(fs_json_doc *doc, const char *path, const char *text, fs_json *value, fs_err *err)
-{
-    if (doc->sets.count == FS_JSON_SETS_MAX)
-        return fs_fail(err, FS_E_USAGE, "--set %s: more than %d values are set", path, FS_JSON_SETS_MAX);
-    size_t length = strlen(path);
-    char *source = fs_arena_alloc(doc->arena, 1, length + strlen(text) + 2);
-    if (source == NULL || FS_PUSH(&doc->sets, source) == NULL)
-        return fs_fail_nomem(err);
-    memcpy(source, path, length);
-    source[length] = '=';
-    strcpy(source + length + 1, text);
-    value->offset = doc->length + doc->sets.count;
-    return FS_OK;
-}
-
-/* Put `value` behind the last member of the innermost object of the walk. */
-static fs_status insert(fs_json_doc *doc, const walk *w, fs_json value, fs_err *err)
-{
-    uint32_t object = w->open[w->depth - 1];
-    if (doc->values.count >= FS_JSON_VALUES_MAX)
-        return fs_fail(err, FS_E_USAGE, "--set %s: too many values", w->name);
-    value.key = fs_arena_strdup(doc->arena, w->name);
-    if (value.key == NULL || FS_PUSH(&doc->values, value) == NULL)
-        return fs_fail_nomem(err);
-    fs_json *values = doc->values.data;
-    uint32_t at = object + values[object].span;
-    for (fs_json *v = values + object + 1; v < values + at; v += v->span)
-        if (v->last) {
-            v->last = 0;
-            break;
-        }
-    memmove(values + at + 1, values + at, (doc->values.count - 1 - at) * sizeof *values);
-    values[at] = value;
-    values[object].u.count++;
-    for (uint32_t i = 0; i < w->depth; i++)
-        values[w->open[i]].span = (values[w->open[i]].span + 1u) & FS_JSON_VALUES_MAX;
-    return FS_OK;
-}
-
 fs_status fs_json_set(fs_json_doc *doc, const char *path, const char *text, fs_err *err)
 {
     walk w;
-    fs_status status = walk_path(doc, path, &w, err);
+    uint32_t offset = 0;
+    fs_status status = note_source(doc, path, text, &offset, err);
+    if (status == FS_OK)
+        status = walk_path(doc, path, offset, &w, err);
     if (status != FS_OK)
         return status;
     const fs_json *parent = doc->values.data + w.open[w.depth - 1];
@@ -132,12 +146,11 @@ fs_status fs_json_set(fs_json_doc *doc, const char *path, const char *text, fs_e
         return fs_fail(err, FS_E_USAGE, "--set %s: the array has %u elements", path, fs_json_count(parent));
     fs_json value;
     status = read_scalar(doc, text, &value, err);
-    if (status == FS_OK)
-        status = note_source(doc, path, text, &value, err);
     if (status != FS_OK)
         return status;
+    value.offset = offset;
     if (old == NULL)
-        return insert(doc, &w, value, err);
+        return insert(doc, &w, strlen(w.name), value, err);
     value.key = old->key;
     value.last = old->last;
     doc->values.data[old - doc->values.data] = value;

@@ -172,7 +172,7 @@ typedef struct named_scale {
     double scale; /* SI units in one */
 } named_scale;
 
-enum { UNIT_NAMES_MAX = 10 };
+enum { UNIT_NAMES_MAX = 10, UNIT_TEXT = 16 };
 
 static const struct unit_kind {
     const char *expected;                  /* what a message asks for */
@@ -228,6 +228,21 @@ static int scaled(const char *text, const scan *s, double scale, double *out, co
     return 0;
 }
 
+/* "Gbps" and "Gbit/s" as they are spelt here, "Gb/s". fs_suggest alone, to which case is free, would make bits bytes. */
+static const char *plain_unit(const char *unit, char spelt[UNIT_TEXT])
+{
+    static const char *const ends[][2] = {{"bps", "b/s"}, {"Bps", "B/s"}, {"bit/s", "b/s"}};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        size_t length = strlen(unit), end = strlen(ends[i][0]);
+        if (length > end && length < UNIT_TEXT && strcmp(unit + length - end, ends[i][0]) == 0) {
+            fs_snprintf(spelt, UNIT_TEXT, "%.*s%s", (int)(length - end), unit, ends[i][1]);
+            spelt[0] = spelt[0] == 'g' ? 'G' : spelt[0] == 'm' ? 'M' : spelt[0] == 't' ? 'T' : spelt[0];
+            return spelt;
+        }
+    }
+    return unit;
+}
+
 static int unknown_unit(const char *text, const char *unit, const struct unit_kind *kind, const char **why)
 {
     const char *names[UNIT_NAMES_MAX];
@@ -236,7 +251,8 @@ static int unknown_unit(const char *text, const char *unit, const struct unit_ki
         names[count] = kind->names[count].name;
         count++;
     }
-    const char *near = fs_suggest(unit, names, count);
+    char spelt[UNIT_TEXT];
+    const char *near = fs_suggest(plain_unit(unit, spelt), names, count);
     if (near != NULL)
         return refuse(why, "expected %s, found '%.60s' with unknown unit '%.20s' (did you mean '%s'?)", kind->expected,
                       text, unit, near);
@@ -353,7 +369,10 @@ char *fs_format_exact(double value, char *buffer, size_t size)
 
 /* ---- suggestions ------------------------------------------------------------------------------------------------- */
 
-enum { SUGGEST_LENGTH_MAX = 63 }; /* letters; longer names get no suggestion */
+enum {
+    SUGGEST_LENGTH_MAX = 63,
+    SUGGEST_PART_MIN = 3
+}; /* letters: longer names get no suggestion, shorter are no part */
 
 static char lower(char c) /* tolower() asks the locale */
 {
@@ -388,13 +407,26 @@ static unsigned edit_distance(const char *a, size_t n, const char *b, size_t m)
     return row[n % 3][m];
 }
 
+/* Is `name` the start or the end of `candidate`, "h100" of "h100-sxm5", "leaf0" of "ib/leaf0"? */
+static bool part_of(const char *name, size_t n, const char *candidate, size_t m)
+{
+    size_t start = 0, end = 0;
+    while (start < n && start < m && same_letter(name[start], candidate[start]))
+        start++;
+    while (end < n && end < m && same_letter(name[n - 1 - end], candidate[m - 1 - end]))
+        end++;
+    return start == n || end == n;
+}
+
 const char *fs_suggest(const char *name, const char *const *candidates, size_t count)
 {
     size_t n = strlen(name);
-    const char *best = NULL;
+    const char *best = NULL, *longer = NULL;
     unsigned best_distance = UINT32_MAX;
     for (size_t i = 0; i < count && n <= SUGGEST_LENGTH_MAX; i++) {
         size_t m = strlen(candidates[i]);
+        if (strcmp(name, candidates[i]) == 0)
+            return candidates[i];
         if (m > SUGGEST_LENGTH_MAX)
             continue;
         unsigned distance = edit_distance(name, n, candidates[i], m);
@@ -402,6 +434,8 @@ const char *fs_suggest(const char *name, const char *const *candidates, size_t c
             best = candidates[i];
             best_distance = distance;
         }
+        if (longer == NULL && n >= SUGGEST_PART_MIN && part_of(name, n, candidates[i], m))
+            longer = candidates[i];
     }
-    return best;
+    return best ? best : longer;
 }

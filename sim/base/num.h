@@ -48,7 +48,8 @@ int fs_vsnprintf(char *buffer, size_t size, const char *format, va_list args);
 FS_PRINTF(3, 4) int fs_snprintf(char *buffer, size_t size, const char *format, ...);
 
 /* The candidate nearest to `name` by Damerau-Levenshtein distance, or NULL where none is near (at most a
- * third of the letters changed; case does not count). Of equally near ones the first. */
+ * third of the letters changed; case does not count), else one that begins or ends with it. Of equally near ones the
+ * first. */
 const char *fs_suggest(const char *name, const char *const *candidates, size_t count);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "cli/cli.h"
+#include "cli/ranges.h"
 #include "work/work_build.h"
 
 #include <math.h>
@@ -19,6 +20,9 @@ typedef struct arguments {
     uint32_t kind, algo, proto, cost, network, lowering;
     fs_option_list sets, faults;
     fs_cli_nccl nccl;
+    const char *on;                          /* --on; NULL: the first `gpus` */
+    fs_rank_range ranges[FS_CLI_RANGES_MAX]; /* of it */
+    uint32_t n_ranges;
     const char *sizes_text;
     uint32_t n_sizes;
     double *sizes; /* (n_sizes) */
@@ -34,6 +38,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
          "all_reduce (default), all_gather, reduce_scatter, all_to_all, broadcast, reduce, sendrecv.", fs_coll_names,
          FS_COLL_KINDS},
         {"gpus", 'g', FS_OPTION_UINT, &a->gpus, "N", "The first N GPUs (default: all).", NULL, 0},
+        {"on", 0, FS_OPTION_TEXT, &a->on, "N,N-N,...", "These GPUs instead, in this order: 0,8,16-31.", NULL, 0},
         {"min", 'b', FS_OPTION_SIZE, &a->min, "SIZE", "Smallest size (default 8).", NULL, 0},
         {"max", 'e', FS_OPTION_SIZE, &a->max, "SIZE", "Largest size (default 8G).", NULL, 0},
         {"factor", 'f', FS_OPTION_UINT, &a->factor, "K", "Each size is K times the last (default 2).", NULL, 0},
@@ -66,7 +71,8 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
         .usage = "fabsim coll TOPOLOGY.xml [--op all_reduce] [options]",
         .description = "Time, algorithm and bus bandwidth of a collective by size, as nccl-tests prints them.\n"
                        "size: the whole buffer, as in nccl-tests. algbw = size / time; busbw = algbw x 2(n-1)/n for\n"
-                       "all_reduce, x (n-1)/n for all_gather, reduce_scatter and all_to_all.",
+                       "all_reduce, x (n-1)/n for all_gather, reduce_scatter and all_to_all.\n"
+                       "sendrecv: from the first of the GPUs to the last.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .arguments = names,
@@ -106,18 +112,33 @@ static fs_status make_sizes(arguments *a, fs_err *err)
     return FS_OK;
 }
 
-static fs_status check(const arguments *a, const fs_topo *topo, uint32_t *n, fs_err *err)
+/* The GPUs that are meant: *n of them. */
+static fs_status choose_gpus(arguments *a, const fs_topo *topo, uint32_t *n, fs_err *err)
 {
     if (a->gpus > topo->n_gpus)
         return fs_fail(err, FS_E_USAGE, "--gpus: %llu asked for, the topology has %u", (unsigned long long)a->gpus,
                        topo->n_gpus);
-    *n = a->gpus ? (uint32_t)a->gpus : topo->n_gpus;
-    if (*n < 2)
-        return fs_fail(err, FS_E_USAGE, "a collective needs at least 2 GPUs");
-    if (a->kind == FS_SENDRECV)
-        *n = 2;
-    if (a->root >= *n)
-        return fs_fail(err, FS_E_USAGE, "--root: %llu is not among %u ranks", (unsigned long long)a->root, *n);
+    if (a->on && a->gpus)
+        return fs_fail(err, FS_E_USAGE, "--gpus and --on exclude each other");
+    fs_status status = fs_cli_ranges("--on", "GPUs", a->on, a->ranges, &a->n_ranges, err);
+    if (status != FS_OK)
+        return status;
+    if (!a->on)
+        a->ranges[a->n_ranges++] = (fs_rank_range){0, (a->gpus ? (uint32_t)a->gpus : topo->n_gpus) - 1};
+    *n = 0;
+    for (uint32_t i = 0; i < a->n_ranges; i++) {
+        if (a->ranges[i].last >= topo->n_gpus)
+            return fs_fail(err, FS_E_USAGE, "--on: there is no GPU %u, the topology has %u", a->ranges[i].last,
+                           topo->n_gpus);
+        *n += a->ranges[i].last - a->ranges[i].first + 1;
+    }
+    return *n < 2 ? fs_fail(err, FS_E_USAGE, "a collective needs at least 2 GPUs") : FS_OK;
+}
+
+static fs_status check(const arguments *a, uint32_t n, fs_err *err)
+{
+    if (a->root >= n)
+        return fs_fail(err, FS_E_USAGE, "--root: %llu is not among %u ranks", (unsigned long long)a->root, n);
     if (a->top_k > UINT16_MAX || a->top_domains > UINT16_MAX)
         return fs_fail(err, FS_E_USAGE, "--top-k and --top-domains: expected at most %d", UINT16_MAX);
     if (a->factor < 2)
@@ -155,6 +176,21 @@ static fs_status add_ops(fs_work_builder *b, const arguments *a, uint32_t progra
     return status;
 }
 
+/* Ranks stand on the chosen GPUs in order, the two of a send on the first and the last. */
+static fs_status place(fs_work_builder *b, const arguments *a, fs_err *err)
+{
+    fs_status status = FS_OK;
+    if (a->kind == FS_SENDRECV) {
+        status = fs_work_place(b, 0, a->ranges[0].first, err);
+        return status == FS_OK ? fs_work_place(b, 1, a->ranges[a->n_ranges - 1].last, err) : status;
+    }
+    uint32_t rank = 0;
+    for (uint32_t i = 0; i < a->n_ranges; i++)
+        for (uint32_t gpu = a->ranges[i].first; gpu <= a->ranges[i].last && status == FS_OK; gpu++)
+            status = fs_work_place(b, rank++, gpu, err);
+    return status;
+}
+
 /* One program for all ranks of a collective; one for each side of a send. */
 static fs_status build_work(const arguments *a, uint32_t n, fs_work **work, fs_err *err)
 {
@@ -164,6 +200,8 @@ static fs_status build_work(const arguments *a, uint32_t n, fs_work **work, fs_e
     uint32_t family = 0, program = 0;
     uint16_t stream = 0;
     fs_status status = fs_work_set_ranks(b, n, err);
+    if (status == FS_OK)
+        status = place(b, a, err);
     if (status == FS_OK)
         status = fs_work_stream(b, "main", &stream, err);
     if (status == FS_OK)
@@ -228,8 +266,13 @@ static fs_status write_table(const fs_result *r, fs_style style, fs_out *out, fs
     fs_table *table = fs_table_new("rrrrllr");
     if (table == NULL)
         return fs_fail_nomem(err);
-    fs_out_printf(out, "# fabsim coll: %s on %u GPUs of %s (costs %s)\n", r->work->name, r->work->n_ranks,
-                  r->topo->name, r->cost);
+    char gpus[2 * FS_NAME_MAX + 16], first[FS_NAME_MAX + 1], last[FS_NAME_MAX + 1];
+    snprintf(gpus, sizeof gpus, "on %u GPUs", r->work->n_ranks);
+    if (r->work->programs[0].ops[0].kind == FS_OP_SEND)
+        snprintf(gpus, sizeof gpus, "from %s to %s",
+                 fs_device_name(r->topo, r->topo->gpus[r->work->gpu_of[0]], first, sizeof first),
+                 fs_device_name(r->topo, r->topo->gpus[r->work->gpu_of[1]], last, sizeof last));
+    fs_out_printf(out, "# fabsim coll: %s %s of %s (costs %s)\n", r->work->name, gpus, r->topo->name, r->cost);
     static const char *const heading[] = {"size (B)", "time (us)", "algbw (GB/s)", "busbw (GB/s)",
                                           "algo",     "protocol",  "channels"};
     fs_table_heading(table, heading, sizeof heading / sizeof *heading);
@@ -308,13 +351,15 @@ fs_status fs_cmd_coll(int argc, char *const *argv, const fs_call *call, fs_err *
     if (status == FS_OK)
         status = fs_cli_apply_faults(topo, &faults, NULL, err);
     if (status == FS_OK)
-        status = check(&a, topo, &n, err);
+        status = choose_gpus(&a, topo, &n, err);
+    if (status == FS_OK)
+        status = check(&a, n, err);
     if (status == FS_OK)
         status = make_sizes(&a, err);
     if (status == FS_OK)
         status = fs_cli_nccl_load(&a.nccl, &overrides, err);
     if (status == FS_OK)
-        status = simulate(&a, topo, n, err);
+        status = simulate(&a, topo, a.kind == FS_SENDRECV ? 2 : n, err);
     fs_nccl_table_free(a.nccl.table);
     fs_free(a.sizes);
     fs_topo_free(topo);

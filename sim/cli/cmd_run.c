@@ -75,6 +75,7 @@ static fs_status parse(arguments *a, int argc, char *const *argv, const char *va
             "and report latencies, throughput and the same of links.\n\n"
             "other commands (fabsim COMMAND --help):\n"
             "  fabsim coll TOPOLOGY.xml --op all_reduce    collective table, as nccl-tests prints it\n"
+            "  fabsim kernel GPU KIND SIZE...              what a GPU kernel takes alone, and what bounds it\n"
             "  fabsim sweep SWEEP.json -o FILE.db          many points, kept in a database\n"
             "  fabsim topo TOPOLOGY.xml                    check and describe a topology\n"
             "  fabsim import hwloc NODE.xml -o BOARD.xml   a real node from an lstopo export\n"

@@ -70,7 +70,7 @@ static const char *format_cell(const char *name, fs_value v, char *text, size_t 
         return fs_format_bps(v.number, text, size);
     if (strcmp(name, "mfu") == 0 || strcmp(name, "hfu") == 0 || strstr(name, "utilization"))
         fs_snprintf(text, size, "%.1f %%", 100 * v.number);
-    else if (v.number == floor(v.number) && fabs(v.number) < 1e15)
+    else if ((v.number == floor(v.number) || fabs(v.number) >= 1e4) && fabs(v.number) < 1e15) /* not 2.136e+05 */
         fs_snprintf(text, size, "%.0f", v.number);
     else
         fs_snprintf(text, size, "%.4g", v.number);

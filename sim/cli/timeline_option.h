@@ -2,9 +2,7 @@
 #ifndef FS_TIMELINE_OPTION_H
 #define FS_TIMELINE_OPTION_H
 
-#include "report/timeline.h"
-
-enum { FS_CLI_RANGES_MAX = 256 };
+#include "cli/ranges.h"
 
 typedef struct fs_cli_timeline {
     const char *path, *ranks, *window; /* --timeline, --timeline-ranks, --timeline-window; NULL: not given */

@@ -64,7 +64,8 @@ static void print_counts(const fs_pareto_view *view, fs_out *out)
             "tokens; as many replicas as the decoding rate takes\n",
             s->prefills - s->prefills_unfit, s->prefills_kept);
     if (s->space.layouts_unfit > 0)
-        fs_out_printf(out, "%u layouts skipped; the first: %s\n", s->space.layouts_unfit, s->space.reason);
+        fs_out_printf(out, "%u layout%s skipped; the first: %s\n", s->space.layouts_unfit,
+                      s->space.layouts_unfit == 1 ? "" : "s", s->space.reason);
     if (s->space.combinations_tried < s->space.combinations)
         fs_out_printf(out, "%u of %u tried, evenly spread: more with --points\n", s->space.combinations_tried,
                       s->space.combinations);

@@ -14,7 +14,8 @@
 #include <string.h>
 
 enum { COMMS_SHOWN = 10 };
-#define ROUNDING 1e-9 /* sums of equal times in another order differ by less */
+#define ROUNDING 1e-9  /* sums of equal times in another order differ by less */
+#define NOTHING_S 1e-9 /* nothing that is simulated is as short */
 
 /* ---- inputs ------------------------------------------------------------------------------------------------------ */
 
@@ -180,11 +181,16 @@ typedef struct step {
     const char *tier;
 } step;
 
+static bool changed(const fs_pair *pair)
+{
+    return fabs(pair->b_s - pair->a_s) > fmax(ROUNDING * pair->a_s, NOTHING_S);
+}
+
 static void part_row(fs_table *table, const fs_pair *part, double change_s)
 {
     char text[FS_COMPARE_TEXT];
     double change = part->b_s - part->a_s;
-    if (fabs(change) < ROUNDING * part->a_s)
+    if (!changed(part))
         change = 0;
     fs_table_cell(table, "%s", fs_compare_name(part, "name"));
     fs_table_cell(table, "%s", fs_format_seconds(part->a_s, text, sizeof text));
@@ -270,7 +276,7 @@ static fs_status print_comms(step *s, fs_style style, fs_out *out, fs_err *err)
         return fs_fail_nomem(err);
     fs_table_heading(table, heading, sizeof heading / sizeof *heading);
     uint32_t n = 0;
-    while (n < s->n_comms && n < COMMS_SHOWN && fabs(s->comms[n].b_s - s->comms[n].a_s) > ROUNDING * s->comms[n].a_s)
+    while (n < s->n_comms && n < COMMS_SHOWN && changed(&s->comms[n]))
         comm_row(table, &s->comms[n++]);
     fs_status status = FS_OK;
     if (n > 0) {
@@ -283,12 +289,20 @@ static fs_status print_comms(step *s, fs_style style, fs_out *out, fs_err *err)
     return status;
 }
 
+/* Is this what ranks are in while "exposed GROUP" counts? "p2p" stands for sends within any group, the group's own name for
+ * its collectives. */
+static bool belongs(const fs_pair *comm, const char *group)
+{
+    bool send = strcmp(fs_compare_name(comm, "operation"), "sendrecv") == 0;
+    return strcmp(send ? "p2p" : fs_compare_name(comm, "group"), group) == 0;
+}
+
 /* Of the group's communications the one that changed most in the direction of the change; they are sorted. */
 static const fs_pair *comm_of(const step *s, const char *group)
 {
     for (uint32_t i = 0; i < s->n_comms; i++) {
         const fs_pair *c = &s->comms[i];
-        if (strcmp(fs_compare_name(c, "group"), group) == 0 && (c->b_s - c->a_s) * s->change_s > 0)
+        if (belongs(c, group) && (c->b_s - c->a_s) * s->change_s > 0)
             return c;
     }
     return NULL;
@@ -333,7 +347,7 @@ static void print_reason(const step *s, double a_s, fs_style style, fs_out *out)
     }
     const char *name = fs_compare_name(cause, "name");
     fs_print_name(out, name);
-    fs_out_printf(out, ", %s of %s", fs_compare_seconds(cause->b_s - cause->a_s, text),
+    fs_out_printf(out, ", %s (the step: %s)", fs_compare_seconds(cause->b_s - cause->a_s, text),
                   fs_compare_seconds(s->change_s, (char[FS_COMPARE_TEXT]){0}));
     if (strncmp(name, exposed, sizeof exposed - 1) == 0)
         print_reason_of_group(s, name + sizeof exposed - 1, out);

@@ -72,13 +72,13 @@ static void print_bottleneck(const fs_result *r, fs_out *out)
     fs_report_line(out, "Bottleneck", value, note);
 }
 
-/* Tokens per second: "5047", "218400", "21.84 M". */
+/* Tokens per second: "556.1", "218,400", "21.84 M". */
 static const char *tokens(double rate, char text[TEXT / 2])
 {
-    if (rate < 1e4)
+    if (rate < 999.5)
         fs_snprintf(text, TEXT / 2, "%.4g", rate);
-    else if (rate < 1e6)
-        fs_snprintf(text, TEXT / 2, "%.0f", rate);
+    else if (rate < 999999.5)
+        fs_format_count((uint64_t)(rate + 0.5), text, TEXT / 2);
     else
         fs_snprintf(text, TEXT / 2, "%.4g M", rate / 1e6);
     return text;
@@ -95,7 +95,7 @@ static void print_throughput(const fs_result *r, fs_out *out)
     }
     if (r->tokens_per_s > 0) {
         snprintf(value, sizeof value, "%s tokens/s", tokens(r->tokens_per_s, rate));
-        fs_snprintf(note, sizeof note, "(%.4g per GPU)", r->tokens_per_s_per_gpu);
+        snprintf(note, sizeof note, "(%s per GPU)", tokens(r->tokens_per_s_per_gpu, rate));
         fs_report_line(out, "Throughput", value, note);
     }
     fs_report_power(r, out);
@@ -118,9 +118,11 @@ void fs_report_power(const fs_result *r, fs_out *out)
     char joules[TEXT] = "", lpus[TEXT] = "", watts[TEXT];
     if (!(p->facility_W > 0))
         return;
+    bool kilo = fs_result_joules(r) >= 999.5;
     if (r->tokens_per_s > 0)
-        fs_snprintf(joules, sizeof joules, "; %s tokens/s per MW, %.3g J a token",
-                    fs_format_count((uint64_t)(fs_result_per_mw(r) + 0.5), count, sizeof count), fs_result_joules(r));
+        fs_snprintf(joules, sizeof joules, "; %s tokens/s per MW, %.3g %s a token",
+                    fs_format_count((uint64_t)(fs_result_per_mw(r) + 0.5), count, sizeof count),
+                    fs_result_joules(r) * (kilo ? 1e-3 : 1), kilo ? "kJ" : "J");
     if (p->lpus_rated_W > 0)
         fs_snprintf(lpus, sizeof lpus, ", LPUs %s", fs_format_watts(p->lpus_W, watts, sizeof watts));
     fs_snprintf(note, sizeof note, "(GPUs %s%s, hosts %s, NICs %s, switches %s, PUE %.4g%s)",
@@ -197,8 +199,10 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
     static const char *const heading[] = {"group", "operation", "size", "ranks", "count",
                                           "algo",  "protocol",  "time", "algbw", "busbw"};
     fs_table_heading(table, heading, sizeof heading / sizeof *heading);
+    bool forwarded = false;
     for (uint32_t i = 0; i < r->n_comms && i < ROWS_MAX; i++) {
         const fs_comm_row *row = &r->comms[i];
+        forwarded |= row->algo == FS_ALGO_FORWARDED;
         char size[TEXT], time[TEXT], algbw[TEXT], busbw[TEXT], count[TEXT];
         fs_table_cell(table, "%s", row->family);
         fs_table_cell(table, "%s", row->what);
@@ -217,6 +221,8 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
     fs_status status = fs_table_print(table, true, style, out, err);
     if (status == FS_OK && r->n_comms > ROWS_MAX)
         fs_out_printf(out, "  ... and %u more kinds (--csv DIR writes them all)\n", r->n_comms - ROWS_MAX);
+    if (status == FS_OK && forwarded)
+        fs_out_puts(out, "  forwarded: a token's copies count each, but share their way: rates may exceed those of links\n");
     fs_table_free(table);
     return status;
 }

@@ -236,7 +236,7 @@ static fs_status check(const fs_json_doc *doc, fs_result_kind *kind, fs_err *err
     }
     const char *what = fs_json_get(root, "kind")
                            ? "this looks like a trace: simulate it with --json FILE first"
-                           : "expected what fabsim TOPOLOGY TRACE --json or fabsim coll --json wrote";
+                           : "expected what --json of a simulation, of fabsim coll or of fabsim pareto wrote";
     return fs_json_fail(doc, root, false, err, "no result of fabsim: %s", what);
 }
 

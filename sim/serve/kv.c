@@ -146,6 +146,8 @@ uint32_t fs_kv_match(const fs_kv *kv, const uint64_t *hashes, uint32_t n)
 
 void fs_kv_note_lookup(fs_kv *kv, uint32_t sought, uint32_t found)
 {
+    if (kv->hash_blocks == 0) /* nothing is kept: nobody looks */
+        return;
     kv->use.lookups += sought;
     kv->use.hits += found;
 }

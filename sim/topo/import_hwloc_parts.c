@@ -106,8 +106,14 @@ fs_status fs_hw_part_check(const fs_hw_parts *parts, const char *element, const 
         if (strcmp((const char *)parts->nodes.data[i]->name, element) == 0)
             candidates[count++] = attribute_of(parts->nodes.data[i], "name");
     const char *near = fs_suggest(name, candidates, count);
-    return fs_fail(err, FS_E_USAGE, "no shipped %s part is called '%.80s'%s%s%s", element, name,
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    if (near)
+        return fs_fail(err, FS_E_USAGE, "no shipped %s part is called '%.80s'; did you mean '%s'?", element, name,
+                       near);
+    char all[FS_ERR_TEXT_MAX / 2];
+    size_t used = 0;
+    for (size_t i = 0; i < count && used < sizeof all; i++)
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", candidates[i]);
+    return fs_fail(err, FS_E_USAGE, "no shipped %s part is called '%.80s'; there are %s", element, name, all);
 }
 
 typedef struct dumping {

@@ -9,9 +9,18 @@ dgx() { fabsim "$root/topologies/dgx2h.xml" "$root/workloads/megatron-8.3b-tp8.j
     [ "$status" -eq 0 ]
     [[ "$output" == *"faults of B: link:gpu0-nvsw0=0.5"* ]]
     [[ "${lines[-1]}" == "Reason  exposed tp, +"*": all_reduce of 48.0 MiB, "*" 434 times; tier nvlink" ]]
+    [[ "${lines[-1]}" == *" (the step: +"* ]]
     # and back, with the opposite sign
     run fabsim compare b.json a.json
     [[ "${lines[-1]}" == "Reason  exposed tp, -"*"; tier nvlink" ]]
+}
+
+@test "compare: sends of a pipeline are the reason of exposed p2p" {
+    pipeline() { fabsim "$root/topologies/dgx-h100-x2.xml" "$root/workloads/pipeline.json" --quiet "$@"; }
+    pipeline --json a.json
+    pipeline --json b.json --set topo:nvlink4.effective=2GB/s
+    run fabsim compare a.json b.json
+    [[ "${lines[-1]}" == "Reason  exposed p2p, +"*": sendrecv of "* ]]
 }
 
 @test "compare: twice the batch is compute" {

@@ -5,7 +5,10 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
 @test "help names every command and option" {
     run fabsim --help
     [ "$status" -eq 0 ]
-    for word in coll topo import --json --csv --timeline --set --cost --lowering --fold --network --seed --quiet --dump-ops; do
+    for command in coll kernel sweep topo import pareto factory compare report; do
+        [[ "$output" == *"  fabsim $command "* ]]
+    done
+    for word in --json --csv --timeline --set --cost --lowering --fold --network --seed --quiet --dump-ops; do
         [[ "$output" == *"$word"* ]]
     done
     for command in coll kernel sweep topo import pareto factory compare report; do
@@ -41,6 +44,13 @@ ring() { fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce
     [[ "$output" == *"ring x6"* ]]
     [[ "$output" == *"gpu0 -> gpu"* ]]
     [[ "$output" != *$'\033'* ]]
+}
+
+@test "the summary says why forwarded tokens have more than a link's rate, where there are some" {
+    run fabsim "$root/topologies/superpod-h100.xml" "$root/workloads/mixtral-8x7b.json"
+    [[ "$output" == *"forwarded: a token's copies count each"* ]]
+    run fabsim "$root/topologies/dgx1-v100.xml" "$root/workloads/ring-allreduce.json"
+    [[ "$output" != *"forwarded"* ]]
 }
 
 @test "colour on a terminal, none with NO_COLOR" {

@@ -77,6 +77,25 @@ dgx-h100-x2 450
 EOF
 }
 
+@test "coll: --on chooses GPUs, a send goes from the first to the last of them" {
+    two="$root/topologies/dgx-h100-x2.xml"
+    [ "$(fabsim coll "$two" --on 0-7 --sizes 1M --csv)" = "$(fabsim coll "$two" --gpus 8 --sizes 1M --csv)" ]
+    [ "$(fabsim coll "$two" --on 8-15 --sizes 1M --csv)" = "$(fabsim coll "$two" --gpus 8 --sizes 1M --csv)" ]
+    fabsim coll "$two" --on 3,11 --sizes 1G --json >rail.json # one NIC each
+    holds "d['ranks'] == 2 and 40 < d['rows'][0]['busbw_GBps'] <= 50" rail.json
+    fabsim coll "$two" --op sendrecv --sizes 1G --json >far.json
+    fabsim coll "$two" --op sendrecv --sizes 1G --gpus 8 --json >near.json
+    holds "30 < d['rows'][0]['busbw_GBps'] <= 50" far.json
+    holds "300 < d['rows'][0]['busbw_GBps'] <= 450" near.json
+    run fabsim coll "$two" --op sendrecv --sizes 1G --on 1,12
+    [[ "${lines[0]}" == "# fabsim coll: sendrecv from node0/gpu1 to node1/gpu4 of "* ]]
+    for bad in "--on 0-16;there is no GPU 16" "--on 3;at least 2 GPUs" "--on 1,0-3;1 stands in '1,0-3' twice" \
+        "--on 0,x;expected GPUs such as 0,8,16-31, found '0,x'" "--on 0,1 --gpus 2;exclude each other"; do
+        run fabsim coll "$two" ${bad%;*}
+        [ "$status" -eq 2 ] && [[ "$output" == *"${bad#*;}"* ]]
+    done
+}
+
 @test "kernel: one from the command line, many from a file, on a part and on a topology" {
     run fabsim kernel h100-sxm5 gemm 4096 4096 4096
     [ "$status" -eq 0 ]

@@ -26,6 +26,8 @@ static void blocks_are_taken_and_given(void **state)
     assert_int_equal(use.free, 10);
     assert_int_equal(use.taken, 10);
     assert_int_equal(use.given, 10);
+    fs_kv_note_lookup(kv, 5, 0); /* prompts with hashes, and no prefix cache */
+    assert_int_equal(fs_kv_count(kv).lookups, 0);
     fs_kv_free(kv);
 }
 

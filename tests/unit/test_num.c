@@ -125,6 +125,12 @@ static void check_quantities(void **state)
          "expected a rate such as 25GB/s, found '25GBps' with unknown unit 'GBps' (did you mean 'GB/s'?)"},
         {"25gb/s", FS_UNIT_BPS,
          "expected a rate such as 25GB/s, found '25gb/s' with unknown unit 'gb/s' (did you mean 'GB/s'?)"},
+        {"400Gbps", FS_UNIT_BPS,
+         "expected a rate such as 25GB/s, found '400Gbps' with unknown unit 'Gbps' (did you mean 'Gb/s'?)"},
+        {"400 gbps", FS_UNIT_BPS,
+         "expected a rate such as 25GB/s, found '400 gbps' with unknown unit 'gbps' (did you mean 'Gb/s'?)"},
+        {"3.2Tbit/s", FS_UNIT_BPS,
+         "expected a rate such as 25GB/s, found '3.2Tbit/s' with unknown unit 'Tbit/s' (did you mean 'Tb/s'?)"},
         {"3 weeks", FS_UNIT_SECONDS, "expected a time such as 700ns, found '3 weeks' with unknown unit 'weeks'"},
         {"5W", FS_UNIT_NONE, "expected a number such as 0.5, found '5W'"},
         {"5 ", FS_UNIT_NONE, "expected a number such as 0.5, found '5 '"},
@@ -259,7 +265,8 @@ static void check_suggestions(void **state)
         const char *name, *near;
     } cases[] = {{"hiden", "hidden"},  {"hidden", "hidden"}, {"hiddne", "hidden"},    {"Heads", "heads"},
                  {"sec", "seq"},       {"TP", "tp"},         {"kvheads", "kv_heads"}, {"pp", NULL},
-                 {"vocabulary", NULL}, {"", NULL},           {long_name, NULL}};
+                 {"vocabulary", NULL}, {"", NULL},           {long_name, NULL},       {"HID", "hidden"},
+                 {"head", "heads"},    {"kv_", "kv_heads"},  {"ads", "heads"},        {"dd", NULL}};
     for (size_t i = 0; i < LENGTH(cases); i++) {
         const char *near = fs_suggest(cases[i].name, keys, LENGTH(keys));
         if (cases[i].near == NULL)

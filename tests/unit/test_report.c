@@ -128,28 +128,31 @@ static void a_study_is_a_table(void **state)
 {
     (void)state;
     sample s = make_sample(0);
-    fs_scaling_row rows[] = {{.gpus = 1024,
-                              .step_time_s = 2,
-                              .tokens_per_s = 1e6,
-                              .tflops_per_gpu = 400,
-                              .mfu = 0.4,
-                              .exposed = 0.1,
-                              .bubble = 0.05,
-                              .busiest_tier = "nvlink",
-                              .busiest_utilization = 0.25,
-                              .memory_bytes = 94e9,
-                              .wall_s = 1},
-                             {.gpus = 4096, .step_time_s = 2.5, .tokens_per_s = 3.2e6, .fits = true, .wall_s = 0.5}};
-    fs_scaling_finish(rows, 2);
-    s.result.n_scaling = 2;
+    fs_scaling_row rows[] = {
+        {.gpus = 1024,
+         .step_time_s = 2,
+         .tokens_per_s = 213648.4,
+         .tflops_per_gpu = 400,
+         .mfu = 0.4,
+         .exposed = 0.1,
+         .bubble = 0.05,
+         .busiest_tier = "nvlink",
+         .busiest_utilization = 0.25,
+         .memory_bytes = 94e9,
+         .wall_s = 1},
+        {.gpus = 4096, .step_time_s = 2.5, .tokens_per_s = 683675, .fits = true, .wall_s = 0.25},
+        {.gpus = 8192, .step_time_s = 2.5, .tokens_per_s = 1.36735e6, .fits = true, .wall_s = 0.25}};
+    fs_scaling_finish(rows, 3);
+    s.result.n_scaling = 3;
     s.result.scaling = rows;
     s.result.scaling_mode = "weak";
     char *text = printed(fs_report_scaling, &s.result);
     expect(text,
            "\nScaling, weak\n"
            "   GPUs    step  tokens/s  TFLOP/s     MFU  efficiency  exposed  bubble     memory  busiest tier\n"
-           "  1,024  2.00 s       1 M    400.0  40.0 %     100.0 %   10.0 %   5.0 %  94.0 GB !  nvlink 25.0 %\n"
-           "  4,096  2.50 s     3.2 M        -       -      80.0 %    0.0 %   0.0 %          -  -\n"
+           "  1,024  2.00 s   213,648    400.0  40.0 %     100.0 %   10.0 %   5.0 %  94.0 GB !  nvlink 25.0 %\n"
+           "  4,096  2.50 s   683,675        -       -      80.0 %    0.0 %   0.0 %          -  -\n"
+           "  8,192  2.50 s   1.367 M        -       -      80.0 %    0.0 %   0.0 %          -  -\n"
            "  ! does NOT fit: a GPU has 80.0 GB\n\n",
            true);
     expect(text, "\nsimulated in 1.50 s of wall time, peak memory ", true);
