@@ -77,6 +77,7 @@ def cases(directory):
                                "--set", "fleet.distinct=1"], None, None),
         "serve-fleet-100k-8": ([f"{topo}/ib-nvl72-100k.xml", f"{work}/deepseek-r1-fleet-100k.json"], None, None),
         "pareto-200": (["pareto", f"{topo}/gb200-nvl72.xml", f"{work}/deepseek-r1-fp8.json", "--points", "200", "--quiet"], 60.0, None),
+        "pareto-superpod": (["pareto", f"{topo}/superpod-h100.xml", f"{work}/llama3-405b-serve.json", "--points", "200", "--quiet"], 60.0, None),
         "permutation-100k": ([f"{topo}/colossus-100k.xml", lambda: permutation(directory), "--set", "topo:eth.routing=ecmp"], 120, None),
         "sweep-8gpu": (["sweep", f"{ROOT}/bench/sweep_8gpu.json", "-q", "-o", lambda: fresh(directory)], 50, None),  # 200 points/s
         "sweep-1024": (["sweep", f"{ROOT}/bench/sweep_1024.json", "-q", "-o", lambda: fresh(directory)], 180, None),

@@ -1,4 +1,4 @@
-/* run_fabric.h - what every run needs of a topology: bundles, routes, lowering. Private to run.c and serve_run.c. */
+/* run_fabric.h - what every run needs of a topology: bundles, routes, lowering. Private to run.c and serve_*.c. */
 #ifndef FS_RUN_FABRIC_H
 #define FS_RUN_FABRIC_H
 

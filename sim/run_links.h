@@ -1,4 +1,4 @@
-/* run_links.h - links and tiers of a result: what the engine has counted, for people. Private to run*.c and serve_run.c. */
+/* run_links.h - links and tiers of a result: what the engine has counted, for people. Private to run*.c and serve_*.c. */
 #ifndef FS_RUN_LINKS_H
 #define FS_RUN_LINKS_H
 

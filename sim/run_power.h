@@ -1,4 +1,4 @@
-/* run_power.h - what a job's share of the machine draws. Private to run.c and serve_run.c.
+/* run_power.h - what a job's share of the machine draws. Private to run.c and serve_*.c.
  *
  * GPUs and LPUs: idle + (rated - idle) x busy, linear in the part of the time that they are not idle. All else - CPUs and what
  * stands around them, NICs, switches - draws its rated power all the time: memory, fans and ports do not rest with the

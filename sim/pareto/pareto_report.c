@@ -43,9 +43,13 @@ static void print_head(const fs_pareto_view *view, fs_style style, fs_out *out)
 /* What became of all points and layouts. */
 static void print_counts(const fs_pareto_view *view, fs_out *out)
 {
-    static const char *const words[FS_OPERATING_STATES] = {
-        "good",          "over the limit of first tokens", "over the limit of tokens",
-        "not converged", "with rejected requests",         "failed"};
+    static const char *const words[FS_OPERATING_STATES] = {"good",
+                                                           "over the limit of first tokens",
+                                                           "over the limit of tokens",
+                                                           "beyond that one",
+                                                           "not converged",
+                                                           "with rejected requests",
+                                                           "failed"};
     const fs_search *s = view->search;
     char wall[TEXT];
     fs_out_printf(out, "\n%u points of %u %s", s->space.n, s->space.combinations_tried,

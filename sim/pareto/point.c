@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define EVEN 0.05
+#define LATE 1.25           /* over the limit of tokens (point.h) */
 #define EVENTS_MAX 20000000 /* some seconds: a run that needs more is given up */
 
 enum {
@@ -19,7 +19,7 @@ enum {
     FULL = 2 /* iterations' worth of prompts under way, of each lane */
 };
 
-const char *const fs_operating_states[FS_OPERATING_STATES] = {"good",          "ttft",     "tpot",
+const char *const fs_operating_states[FS_OPERATING_STATES] = {"good",          "ttft",     "tpot",  "beyond",
                                                               "not converged", "rejected", "failed"};
 
 /* ---- the steady state ---------------------------------------------------------------------------------------------- */
@@ -142,6 +142,12 @@ static void take_power(const fs_result *r, fs_operating_point *p)
     p->per_rated_MW = r->power.rated_W > 0 ? p->tokens_per_s / (r->power.rated_W * 1e-6) : 0;
 }
 
+/* Though the rate is not steady yet. */
+static bool is_late(const fs_operating_point *p, const fs_operating_limits *limits)
+{
+    return !limits->exhaustive && limits->tpot_s > 0 && p->tpot_s > limits->tpot_s * LATE;
+}
+
 static fs_operating_state judge(const fs_operating_point *p, const fs_operating_limits *limits)
 {
     if (limits->ttft_s > 0 && p->ttft_s > limits->ttft_s)
@@ -168,8 +174,10 @@ fs_status fs_operating_simulate(const fs_topo *topo, const fs_work *work, const 
         p->requests = (uint32_t)count;
         if (result.serving->n_rejected > 0)
             p->state = FS_OPERATING_REJECTED;
-        else if (fs_operating_measure(result.serving, c->concurrency, p) && p->unevenness <= EVEN)
-            p->state = judge(p, limits);
+        else if (fs_operating_measure(result.serving, c->concurrency, p))
+            p->state = p->unevenness <= FS_EVEN ? judge(p, limits)
+                       : is_late(p, limits)     ? FS_OPERATING_TPOT
+                                                : FS_OPERATING_OPEN;
         take_power(&result, p);
         fs_result_free(&result);
     }

@@ -7,6 +7,7 @@
 #include "sweep/progress.h"
 #include "sweep/workers.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SECONDS_MAX 120 /* of one point: it is given up then */
@@ -19,7 +20,79 @@ typedef struct context {
     fs_prefill *prefills; /* (n_prefills) */
     uint32_t n_prefills;
     fs_progress progress;
+    uint32_t *order; /* (space.n) points as they start: by their place in their combination */
+    uint32_t started;
+    uint32_t *enough; /* (combinations_tried) the least load that is over the limit of tokens: more is beyond */
 } context;
+
+/* ---- loads beyond the limit ------------------------------------------------------------------------------------------ */
+
+typedef struct turn {
+    uint32_t place, point; /* in its combination; among all */
+} turn;
+
+static int by_place(const void *left, const void *right)
+{
+    const turn *a = left, *b = right;
+    return a->place != b->place ? (a->place > b->place) - (a->place < b->place)
+                                : (a->point > b->point) - (a->point < b->point);
+}
+
+static fs_status plan_order(context *c, fs_err *err)
+{
+    const fs_space *space = &c->search->space;
+    turn *turns = fs_alloc(space->n, sizeof *turns);
+    c->order = fs_alloc(space->n, sizeof *c->order);
+    c->enough = fs_alloc(space->combinations_tried, sizeof *c->enough);
+    if (turns && c->order && c->enough) {
+        for (uint32_t i = 0; i < space->n; i++)
+            turns[i] = (turn){
+                i > 0 && space->all[i].combination == space->all[i - 1].combination ? turns[i - 1].place + 1 : 0, i};
+        qsort(turns, space->n, sizeof *turns, by_place);
+        for (uint32_t i = 0; i < space->n; i++)
+            c->order[i] = turns[i].point;
+        for (uint32_t i = 0; i < space->combinations_tried; i++)
+            c->enough[i] = UINT32_MAX;
+    }
+    fs_free(turns);
+    return turns && c->order && c->enough ? FS_OK : fs_fail_nomem(err);
+}
+
+static bool is_beyond(const context *c, uint32_t point)
+{
+    const fs_candidate *candidate = &c->search->space.all[point];
+    return candidate->concurrency > c->enough[candidate->combination];
+}
+
+static void note_load(context *c, const fs_operating_point *p)
+{
+    uint32_t *enough = &c->enough[p->candidate.combination];
+    double limit_s = c->def->limits.tpot_s;
+    bool steady = p->state == FS_OPERATING_TTFT || p->state == FS_OPERATING_TPOT;
+    if (!c->def->limits.exhaustive && limit_s > 0 && steady && p->tpot_s > limit_s * (1 + FS_EVEN) &&
+        p->candidate.concurrency < *enough)
+        *enough = p->candidate.concurrency;
+}
+
+static fs_status next_point(void *data, uint32_t *task, fs_err *err)
+{
+    context *c = data;
+    (void)err;
+    for (; c->started < c->search->space.n && is_beyond(c, c->order[c->started]); c->started++)
+        fs_progress_count(&c->progress, false);
+    *task = c->started < c->search->space.n ? c->order[c->started++] : FS_NONE;
+    return FS_OK;
+}
+
+static void count_states(context *c)
+{
+    fs_search *s = c->search;
+    for (uint32_t i = 0; i < s->space.n; i++) {
+        if (is_beyond(c, i))
+            s->points[i] = (fs_operating_point){.candidate = s->space.all[i], .state = FS_OPERATING_BEYOND};
+        s->of_state[s->points[i].state]++;
+    }
+}
 
 /* ---- points ---------------------------------------------------------------------------------------------------------- */
 
@@ -46,7 +119,7 @@ static fs_status end_point(void *data, uint32_t task, const fs_task_end *end, fs
         *p = (fs_operating_point){.candidate = s->space.all[task], .state = FS_OPERATING_FAILED};
     if (p->state == FS_OPERATING_FAILED && s->failure[0] == '\0')
         fs_snprintf(s->failure, sizeof s->failure, "%s", end->error ? end->error->text : "no answer");
-    s->of_state[p->state]++;
+    note_load(c, p);
     fs_progress_count(&c->progress, p->state == FS_OPERATING_FAILED);
     return FS_OK;
 }
@@ -153,7 +226,8 @@ fs_status fs_search_limit(fs_search_def *def, uint64_t points, uint64_t gpus, ui
                                    .concurrency = (uint32_t)concurrency};
     def->workers = (uint32_t)workers;
     if (def->work->inference)
-        def->limits = (fs_operating_limits){def->work->inference->slo_ttft_s, def->work->inference->slo_tpot_s};
+        def->limits = (fs_operating_limits){.ttft_s = def->work->inference->slo_ttft_s,
+                                            .tpot_s = def->work->inference->slo_tpot_s};
     return FS_OK;
 }
 
@@ -165,16 +239,22 @@ static fs_status run_points(context *c, int *signal, fs_err *err)
     s->points = fs_zalloc(s->space.n, sizeof *s->points);
     if (!s->points)
         return fs_fail_nomem(err);
+    fs_status status = plan_order(c, err);
+    if (status != FS_OK)
+        return status;
     c->progress = fs_progress_start(c->def->progress, s->space.n);
     const fs_workers_def workers = {.n_tasks = s->space.n,
                                     .n_workers = c->def->workers,
                                     .seconds_max = SECONDS_MAX,
                                     .context = c,
+                                    .next = next_point,
                                     .run = run_point,
                                     .end = end_point,
                                     .tick = tick};
-    fs_status status = fs_workers_run(&workers, signal, err);
+    status = fs_workers_run(&workers, signal, err);
     fs_progress_stop(&c->progress);
+    if (status == FS_OK && !*signal)
+        count_states(c);
     return status;
 }
 
@@ -191,6 +271,8 @@ fs_status fs_search_run(const fs_search_def *def, fs_search *s, int *signal, fs_
     if (status == FS_OK && !*signal)
         status = run_points(&c, signal, err);
     fs_free(c.prefills);
+    fs_free(c.order);
+    fs_free(c.enough);
     s->wall_s = fs_clock_s() - start_s;
     if (status != FS_OK)
         fs_search_free(s);

@@ -1,4 +1,9 @@
-/* search.h - all candidates of a space, by worker processes. */
+/* search.h - all candidates of a space, by worker processes.
+ *
+ * Low loads go first, of all combinations of layouts. Under more load tokens do not come sooner, so where one point of a
+ * combination is over the limit of tokens by more than rates may differ in a steady state (5 %), those under more load are
+ * not simulated: none of them can be good, and they are the dearest. Which these are depends on the points under less load
+ * alone, never on how many workers there are: what was under way when it showed is dropped. */
 #ifndef FS_PARETO_SEARCH_H
 #define FS_PARETO_SEARCH_H
 

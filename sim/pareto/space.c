@@ -270,8 +270,10 @@ static fs_status make_points(const fs_topo *topo, const fs_work *work, const fs_
     space->combinations = all->count;
     space->combinations_tried = tried;
     for (uint32_t i = 0; i < tried && status == FS_OK; i++) {
-        uint32_t at = (uint32_t)((uint64_t)i * all->count / tried);
+        uint32_t at = (uint32_t)((uint64_t)i * all->count / tried), first = points->count;
         status = add_points(topo, work, &all->data[at], limits->points / tried, points, err);
+        for (uint32_t k = first; k < points->count; k++)
+            points->data[k].combination = i;
     }
     return status;
 }

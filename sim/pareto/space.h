@@ -26,6 +26,7 @@ typedef struct fs_candidate {
     uint32_t prefill_replicas; /* 0: none */
     uint32_t gpus;             /* of all */
     uint32_t concurrency;
+    uint32_t combination; /* which of the combinations of layouts that are tried, from 0 on */
 } fs_candidate;
 
 /* A layout of replicas that compute prompts, measured alone. */

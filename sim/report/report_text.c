@@ -111,11 +111,21 @@ const char *fs_format_watts(double value, char *text, size_t size)
     return text;
 }
 
+/* ", NICs 3 kW" into the text, or nothing where no part of them says a power: 0 W would be a claim. */
+static const char *format_share(const char *name, double watts, char *text, size_t size)
+{
+    char value[TEXT];
+    text[0] = '\0';
+    if (watts > 0)
+        fs_snprintf(text, size, ", %s %s", name, fs_format_watts(watts, value, sizeof value));
+    return text;
+}
+
 void fs_report_power(const fs_result *r, fs_out *out)
 {
     const fs_power *p = &r->power;
-    char value[TEXT], note[8 * TEXT], gpus[TEXT], hosts[TEXT], nics[TEXT], switches[TEXT], count[TEXT];
-    char joules[TEXT] = "", lpus[TEXT] = "", watts[TEXT];
+    char value[TEXT], note[8 * TEXT], gpus[TEXT], hosts[TEXT], nics[TEXT], switches[TEXT], lpus[TEXT], count[TEXT];
+    char joules[TEXT] = "";
     if (!(p->facility_W > 0))
         return;
     bool kilo = fs_result_joules(r) >= 999.5;
@@ -123,12 +133,11 @@ void fs_report_power(const fs_result *r, fs_out *out)
         fs_snprintf(joules, sizeof joules, "; %s tokens/s per MW, %.3g %s a token",
                     fs_format_count((uint64_t)(fs_result_per_mw(r) + 0.5), count, sizeof count),
                     fs_result_joules(r) * (kilo ? 1e-3 : 1), kilo ? "kJ" : "J");
-    if (p->lpus_rated_W > 0)
-        fs_snprintf(lpus, sizeof lpus, ", LPUs %s", fs_format_watts(p->lpus_W, watts, sizeof watts));
-    fs_snprintf(note, sizeof note, "(GPUs %s%s, hosts %s, NICs %s, switches %s, PUE %.4g%s)",
-                fs_format_watts(p->gpus_W, gpus, sizeof gpus), lpus, fs_format_watts(p->hosts_W, hosts, sizeof hosts),
-                fs_format_watts(p->nics_W, nics, sizeof nics),
-                fs_format_watts(p->switches_W, switches, sizeof switches), p->pue, joules);
+    fs_snprintf(note, sizeof note, "(GPUs %s%s%s%s%s, PUE %.4g%s)", fs_format_watts(p->gpus_W, gpus, sizeof gpus),
+                format_share("LPUs", p->lpus_W, lpus, sizeof lpus),
+                format_share("hosts", p->hosts_W, hosts, sizeof hosts),
+                format_share("NICs", p->nics_W, nics, sizeof nics),
+                format_share("switches", p->switches_W, switches, sizeof switches), p->pue, joules);
     fs_report_line(out, "Power", fs_format_watts(p->facility_W, value, sizeof value), note);
 }
 

@@ -1,4 +1,5 @@
-/* serving.h - what an inference run adds to a result. Filled by serve_run.c, read by report/; arrays belong to the result. */
+/* serving.h - what an inference run adds to a result. Filled by serve_result.c, read by report/; arrays belong to the
+ * result. */
 #ifndef FS_REPORT_SERVING_H
 #define FS_REPORT_SERVING_H
 
@@ -62,5 +63,9 @@ typedef struct fs_serving_result {
     uint32_t n_rows;
     fs_request_row *requests; /* (n_rows) of the copies that were simulated, each in the order of arrivals */
 } fs_serving_result;
+
+/* What the rows of requests come to over a run of end_s: rejections, preemptions, latencies, rates, goodput, the queue. The rest
+ * of *serving is there; copies follow each other, each with rows_of_copy (>= 1) of n_rows, a multiple of it. */
+FS_MUST_CHECK fs_status fs_serving_sum_up(fs_serving_result *serving, uint32_t rows_of_copy, double end_s, fs_err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* prop_frontier.c - the frontier is exactly the good points that none dominates (the definition, pair by pair), in order;
+/* prop_frontier.c - the frontier is exactly the good points that none dominates (the definition, pair by pair), in order, and
+ * no point that a search leaves out belongs to it;
  * and what is measured of a run's requests, by hand. */
 #include "../fixture.h"
 #include "base/rng.h"
@@ -192,6 +193,62 @@ static void prefill_replicas_keep_up(void **state)
     fs_topo_free(topo);
 }
 
+/* All points of a closed loop with that limit of tokens. */
+static void search_all(const fs_topo *topo, const fs_work *work, double tpot_s, bool exhaustive, fs_search *search)
+{
+    fs_run_options options = fs_run_default();
+    fs_search_def def = {.topo = topo, .work = work, .options = &options};
+    int signal = 0;
+    ASSERT_OK(fs_search_limit(&def, 48, 0, 256, 2, &failure));
+    def.limits = (fs_operating_limits){.tpot_s = tpot_s, .exhaustive = exhaustive};
+    ASSERT_OK(fs_search_run(&def, search, &signal, &failure));
+    assert_int_equal(signal, 0);
+}
+
+/* The slow twin simulates all points until they are steady: the same ones are good, to the last bit, and so the frontier is
+ * the same; and what is left out is over the limit. */
+static void points_beyond_the_limit_are_never_good(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"fabsim\":\"trace/"
+        "1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{\"layers\":4,\"hidden\":2048,\"heads\":8,"
+        "\"ffn\":8192,\"vocab\":32000,\"seq\":4096},\"engines\":[{\"limits\":{\"max_tokens\":512}}],\"requests\":{"
+        "\"rate\":1,"
+        "\"count\":4,\"input\":{\"uniform\":[20,300]},\"output\":{\"uniform\":[2,40]}}}";
+    fs_topo *topo = NULL;
+    fs_work *work = NULL;
+    uint32_t beyond = 0, good = 0;
+    ASSERT_OK(fs_topo_load("topologies/dgx-h100.xml", NULL, 0, &topo, &failure));
+    ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &work, &failure));
+    fs_search any;
+    search_all(topo, work, 0, true, &any);
+    for (uint32_t l = 0; l < any.space.n; l += 7) { /* limits that some points keep and others do not */
+        fs_search fast, slow;
+        double limit_s = any.points[l].tpot_s;
+        search_all(topo, work, limit_s, false, &fast);
+        search_all(topo, work, limit_s, true, &slow);
+        assert_int_equal(fast.space.n, slow.space.n);
+        assert_int_equal(slow.of_state[FS_OPERATING_BEYOND], 0);
+        for (uint32_t i = 0; i < fast.space.n; i++) {
+            const fs_operating_point *a = &fast.points[i], *b = &slow.points[i];
+            assert_int_equal(a->state == FS_OPERATING_GOOD, b->state == FS_OPERATING_GOOD);
+            if (a->state == FS_OPERATING_GOOD)
+                assert_memory_equal(a, b, sizeof *a);
+            if (a->state == FS_OPERATING_BEYOND)
+                assert_true(b->tpot_s > limit_s);
+        }
+        beyond += fast.of_state[FS_OPERATING_BEYOND];
+        good += fast.of_state[FS_OPERATING_GOOD];
+        fs_search_free(&fast);
+        fs_search_free(&slow);
+    }
+    fs_search_free(&any);
+    assert_true(beyond > 10 && good > 10);
+    fs_work_free(work);
+    fs_topo_free(topo);
+}
+
 static void layouts_are_those_that_the_model_splits_into(void **state)
 {
     (void)state;
@@ -227,6 +284,7 @@ int main(void)
                                        cmocka_unit_test(a_factory_by_hand),
                                        cmocka_unit_test(a_prefill_layout_is_left_out_where_another_does_as_well),
                                        cmocka_unit_test(prefill_replicas_keep_up),
+                                       cmocka_unit_test(points_beyond_the_limit_are_never_good),
                                        cmocka_unit_test(layouts_are_those_that_the_model_splits_into)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
