@@ -41,12 +41,13 @@ STRUCTURE = {"A100-SXM-80GB": {}, "H100-SXM": {"fp8": {"tile-min": 16384, "whole
 START_GEMM = {"l2-bandwidth": (None, .3), "operand-efficiency": (.8, .1), "sustained": (.9, .1)}
 START_DTYPE = {"efficiency": (.8, .1), "tile": (1e-6, .5), "floor": (2.3e-6, .3)}
 START_ROW = {"quantise-row": (3e-9, .3), "quantise-pass": (4e-9, .3)}  # narrow formats
+START_DEPTH = {"depth": (6e-10, .3)}  # fp4: the others reach their least tiles first
 START_ATTENTION = {"append": (None, .3), "append-fp8": (None, .3), "efficiency": (.8, .1), "score": (2e-11, .3),
                    "block": (1e-6, .4), "prefill-floor": (7e-6, .2), "decode-floor": (7e-6, .2), "piece": (1.5e-6, .4),
                    "join": (1.5e-6, .4), "sm-bandwidth": (None, .3), "fp8-read": (1.1, .1), "read-efficiency": (.87, .05)}
 FRACTIONS = {"operand-efficiency", "sustained", "efficiency", "read-efficiency"}
 UNITS = {"l2-bandwidth": "B/s", "append": "B/s", "append-fp8": "B/s", "sm-bandwidth": "B/s", "tile": "s", "floor": "s",
-         "quantise-row": "s", "quantise-pass": "s", "score": "s", "block": "s", "prefill-floor": "s", "decode-floor": "s", "piece": "s",
+         "quantise-row": "s", "quantise-pass": "s", "depth": "s", "score": "s", "block": "s", "prefill-floor": "s", "decode-floor": "s", "piece": "s",
          "join": "s"}
 GROUPED = (1, .9, .8, .7, .6, .5, .45, .4, .35, .3, .25, .2, .15, .1)  # tried for the rate of grouped products
 GROUPED_READ = (1, .9, .8, .7, .6, .5)  # and for that at which they read
@@ -138,9 +139,8 @@ class Fit:
             self.x[dtype, "grouped"] = self.x[dtype, "grouped-read"] = 1
             if ("other", dtype) in self.rows:
                 self.x[dtype, self.other(dtype)] = 1
-            for n, (v, _) in START_ROW.items():
-                if dtype != "bf16":
-                    self.x[dtype, n] = v
+            for n, (v, _) in self.narrow(dtype).items():
+                self.x[dtype, n] = v
         default = {"append": self.part.bandwidth / 2, "append-fp8": self.part.bandwidth / 3, "sm-bandwidth": 1.5 * share}
         for n, (v, _) in START_ATTENTION.items():
             self.x["attention", n] = v or default[n]
@@ -148,6 +148,11 @@ class Fit:
             there = self.part.shipped.get(({"gemm": "kernels"}.get(element, data.DTYPES.get(element, element)), name))
             there = there or self.part.shipped.get(("kernels", name))
             self.x[element, name] = number(there) if there else self.x[element, name]
+
+    @staticmethod
+    def narrow(dtype):
+        """What formats of less than 16 bits have beside the others' constants."""
+        return {**(START_ROW if dtype != "bf16" else {}), **(START_DEPTH if dtype == "nvfp4" else {})}
 
     def other(self, dtype):
         """The figure of a format's other kernels."""
@@ -221,7 +226,7 @@ class Fit:
     def run(self, products):
         step = {("gemm", n): s for n, (_, s) in START_GEMM.items()}
         step.update({(d, n): s for d in FITTED[self.gpu] for n, (_, s) in START_DTYPE.items()})
-        step.update({(d, n): s for d in FITTED[self.gpu] if d != "bf16" for n, (_, s) in START_ROW.items()})
+        step.update({(d, n): s for d in FITTED[self.gpu] for n, (_, s) in self.narrow(d).items()})
         gemm = self.search(list(step), step, ["gemm"])
         step = {("attention", n): s for n, (_, s) in START_ATTENTION.items()
                 if n not in self.fixed and (self.gpu != "A100-SXM-80GB" or "fp8" not in n)}

@@ -75,6 +75,7 @@ typedef struct gemm_case {
     double rate;     /* FLOP/s of one SM at its highest clock */
     double tile_s;   /* of TILE_NUMBERS */
     double least;    /* numbers of the smallest tile */
+    double depth_s;  /* a number of k, at the least */
     bool overlap;    /* filling and emptying hide behind the next tile's sums */
     bool whole;      /* sums over k are not split */
     bool masked;     /* a tile that an expert's rows do not fill takes twice as long as a full one */
@@ -106,7 +107,7 @@ static void time_tiling(const gemm_case *c, double tiles, double rows, double co
     double busy = fmax(1, fmin(units, costs->sms)), waves = ceil(units / costs->sms);
     double partial = split > 1 ? 2 * 4 * split * s->batch * s->m * s->n : 0; /* sums in fp32, written and read */
     double start = c->tile_s * rows * columns / TILE_NUMBERS;
-    double sums = 2 * rows * columns * depth / c->rate;
+    double sums = depth * fmax(2 * rows * columns / c->rate, c->depth_s);
     double next = c->overlap ? fmax(sums, start) : sums + start; /* of each wave but the last */
     parts->compute_s = slow_down(c, (waves - 1) * next + sums + start);
     parts->cache_s = (units * (rows + columns) * depth * c->in + partial) / (costs->l2_Bps * busy / costs->sms);
@@ -165,6 +166,7 @@ void fs_gpu_gemm(const fs_part *gpu, const fs_kernel_shape *shape, fs_dtype dtyp
     double rows = grouped ? shape->m / shape->batch : shape->m, batch = grouped ? 1 : shape->batch;
     gemm_case c = {.gpu = gpu, .shape = shape, .in = fs_dtype_bytes(dtype), .rate = rate / costs->sms};
     c.tile_s = product->tile_s;
+    c.depth_s = product->depth_s;
     c.slow = slow_of(gpu, rate, dtype);
     c.whole = product->whole || grouped;
     c.least = fmin(product->tile_min, fmax(rows, LEAST_ROWS) * LEAST_COLUMNS);

@@ -44,6 +44,7 @@ const fs_gpu_figure fs_product_figures[FS_PRODUCT_FIGURES] = {
     PRODUCT("grouped-block", FS_UNIT_NONE, 1e-6, 1, grouped_block),
     PRODUCT("grouped-read", FS_UNIT_NONE, 1e-6, 1, grouped_read),
     PRODUCT("tile-min", FS_UNIT_NONE, 0, 65536, tile_min),
+    PRODUCT("depth", FS_UNIT_SECONDS, 0, 1, depth_s),
     PRODUCT("quantise-row", FS_UNIT_SECONDS, 0, 1, row_s),
     PRODUCT("quantise-pass", FS_UNIT_SECONDS, 0, 1, pass_s),
 };

@@ -15,7 +15,7 @@ typedef struct fs_gpu_figure {
     size_t offset; /* of a double in fs_gpu_costs; for "peak" in fs_gpu_product */
 } fs_gpu_figure;
 
-enum { FS_COST_FIGURES = 22, FS_PRODUCT_FIGURES = 10 };
+enum { FS_COST_FIGURES = 22, FS_PRODUCT_FIGURES = 11 };
 
 extern const fs_gpu_figure fs_cost_figures[FS_COST_FIGURES];       /* those of <kernels> first */
 extern const fs_gpu_figure fs_product_figures[FS_PRODUCT_FIGURES]; /* optional attributes of <peak> */

@@ -63,6 +63,7 @@ typedef struct fs_gpu_product {
     double grouped_tensor, grouped_block; /* the same of kernels for a scale a tensor, or a block; 0: as `grouped` */
     double grouped_read; /* fraction of the memory's rate at which grouped products read; 0: as other products */
     double tile_min;     /* numbers of the smallest tile, where there are rows for it */
+    double depth_s;      /* no tile goes through a number of k in less, however small it is */
     double row_s;        /* quantisation to the format, all SMs at work: a row, */
     double pass_s;       /* and each 2,048 numbers of it */
     bool whole;          /* sums over k are never split among SMs */

@@ -82,6 +82,7 @@ static const fs_word words[] = {
       {"grouped-block", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"grouped-read", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
       {"tile-min", FS_WORD_QUANTITY, false, FS_UNIT_NONE, NULL},
+      {"depth", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
       {"quantise-row", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
       {"quantise-pass", FS_WORD_QUANTITY, false, FS_UNIT_SECONDS, NULL},
       {"whole", FS_WORD_CHOICE, false, 0, "yes no"},

@@ -59,6 +59,9 @@ static void products_run_in_waves(void **state)
     US(&gpu, batch, 1 + 2 * 8.192);
     gpu.product[FS_FP16].tile_s = 16e-6; /* of 256 x 128 numbers: 1 us of 64 x 32 */
     US(&gpu, wave, 1 + 9.192);
+    gpu.product[FS_FP16].depth_s = 10e-9; /* 1,000 of them, for 8.192 us of sums */
+    US(&gpu, wave, 1 + 11);
+    gpu.product[FS_FP16].depth_s = 0;
     gpu.costs.sustained = 0.5; /* 9.192 us is hardly warm: + 9.192 x 9.192 / 1009.192 */
     US(&gpu, wave, 1 + 9.192 + 9.192 * 9.192 / 1009.192);
     gpu.peak_flops[FS_FP8] = 1e14; /* as fast with half of the bits: half of the power, which is all allowed */
