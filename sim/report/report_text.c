@@ -222,7 +222,8 @@ static fs_status print_comms(const fs_result *r, fs_style style, fs_out *out, fs
     if (status == FS_OK && r->n_comms > ROWS_MAX)
         fs_out_printf(out, "  ... and %u more kinds (--csv DIR writes them all)\n", r->n_comms - ROWS_MAX);
     if (status == FS_OK && forwarded)
-        fs_out_puts(out, "  forwarded: a token's copies count each, but share their way: rates may exceed those of links\n");
+        fs_out_puts(out,
+                    "  forwarded: a token's copies count each, but share their way: rates may exceed those of links\n");
     fs_table_free(table);
     return status;
 }
