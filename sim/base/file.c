@@ -201,6 +201,24 @@ fs_status fs_out_open(const char *path, fs_out **out, fs_err *err)
     return FS_OK;
 }
 
+fs_status fs_out_check(const char *path, fs_err *err)
+{
+    if (path == NULL || strcmp(path, "-") == 0)
+        return FS_OK;
+    if (access(path, F_OK) == 0)
+        return access(path, W_OK) == 0 ? FS_OK : fail_io(err, path, "write", errno);
+    if (errno != ENOENT)
+        return fail_io(err, path, "write", errno);
+    char *folder = fs_strdup(path), *end = folder ? strrchr(folder, '/') : NULL;
+    if (folder == NULL)
+        return fs_fail_nomem(err);
+    if (end)
+        end[end == folder] = '\0'; /* "/result.json" is in "/" */
+    int reason = access(end ? folder : ".", W_OK) == 0 ? 0 : errno;
+    fs_free(folder);
+    return reason ? fail_io(err, path, "write", reason) : FS_OK;
+}
+
 fs_status fs_out_memory(fs_out **out, fs_err *err)
 {
     fs_out *o = fs_zalloc(1, sizeof *o);

@@ -19,6 +19,9 @@ FS_MUST_CHECK fs_status fs_file_read(const char *path, char **text, size_t *leng
 typedef struct fs_out fs_out;
 /* path "-" is stdout; a path that ends in ".gz" is compressed. */
 FS_MUST_CHECK fs_status fs_out_open(const char *path, fs_out **out, fs_err *err);
+/* Whether fs_out_open could write `path` (NULL, "-": yes), which is not touched: FS_E_IO as that would say. To be asked
+ * before long work whose result goes there. */
+FS_MUST_CHECK fs_status fs_out_check(const char *path, fs_err *err);
 /* Into memory: fs_out_take ends it and hands over the text, NUL-terminated at *length, which the caller frees with
  * fs_free. fs_out_discard works as for files. */
 FS_MUST_CHECK fs_status fs_out_memory(fs_out **out, fs_err *err);

@@ -147,6 +147,8 @@ fs_status fs_cmd_factory(int argc, char *const *argv, const fs_call *call, fs_er
         return fs_fail(err, FS_E_USAGE, "topologies and traces come in pairs: '%s' has no trace", values[n - 1]);
     status = fs_cli_check_pue(a.pue, err);
     if (status == FS_OK)
+        status = fs_out_check(a.json, err);
+    if (status == FS_OK)
         status = fs_tiers_read(a.tiers, &tiers, err);
     fs_factory f = {.power_W = a.power_W, .pue = a.pue, .tiers = &tiers, .rows = rows};
     for (; f.n < n / 2 && status == FS_OK && !signal; f.n++) {

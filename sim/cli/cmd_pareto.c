@@ -150,6 +150,10 @@ fs_status fs_cmd_pareto(int argc, char *const *argv, const fs_call *call, fs_err
         return status;
     status = fs_cli_check_pue(a.pue, err);
     if (status == FS_OK)
+        status = fs_out_check(a.json, err);
+    if (status == FS_OK)
+        status = fs_out_check(a.csv, err);
+    if (status == FS_OK)
         status = fs_cli_overrides(&a.sets, &a.overrides, err);
     if (status == FS_OK)
         status = fs_topo_load(values[0], a.overrides.topo, a.overrides.n_topo, &topo, err);

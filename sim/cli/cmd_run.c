@@ -265,6 +265,8 @@ fs_status fs_cmd_run(int argc, char *const *argv, const fs_call *call, fs_err *e
     if (status == FS_OK)
         status = fs_cli_check_pue(a.pue, err);
     if (status == FS_OK)
+        status = fs_out_check(a.json, err);
+    if (status == FS_OK)
         status = fs_cli_timeline_read(&a.timeline, &a.timeline_options, err);
     if (status == FS_OK)
         status = fs_cli_prepare_network((fs_backend)a.network, call, err);

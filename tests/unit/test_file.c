@@ -168,6 +168,14 @@ static void check_bad_output(void **state)
     assert_int_equal(fs_out_open("/", &out, &err), FS_E_IO);
     assert_string_equal(err.text, "cannot write '/': Is a directory");
     assert_null(out);
+    static const char *const good[] = {NULL, "-", "new.json", "./new.json", "/dev/null"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_int_equal(fs_out_check(good[i], &err), FS_OK);
+    assert_int_equal(access("new.json", F_OK), -1); /* nothing was made */
+    assert_int_equal(fs_out_check("no/such/folder", &err), FS_E_IO);
+    assert_string_equal(err.text, "cannot write 'no/such/folder': No such file or directory");
+    assert_int_equal(fs_out_check("/dev/null/x", &err), FS_E_IO);
+    assert_string_equal(err.text, "cannot write '/dev/null/x': Not a directory");
     if (access("/dev/full", W_OK) != 0)
         skip();
     assert_int_equal(symlink("/dev/full", "full.gz"), 0);

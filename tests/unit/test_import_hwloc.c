@@ -565,7 +565,10 @@ static void unknown_parts_are_errors(void **state)
     const fs_hwloc_options misspelt = {.gpu_part = "h200-smx"}, bad_nic = {.nic_part = "carrier-pigeon"};
     expect_error(node_path, &misspelt, FS_E_USAGE,
                  "no shipped gpu part is called 'h200-smx'; did you mean 'h200-sxm'?");
-    expect_error(node_path, &bad_nic, FS_E_USAGE, "no shipped nic part is called 'carrier-pigeon'");
+    expect_error(
+        node_path, &bad_nic, FS_E_USAGE,
+        "no shipped nic part is called 'carrier-pigeon'; there are connectx-4, connectx-5, connectx-6, connectx-7, "
+        "bluefield-3, connectx-8, connectx-9, lpx-fabric");
     n.gpus = 0;
     expect_error(write_node(&n), NULL, FS_E_TOPOLOGY,
                  "the machine of this file has no NVIDIA GPU that hwloc sees\n"

@@ -370,7 +370,8 @@ static void bad_training_traces(void **state)
         "unknown optimizer 'adan' (did you mean 'adam'?)");
     bad(MODEL ",\"batch\":{\"global\":2},\"overlap\":{\"grad_reduce\":1}", 111,
         "'grad_reduce' is 1, expected true or false");
-    bad(MODEL ",\"batch\":{\"global\":2},\"overlap\":{\"reduce\":true}", 97, "unknown key 'reduce'");
+    bad(MODEL ",\"batch\":{\"global\":2},\"overlap\":{\"reduce\":true}", 97,
+        "unknown key 'reduce' (did you mean 'grad_reduce'?)");
 }
 
 static void every_failed_allocation_is_clean(void **state)
