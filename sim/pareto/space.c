@@ -84,11 +84,6 @@ bool fs_candidate_alike(const fs_candidate *a, const fs_candidate *b)
            memcmp(&a->prefill, &b->prefill, sizeof a->prefill) == 0 && a->prefill_replicas == b->prefill_replicas;
 }
 
-double fs_mean_length(const fs_length *l)
-{
-    return l->kind == FS_UNIFORM ? (l->low + (double)l->high) / 2 : l->mean;
-}
-
 /* ---- layouts ------------------------------------------------------------------------------------------------------- */
 
 /* Requests that the KV cache of a replica holds, of prompts alone where it does not decode; 0 where the model does not fit,

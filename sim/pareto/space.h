@@ -85,8 +85,6 @@ void fs_candidate_pools(const fs_inference *in, const fs_candidate *candidate, f
 /* The same layouts, and as many prefill replicas? */
 bool fs_candidate_alike(const fs_candidate *a, const fs_candidate *b);
 
-double fs_mean_length(const fs_length *length);
-
 enum { FS_CANDIDATE_TEXT = 128 };
 /* "TP 4 x DP 8, EP 32 + 2 x prefill TP 8", into the buffer, which is returned. */
 const char *fs_candidate_text(const fs_candidate *candidate, char *text, size_t size);

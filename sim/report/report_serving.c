@@ -39,7 +39,8 @@ static void print_requests(const fs_serving_result *v, fs_out *out)
     if (v->n_rejected == 0)
         return;
     fs_snprintf(value, sizeof value, "%s", fs_format_count(v->n_rejected, count, sizeof count));
-    fs_report_line(out, "Rejected", value, "(their KV cache never fits on a GPU of theirs)");
+    fs_report_line(out, "Rejected", value,
+                   "(longer than the model's context, or their KV cache never fits on a GPU of theirs)");
 }
 
 /* Three digits at least, whole where there are more. */

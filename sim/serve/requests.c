@@ -54,6 +54,11 @@ static uint32_t draw_length(fs_rng *rng, const fs_length *l)
     return x < l->low ? l->low : x > l->high ? l->high : (uint32_t)x;
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* The time to the next arrival; several come at one time in bursts. */
 static double draw_gap(fs_rng *rng, const fs_request_source *s, uint32_t index)
 {
@@ -115,10 +120,12 @@ fs_status fs_requests_make(const fs_request_source *s, uint64_t seed, fs_arena *
     for (uint32_t i = 0; i < s->count; i++) {
         now_s += draw_gap(&rng[ARRIVALS], s, i);
         all[i] = (fs_request){.arrival_s = now_s,
-                              .input = draw_length(&rng[INPUTS], &s->input),
+                              .input = least(draw_length(&rng[INPUTS], &s->input), s->context - 1),
                               .output = draw_length(&rng[OUTPUTS], &s->output),
                               .priority = draw_priority(&rng[PRIORITIES], s)};
     }
+    for (uint32_t i = 0; i < s->count; i++) /* engines stop at the end of the context */
+        all[i].output = least(all[i].output, s->context - all[i].input);
     for (uint32_t i = 0; i < s->count && s->staggered && i < s->concurrency; i++)
         all[i].output = 1 + fs_rng_below(&rng[PLACES], all[i].output);
     fs_status status = s->prefix_groups ? share_prefixes(s, arena, &rng[PREFIXES], all, &made, err) : FS_OK;

@@ -17,7 +17,7 @@ typedef struct fs_served {
     double arrival_s, start_s, first_s, done_s; /* start: its prompt's first iteration */
     double landed_s;                            /* its cache is where it is decoded; 0: computed there */
     uint32_t replica, target;                   /* that computed the prompt, that decoded; FS_NONE before */
-    bool rejected;                              /* no replica will ever have room for it */
+    bool rejected; /* longer than the model's context, or no replica will ever have room for it */
 } fs_served;
 
 /* Where an iteration is whose MLPs are in another pool: on which side, and on the way to it, waiting, or in kernels. */

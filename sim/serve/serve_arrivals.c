@@ -37,6 +37,13 @@ uint32_t fs_serving_pick(fs_serving *s, const fs_ids *among, uint32_t *next, uin
 }
 
 /* Is there a replica that can decode it? */
+/* Longer than the model's context: engines answer with an error (vLLM: "maximum context length"). */
+static bool is_too_long(const fs_serving *s, uint32_t request)
+{
+    const fs_request *r = &s->requests->all[request];
+    return (uint64_t)r->input + r->output > s->c->in->source.context;
+}
+
 static bool has_target(const fs_serving *s, uint32_t request)
 {
     for (uint32_t i = 0; i < s->targets.count; i++)
@@ -64,7 +71,8 @@ static fs_status accept(fs_serving *s, uint32_t request, fs_err *err)
 {
     fs_served *r = &s->run->requests[request];
     *r = (fs_served){.arrival_s = s->now_s, .replica = FS_NONE, .target = FS_NONE};
-    uint32_t replica = has_target(s, request) ? fs_serving_pick(s, &s->entries, &s->next_entry, request) : FS_NONE;
+    bool possible = !is_too_long(s, request) && has_target(s, request);
+    uint32_t replica = possible ? fs_serving_pick(s, &s->entries, &s->next_entry, request) : FS_NONE;
     r->rejected = replica == FS_NONE;
     if (r->rejected) {
         s->ended++; /* in a closed loop the next one comes with an event of its own: no recursion */

@@ -74,16 +74,9 @@ static const fs_bundle_map *map_of(const fs_topo *topo, uint32_t link, uint32_t 
         *whole = b->whole->first_cable;
         return &b->cables;
     }
-    uint32_t low = 0, high = topo->n_runs;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (topo->runs[middle].first_link <= link)
-            low = middle;
-        else
-            high = middle;
-    }
-    const fs_topo_run *run = &topo->runs[low];
-    const fs_segment *s = &b->segments[low];
+    uint32_t at = fs_topo_run_of_link(topo, link);
+    const fs_topo_run *run = &topo->runs[at];
+    const fs_segment *s = &b->segments[at];
     uint32_t offset = link - run->first_link, copy = offset / run->unit->n_links;
     *number = offset - copy * run->unit->n_links;
     *whole = s->first_link + copy * s->n_links;

@@ -110,12 +110,9 @@ static inline fs_device fs_topo_device(const fs_topo *topo, uint32_t device)
     return d;
 }
 
-/* The connection that a link belongs to, whose devices count from *base: the first of its copy, or 0 for a cable. */
-static inline const fs_connection *fs_topo_connection(const fs_topo *topo, uint32_t link, uint32_t *base)
+/* The number of the run whose copies have that link, which is no cable. Cost: as fs_topo_where. */
+static inline uint32_t fs_topo_run_of_link(const fs_topo *topo, uint32_t link)
 {
-    *base = 0;
-    if (link >= topo->first_cable)
-        return &topo->cables[(link - topo->first_cable) / 2];
     uint32_t low = 0, high = topo->n_runs;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
@@ -124,7 +121,16 @@ static inline const fs_connection *fs_topo_connection(const fs_topo *topo, uint3
         else
             high = middle;
     }
-    const fs_topo_run *run = &topo->runs[low];
+    return low;
+}
+
+/* The connection that a link belongs to, whose devices count from *base: the first of its copy, or 0 for a cable. */
+static inline const fs_connection *fs_topo_connection(const fs_topo *topo, uint32_t link, uint32_t *base)
+{
+    *base = 0;
+    if (link >= topo->first_cable)
+        return &topo->cables[(link - topo->first_cable) / 2];
+    const fs_topo_run *run = &topo->runs[fs_topo_run_of_link(topo, link)];
     uint32_t offset = link - run->first_link, n = run->unit->n_links;
     uint32_t copy = offset < n ? 0 : offset / n;
     *base = run->first_device + copy * run->unit->n_devices;

@@ -88,6 +88,9 @@ typedef struct fs_request_source {
     uint32_t concurrency; /* closed: under way at any time */
     bool staggered;       /* closed: the first answers end at random places, as if they had begun before */
     uint32_t count;
+    uint32_t
+        context; /* tokens that a prompt and its answer may have together: the model's seq. Of longer ones drawn answers
+                         are cut, those of a file rejected */
     fs_length input, output;
     uint32_t n_priorities;
     double priority_share[FS_PRIORITIES_MAX]; /* of requests with priority i; sums to 1 */
@@ -120,6 +123,9 @@ typedef struct fs_inference {
     fs_policy router;
     uint64_t seed;
 } fs_inference;
+
+/* Tokens, but for what bounds cut off. */
+double fs_mean_length(const fs_length *length);
 
 /* Can the model be split as the pool's tp, dp, pp and ep say? */
 bool fs_pool_splits(const fs_transformer *model, const fs_pool *pool);

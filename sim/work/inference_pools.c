@@ -10,49 +10,75 @@
 
 enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20 };
 
-bool fs_pool_splits(const fs_transformer *m, const fs_pool *p)
+/* What keeps a model from being split as a pool says. */
+typedef enum obstacle { NONE, TP, PP, NO_EXPERTS, EP } obstacle;
+
+/* Experts that the GPUs of a replica keep: every one as many, copies among them. */
+static uint32_t expert_places(const fs_transformer *m, const fs_pool *p)
 {
-    uint32_t places = m->moe.experts + p->redundant; /* every GPU keeps as many experts, copies among them */
-    bool spread = p->ep == 1 || (p->ep == (uint64_t)p->tp * p->dp && m->moe.experts > 0 && places % p->ep == 0);
-    return m->heads % p->tp == 0 && m->vocab % p->tp == 0 && p->pp <= m->layers && spread;
+    return m->moe.experts + p->redundant;
 }
 
-static void read_parallel(fs_training_reader *r, const fs_json *pool, const fs_inference *in, fs_pool *p)
+/* Of a pool of role "ffn" only what all pools have in common: tp, pp and a model without experts are
+ * fs_inference_read_ffn_parallel's. */
+static obstacle obstacle_of(const fs_transformer *m, const fs_pool *p)
+{
+    if (p->role != FS_ROLE_FFN) {
+        if (m->heads % p->tp != 0 || m->vocab % p->tp != 0)
+            return TP;
+        if (p->pp > m->layers)
+            return PP;
+        if (p->ep > 1 && m->moe.experts == 0)
+            return NO_EXPERTS;
+    }
+    bool spread = p->ep == (uint64_t)p->tp * p->dp && expert_places(m, p) % p->ep == 0;
+    return p->ep == 1 || spread ? NONE : EP;
+}
+
+bool fs_pool_splits(const fs_transformer *m, const fs_pool *p)
+{
+    return obstacle_of(m, p) == NONE;
+}
+
+static void read_parallel(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 {
     static const char *const keys[] = {"tp", "dp", "pp", "ep"};
-    const fs_transformer *m = &in->model;
     if (!fs_training_enter(r, pool, "parallel", false, keys, COUNT(keys)))
         return;
     fs_training_number(r, "tp", false, FS_RANKS_MAX, &p->tp);
     fs_training_number(r, "dp", false, FS_RANKS_MAX, &p->dp);
     fs_training_number(r, "pp", false, FS_LAYERS_MAX, &p->pp);
     fs_training_number(r, "ep", false, FS_RANKS_MAX, &p->ep);
-    if (r->status != FS_OK || fs_pool_splits(m, p))
-        return;
-    const fs_json *tp = fs_json_get(r->object, "tp"), *pp = fs_json_get(r->object, "pp"),
-                  *ep = fs_json_get(r->object, "ep");
-    if (m->heads % p->tp != 0 || m->vocab % p->tp != 0)
-        r->status =
-            fs_json_fail(r->doc, tp, false, r->err, "tp is %u, which divides not both %u heads and a vocabulary of %u",
-                         p->tp, m->heads, m->vocab);
-    else if (p->pp > m->layers)
-        r->status = fs_json_fail(r->doc, pp, false, r->err, "pp is %u, but there are %u layers", p->pp, m->layers);
-    else if (p->ep > 1 && m->moe.experts == 0)
-        r->status = fs_json_fail(r->doc, ep, false, r->err, "'ep' spreads experts, but the model has no 'moe'");
 }
 
-/* Every GPU keeps as many experts, copies among them. */
-static void check_experts(fs_training_reader *r, const fs_json *pool, const fs_inference *in, const fs_pool *p)
+static void check_split(fs_training_reader *r, const fs_json *pool, const fs_transformer *m, const fs_pool *p)
 {
-    const fs_json *redundant = fs_json_get(pool, "redundant"), *ep = fs_json_get(fs_json_get(pool, "parallel"), "ep");
-    uint32_t experts = in->model.moe.experts + p->redundant;
-    if (r->status == FS_OK && p->redundant > 0 && p->ep == 1)
-        r->status = fs_json_fail(r->doc, redundant, false, r->err,
-                                 "'redundant' experts stand on GPUs of their own: 'parallel' must have 'ep'");
-    if (r->status == FS_OK && p->ep > 1 && (p->ep != (uint64_t)p->tp * p->dp || experts % p->ep != 0))
+    const fs_json *parallel = fs_json_get(pool, "parallel"), *ep = fs_json_get(parallel, "ep");
+    if (r->status != FS_OK)
+        return;
+    switch (obstacle_of(m, p)) {
+    case NONE: break;
+    case TP:
+        r->status =
+            fs_json_fail(r->doc, fs_json_get(parallel, "tp"), false, r->err,
+                         "tp is %u, which divides not both %u heads and a vocabulary of %u", p->tp, m->heads, m->vocab);
+        break;
+    case PP:
+        r->status = fs_json_fail(r->doc, fs_json_get(parallel, "pp"), false, r->err,
+                                 "pp is %u, but there are %u layers", p->pp, m->layers);
+        break;
+    case NO_EXPERTS:
+        r->status = fs_json_fail(r->doc, ep, false, r->err, "'ep' spreads experts, but the model has no 'moe'");
+        break;
+    case EP:
         r->status = fs_json_fail(r->doc, ep, false, r->err,
                                  "'ep' is %u; expected 1, or tp x dp, %llu, where that divides the %u experts", p->ep,
-                                 (unsigned long long)p->tp * p->dp, experts);
+                                 (unsigned long long)p->tp * p->dp, expert_places(m, p));
+        break;
+    }
+    if (r->status == FS_OK && p->redundant > 0 && p->ep == 1)
+        r->status = fs_json_fail(r->doc, fs_json_get(pool, "redundant"), false, r->err,
+                                 "'redundant' experts stand on GPUs of their own: 'parallel' must have 'ep'");
 }
 
 static void read_limits(fs_training_reader *r, const fs_json *pool, fs_pool *p)
@@ -185,8 +211,8 @@ static void read_pool(fs_training_reader *r, fs_json_cursor *at, const fs_json *
     if (p->role == FS_ROLE_FFN)
         fs_inference_read_ffn_parallel(r, json, in, p);
     else
-        read_parallel(r, json, in, p);
-    check_experts(r, json, in, p);
+        read_parallel(r, json, p);
+    check_split(r, json, &in->model, p);
     read_dispatch(r, json, p);
     read_limits(r, json, p);
     read_kv(r, json, p);

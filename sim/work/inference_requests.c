@@ -172,6 +172,22 @@ static void read_drawn(fs_training_reader *r, fs_request_source *s)
     }
 }
 
+double fs_mean_length(const fs_length *l)
+{
+    return l->kind == FS_UNIFORM ? (l->low + (double)l->high) / 2 : l->mean;
+}
+
+/* A tail beyond the context is cut where it is drawn, as engines stop there; what is meant as a whole must fit. */
+static void check_lengths(fs_training_reader *r, const fs_transformer *m, const fs_request_source *s)
+{
+    double input = fs_mean_length(&s->input), output = fs_mean_length(&s->output);
+    const char *word = s->input.kind == FS_FIXED && s->output.kind == FS_FIXED ? "" : "on average ";
+    if (r->status == FS_OK && input + output > m->seq)
+        r->status = fs_json_fail(r->doc, fs_json_get(r->object, input > output ? "input" : "output"), false, r->err,
+                                 "requests have %s%.10g tokens in and %.10g out; the model's context, 'seq', is %u",
+                                 word, input, output, m->seq);
+}
+
 /* Named from the trace's directory. */
 static void read_file(fs_training_reader *r, const char *trace_path, fs_arena *arena, fs_request_source *s)
 {
@@ -210,6 +226,9 @@ void fs_inference_read_requests(fs_training_reader *r, const char *trace_path, f
         read_file(r, trace_path, arena, &in->source);
     else if (fs_json_get(r->object, "speed"))
         r->status = fs_json_fail(r->doc, fs_json_get(r->object, "speed"), true, r->err, "'speed' goes with 'file'");
-    else
+    else {
         read_drawn(r, &in->source);
+        check_lengths(r, &in->model, &in->source);
+    }
+    in->source.context = in->model.seq;
 }

@@ -215,6 +215,7 @@ static void distributions(void **state)
                            .cv = 2,
                            .burst = 1,
                            .count = N,
+                           .context = 2 * FS_TOKENS_MAX,
                            .input = {FS_LOGNORMAL, 500, 1, 1, FS_TOKENS_MAX},
                            .output = {FS_UNIFORM, 150, 0, 100, 200},
                            .n_priorities = 2,
@@ -242,7 +243,20 @@ static void distributions(void **state)
     ASSERT_CLOSE(sqrt(input2 / N - input / N * (input / N)) / (input / N), 1, 0.03);
     ASSERT_CLOSE(output / N, 150, 0.01);
     ASSERT_CLOSE(urgent / N, 0.25, 0.02);
-    /* the same again, and arrivals do not depend on lengths */
+    /* the same again with a shorter context: what fits stays, the rest ends where it ends */
+    uint32_t cut = 0;
+    s.context = 900;
+    ASSERT_OK(fs_requests_make(&s, 5, arena, &again, &failure));
+    for (uint32_t i = 0; i < N; i++) {
+        const fs_request *a = &made.all[i], *b = &again.all[i];
+        bool fits = a->input + a->output <= s.context;
+        assert_int_equal(b->input, a->input < s.context ? a->input : s.context - 1);
+        assert_int_equal(b->output, fits ? a->output : s.context - b->input);
+        cut += !fits;
+    }
+    assert_in_range(cut, N / 20, N / 2);
+    /* arrivals do not depend on lengths */
+    s.context = 2 * FS_TOKENS_MAX;
     s.input = (fs_length){FS_FIXED, 7, 0, 7, 7};
     ASSERT_OK(fs_requests_make(&s, 5, arena, &again, &failure));
     assert_true(again.all[N - 1].arrival_s == made.all[N - 1].arrival_s);

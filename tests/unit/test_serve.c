@@ -242,6 +242,35 @@ static void what_never_fits_is_rejected(void **state)
     end(&s);
 }
 
+/* A file is what was asked: of 30, 31 and 32 tokens in, with 10 out, a context of 41 holds two. */
+static void what_is_longer_than_the_context_is_rejected(void **state)
+{
+    (void)state;
+    static const fs_request asked[] = {{.arrival_s = 0, .input = 30, .output = 10},
+                                       {.arrival_s = 1, .input = 32, .output = 10},
+                                       {.arrival_s = 2, .input = 31, .output = 10}};
+    static const char text[] =
+        "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{\"layers\":2,\"hidden\":64,"
+        "\"heads\":4,\"ffn\":256,\"vocab\":128,\"seq\":41},\"engines\":[{}],\"requests\":{\"rate\":1,\"count\":3,"
+        "\"input\":1,\"output\":1}}";
+    fs_topo *topo = make_topo(one);
+    fs_work *work = NULL;
+    fs_result result = {0};
+    fs_run_options options = fs_run_default();
+    ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &work, &failure));
+    fs_inference in = *work->inference;
+    fs_work given = *work;
+    in.source.requests = asked;
+    given.inference = &in;
+    ASSERT_OK(fs_serve_run(topo, &given, &options, &result, &failure));
+    assert_int_equal(result.serving->n_rejected, 1);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(result.serving->requests[i].rejected, i == 1);
+    fs_result_free(&result);
+    fs_work_free(work);
+    fs_topo_free(topo);
+}
+
 static void shared_prompts_are_found(void **state)
 {
     (void)state;
@@ -525,6 +554,7 @@ int main(void)
                                        cmocka_unit_test(overload_is_said),
                                        cmocka_unit_test(objectives_are_counted),
                                        cmocka_unit_test(what_never_fits_is_rejected),
+                                       cmocka_unit_test(what_is_longer_than_the_context_is_rejected),
                                        cmocka_unit_test(shared_prompts_are_found),
                                        cmocka_unit_test(the_router_finds_prefixes),
                                        cmocka_unit_test(caches_travel_layer_by_layer),
