@@ -24,6 +24,7 @@ typedef struct fs_pool {
     uint32_t max_tokens;     /* of one iteration, prefill and decode together */
     uint32_t max_seqs;       /* that run at a time on a replica */
     bool chunked_prefill;    /* prompts are cut so that decoding never waits; else prompts go first and whole */
+    uint32_t balance_iterations; /* that prompts wait at most until each dp rank has one; 0: they do not wait */
     bool two_batch;          /* two halves of the batch: communication of one beside the kernels of the other */
     bool nccl_reduce;        /* all-reduces as NCCL has them; else by one or two shots where those are faster */
     uint8_t dispatch;        /* fs_algo that moves tokens to experts and back; FS_ALGO_AUTO: by what an iteration has */

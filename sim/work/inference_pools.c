@@ -8,7 +8,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20 };
+enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20, ITERATIONS_MAX = 1 << 20 };
 
 bool fs_pool_splits(const fs_transformer *m, const fs_pool *p)
 {
@@ -57,12 +57,13 @@ static void check_experts(fs_training_reader *r, const fs_json *pool, const fs_i
 
 static void read_limits(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 {
-    static const char *const keys[] = {"max_tokens", "max_seqs", "chunked_prefill"};
+    static const char *const keys[] = {"max_tokens", "max_seqs", "chunked_prefill", "balance_iterations"};
     if (!fs_training_enter(r, pool, "limits", false, keys, COUNT(keys)))
         return;
     fs_training_number(r, "max_tokens", false, FS_TOKENS_MAX, &p->max_tokens);
     fs_training_number(r, "max_seqs", false, SEQS_MAX, &p->max_seqs);
     fs_training_flag(r, "chunked_prefill", &p->chunked_prefill);
+    fs_training_number(r, "balance_iterations", false, ITERATIONS_MAX, &p->balance_iterations);
 }
 
 static void read_kv(fs_training_reader *r, const fs_json *pool, fs_pool *p)
