@@ -52,7 +52,7 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
     static const char *const keys[] = {"weights", "gemm",     "experts", "expert_gemm", "attention",
                                        "kv",      "dispatch", "combine", "scales"};
     static const char *const scales[] = {"tensor", "block"};
-    uint32_t scale = 0;
+    uint32_t scale = FS_NONE;
     const fs_json *root = fs_json_root(r->doc);
     uint32_t at = 0;
     bool parts = fs_json_kind(fs_json_get(root, "precision")) == FS_JSON_OBJECT;
@@ -79,7 +79,7 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
         read_format(r, "combine", false, &combine);
         fs_training_choice(r, r->object, "scales", false, scales, COUNT(scales), &scale);
     }
-    in->block_scales = scale == 1;
+    in->block_scales = scale == FS_NONE ? in->gemm == FS_FP4 : scale == 1; /* NVFP4 has a scale for every 16 numbers */
     in->dispatch_bytes = fs_dtype_bytes(dispatch);
     in->combine_bytes = fs_dtype_bytes(combine);
 }

@@ -83,6 +83,8 @@ static void engines_are_checked(void **state)
            "pools are either all of role 'both'");
     expect(TINY_MODEL ",\n\"engines\":[{\"name\":\"a\"},{\"name\":\"b\",\"first_gpu\":0}]," REQUESTS, 3, 25,
            "pools 'a' and 'b' both use GPU 0");
+    expect(TINY_MODEL ",\n\"engines\":[{\"limits\":{\"balance_iterations\":0}}]," REQUESTS, 3, 44,
+           "'balance_iterations' is 0, expected an integer from 1 to");
     expect(TINY_MODEL ",\n\"engines\":[{\"kv\":{\"preemption\":\"discard\"}}]," REQUESTS, 3, 0,
            "'preemption' is 'discard'");
     expect(TINY_MODEL ",\n\"engines\":[{\"speculative\":{\"tokens\":2,\"acceptance\":1.5}}]," REQUESTS, 3, 0,

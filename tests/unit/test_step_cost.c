@@ -126,6 +126,16 @@ static void block_scales_are_found_by_kernels(void **state)
     double more = seconds_of("", ",\"precision\":{\"weights\":\"fp8\",\"scales\":\"block\"}", "{}", &b) -
                   seconds_of("", ",\"precision\":{\"weights\":\"fp8\"}", "{}", &b);
     ASSERT_CLOSE(more, 4 * 5 * (64 + 64 + 256) * 3 / rate, 1e-9);
+    /* NVFP4: written in 4 bits, and 8 for each 16; by kernels of their own unless the trace says that they are not */
+    more = seconds_of("", ",\"precision\":\"fp4\"", "{}", &b) -
+           seconds_of("", ",\"precision\":{\"weights\":\"fp4\",\"scales\":\"tensor\"}", "{}", &b);
+    ASSERT_CLOSE(more, 4 * 5 * (64 + 64 + 256) * (2 + 4.5 / 8) / rate, 1e-9);
+    /* products of bf16 read what is there */
+    static const char kept[] = ",\"precision\":{\"weights\":\"fp4\",\"gemm\":\"bf16\"%s}";
+    char as_it_is[96], by_block[96];
+    fs_snprintf(as_it_is, sizeof as_it_is, kept, "");
+    fs_snprintf(by_block, sizeof by_block, kept, ",\"scales\":\"block\"");
+    ASSERT_CLOSE(seconds_of("", as_it_is, "{}", &b), seconds_of("", by_block, "{}", &b), 1e-12);
 }
 
 /* ---- experts ------------------------------------------------------------------------------------------------------- */
