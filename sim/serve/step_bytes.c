@@ -7,18 +7,21 @@
 static double layer_bytes(const fs_step_model *m, uint32_t layer)
 {
     const fs_pool *p = m->pool;
-    double each = fs_dtype_bytes(m->in->weights), expert = fs_dtype_bytes(m->in->experts);
-    fs_layer_size size = fs_layer_parameters(&m->in->model, layer), ffn = fs_layer_ffn_parameters(&m->in->model, layer);
+    const fs_transformer *t = &m->in->model;
+    double each = fs_dtype_bytes(m->in->weights), mlp = fs_dtype_bytes(m->in->mlp),
+           expert = fs_dtype_bytes(m->in->experts);
+    fs_layer_size size = fs_layer_parameters(t, layer), ffn = fs_layer_ffn_parameters(t, layer);
+    double projection = fs_transformer_value_width(t) * t->hidden,
+           attention = (size.split - ffn.split - projection) * each + projection * fs_dtype_bytes(m->in->projection);
     if (p->role == FS_ROLE_FFN) {
         double split = p->tp * (ffn.experts > 0 ? 1.0 : p->ep); /* MLPs without experts over all */
-        return (ffn.split / split + ffn.whole) * each +
-               ffn.experts * fs_step_experts_here(m) / fmax(1, m->in->model.moe.experts) / p->tp * expert;
+        return ffn.split / split * mlp + ffn.whole * each +
+               ffn.experts * fs_step_experts_here(m) / fmax(1, t->moe.experts) / p->tp * expert;
     }
     if (p->ffn != FS_NONE)
-        return ((size.split - ffn.split) / p->tp + size.whole - ffn.whole) * each;
-    return (size.split / p->tp + size.whole) * each + size.experts * fs_step_experts_here(m) /
-                                                          fmax(1, m->in->model.moe.experts) / fs_step_expert_split(m) *
-                                                          expert;
+        return attention / p->tp + (size.whole - ffn.whole) * each;
+    return (attention + ffn.split * mlp) / p->tp + size.whole * each +
+           size.experts * fs_step_experts_here(m) / fmax(1, t->moe.experts) / fs_step_expert_split(m) * expert;
 }
 
 void fs_step_measure(fs_step_model *m)

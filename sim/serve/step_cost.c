@@ -158,9 +158,9 @@ fs_step_hop fs_step_hop_of(const fs_step_model *m, const fs_step_model *ffn, uin
 
 static fs_status check_formats(const fs_step_model *m, const char *trace_path, fs_err *err)
 {
-    const fs_dtype products = m->in->model.moe.experts ? m->in->expert_gemm : m->in->gemm;
-    const fs_dtype used[] = {m->in->gemm, products, m->in->attention};
-    uint32_t n = m->pool->role == FS_ROLE_FFN ? 2 : 3; /* no attention there */
+    const fs_dtype products = m->in->model.moe.experts ? m->in->expert_gemm : m->in->mlp_gemm;
+    const fs_dtype used[] = {m->in->mlp_gemm, products, m->in->gemm, m->in->projection_gemm, m->in->attention};
+    uint32_t n = m->pool->role == FS_ROLE_FFN ? 2 : 5; /* no attention there */
     for (uint32_t i = 0; i < n && !m->pool->measured; i++)
         if (!(m->gpu.peak_flops[used[i]] > 0))
             return fs_fail_at(err, FS_E_TRACE, trace_path, m->pool->line, m->pool->column,

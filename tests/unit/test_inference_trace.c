@@ -61,6 +61,14 @@ static void stored_formats(void **state)
         parse(TINY_MODEL "," ENGINES REQUESTS ",\"precision\":{\"weights\":\"bf16\",\"experts\":\"mxfp4\"}", &work));
     assert_int_equal(work->inference->expert_gemm, FS_BF16);
     fs_work_free(work);
+    ASSERT_OK(parse(TINY_MODEL "," ENGINES REQUESTS ",\"precision\":{\"weights\":\"fp8\",\"mlp\":\"mxfp4\"}", &work));
+    assert_int_equal(work->inference->mlp, FS_MXFP4);
+    assert_int_equal(work->inference->mlp_gemm, FS_FP4);
+    assert_int_equal(work->inference->projection, FS_FP8);
+    assert_int_equal(work->inference->projection_gemm, FS_FP8);
+    fs_work_free(work);
+    expect(TINY_MODEL "," ENGINES REQUESTS ",\n\"precision\":{\"projections\":\"fp8\"}", 3, 0,
+           "did you mean 'projection'");
     expect(TINY_MODEL "," ENGINES REQUESTS ",\n\"precision\":{\"kv\":\"mxfp4\"}", 3, 19,
            "'kv' is 'mxfp4', expected one of");
 }

@@ -138,6 +138,35 @@ static void block_scales_are_found_by_kernels(void **state)
     ASSERT_CLOSE(seconds_of("", as_it_is, "{}", &b), seconds_of("", by_block, "{}", &b), 1e-12);
 }
 
+/* The NVFP4 checkpoint of DeepSeek-R1, second version: its output of attention and its MLPs are narrow, all else is not. */
+static void parts_have_formats_of_their_own(void **state)
+{
+    (void)state;
+    static const char moe[] = ",\"gated\":true,\"moe\":{\"experts\":8,\"top_k\":2,\"ffn\":32,\"shared_ffn\":32}";
+    static const char parts[] = ",\"precision\":{\"weights\":\"bf16\",\"mlp\":\"fp4\",\"projection\":\"fp8\"}";
+    const double shared = 3 * 64 * 32, projection = 64 * 64, narrow = 4.5 / 8;
+    stepped wide = step(moe, "", "{}"), own = step(moe, parts, "{}");
+    ASSERT_CLOSE(fs_step_weight_bytes(wide.model) - fs_step_weight_bytes(own.model),
+                 4 * (shared * (each - narrow) + projection * (each - 1)), 1e-12);
+    leave(&wide);
+    leave(&own);
+    /* and half as much of them on each of two GPUs */
+    wide = step(moe, "", "{\"parallel\":{\"tp\":2}}");
+    own = step(moe, parts, "{\"parallel\":{\"tp\":2}}");
+    ASSERT_CLOSE(fs_step_weight_bytes(wide.model) - fs_step_weight_bytes(own.model),
+                 2 * (shared * (each - narrow) + projection * (each - 1)), 1e-12);
+    leave(&wide);
+    leave(&own);
+    /* Memory bounds all: products read so much less, and numbers are cast: to fp8 before the projection, to NVFP4 before
+     * both products of the shared MLP. */
+    const fs_batch b = decoding(5, 100);
+    double less = seconds_of(moe, "", "{}", &b) - seconds_of(moe, parts, "{}", &b);
+    double weights = shared * (each - narrow) + projection * (each - 1),
+           casts = 5 * (64 * (2 + 1) + (64 + 32) * (2 + narrow));
+    double operands = 5 * (64 * (each - 1) + (64 + 32) * (each - narrow)); /* what products read of tokens */
+    ASSERT_CLOSE(less, 4 * (weights + operands - casts) / rate, 1e-9);
+}
+
 /* ---- experts ------------------------------------------------------------------------------------------------------- */
 
 static void ranks_of_one_group_send_no_tokens(void **state)
@@ -193,6 +222,7 @@ int main(void)
         cmocka_unit_test(windows_hide_keys),
         cmocka_unit_test(norms_of_queries_and_keys),
         cmocka_unit_test(block_scales_are_found_by_kernels),
+        cmocka_unit_test(parts_have_formats_of_their_own),
         cmocka_unit_test(ranks_of_one_group_send_no_tokens),
         cmocka_unit_test(the_greatest_of_some),
         cmocka_unit_test(copies_even_out),
