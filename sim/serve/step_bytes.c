@@ -34,7 +34,9 @@ void fs_step_measure(fs_step_model *m)
         uint32_t first, layers;
         fs_step_stage_layers(m, stage, &first, &layers);
         double bytes = 0, outer = fs_embedding_parameters(t) / p->tp * FS_STEP_NUMBER;
-        for (uint32_t l = first; l < first + layers; l++)
+        uint32_t drafts =
+            m->in->drafts && stage + 1 == p->pp ? 1 : 0; /* the layer for later tokens, with a cache, too */
+        for (uint32_t l = first; l < first + layers + drafts; l++)
             bytes += layer_bytes(m, l);
         if (stage == 0 && !ffn)
             bytes += outer + fs_position_parameters(t) * FS_STEP_NUMBER;
@@ -43,11 +45,12 @@ void fs_step_measure(fs_step_model *m)
         m->all_bytes += bytes * p->tp * p->dp;
         m->weight_bytes = fmax(m->weight_bytes, bytes);
         uint32_t windows = fs_layers_with_window(t, first, layers);
-        m->kv_bytes = fmax(m->kv_bytes, (layers - windows) * token);
+        m->kv_bytes = fmax(m->kv_bytes, (layers + drafts - windows) * token);
         m->window_bytes = fmax(m->window_bytes, windows * t->window * token);
     }
     double once = t->mla.kv_rank ? (double)t->mla.kv_rank + t->mla.rope : 2.0 * t->kv_heads * t->head_dim;
-    m->kv_all_bytes = (t->layers - fs_layers_with_window(t, 0, t->layers)) * once * fs_dtype_bytes(m->in->kv);
+    uint32_t kept = t->layers + (m->in->drafts ? 1 : 0) - fs_layers_with_window(t, 0, t->layers);
+    m->kv_all_bytes = kept * once * fs_dtype_bytes(m->in->kv);
 }
 
 double fs_step_weight_bytes(const fs_step_model *m)

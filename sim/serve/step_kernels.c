@@ -271,3 +271,12 @@ double fs_step_logits_s(const fs_step_model *m, const fs_step_share *s)
            product(m, &(fs_product_key){s->rows, v, h, 1, FS_KERNEL_GEMM, format, format, 1}) +
            fs_step_passes_s(m, 3 * s->rows * m->in->model.vocab); /* the sample: the greatest, the sum, the choice */
 }
+
+/* Of each token the hidden state and the next one's embedding, both normed, to one hidden state (DeepSeek-V3, 2.2). */
+double fs_step_join_s(const fs_step_model *m, double tokens)
+{
+    double h = m->in->model.hidden, embedded = fs_step_passes_s(m, 2 * tokens * h),
+           norms = 2 * fs_step_passes_s(m, 2 * tokens * h);
+    return embedded + norms + scale(m, tokens, 2 * h / m->pool->tp, m->in->gemm) +
+           linear(m, tokens, h, 2 * h / m->pool->tp);
+}

@@ -114,6 +114,9 @@ typedef struct fs_inference {
     fs_dtype attention, kv;
     uint8_t scales; /* fs_scales of what products read: found as it goes by kernels of their own, or known beforehand;
                      * usual: the first where numbers have fp4 */
+    bool
+        drafts; /* guesses come from the model's layer for later tokens (model.mtp), which all tokens pass through, and are
+                  * not for nothing; false where MLPs are in other pools, too */
     double dispatch_bytes, combine_bytes; /* of a number on its way to the experts and back */
     uint32_t n_pools;
     const fs_pool *pools; /* (n_pools) */

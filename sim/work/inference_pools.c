@@ -257,4 +257,10 @@ void fs_inference_read_pools(fs_training_reader *r, fs_arena *arena, fs_inferenc
         r->status = fs_json_fail(r->doc, list, false, r->err, "more than %d GPUs", FS_RANKS_MAX);
     in->n_pools = n;
     in->pools = pools;
+    bool apart = false, guessed = false;
+    for (uint32_t k = 0; k < n && r->status == FS_OK; k++) {
+        apart = apart || pools[k].ffn != FS_NONE;
+        guessed = guessed || pools[k].draft_tokens > 0;
+    }
+    in->drafts = in->model.mtp > 0 && guessed && !apart;
 }

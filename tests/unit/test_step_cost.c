@@ -6,9 +6,8 @@
 
 #include <math.h>
 
-static const char model[] =
-    "\"layers\":4,\"hidden\":64,\"heads\":4,\"ffn\":256,\"vocab\":128,\"seq\":4096,\"norm\":\"rms\","
-    "\"bias\":false,\"positions\":\"rotary\",\"dropout\":false";
+static const char model[] = "\"hidden\":64,\"heads\":4,\"ffn\":256,\"vocab\":128,\"seq\":4096,\"norm\":\"rms\","
+                            "\"bias\":false,\"positions\":\"rotary\",\"dropout\":false";
 
 typedef struct stepped {
     fs_topo *topo;
@@ -22,9 +21,9 @@ static stepped step(const char *more_model, const char *more, const char *pool)
     static char text[4096];
     stepped s = {.topo = make_topo("gpus:8 nvlink:100GB/s")};
     fs_snprintf(text, sizeof text,
-                "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{%s%s}%s,\"engines\":[%s],"
+                "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{%s%s%s}%s,\"engines\":[%s],"
                 "\"requests\":{\"rate\":1,\"count\":1,\"input\":10,\"output\":4}}",
-                model, more_model, more, pool);
+                model, strstr(more_model, "\"layers\"") ? "" : ",\"layers\":4", more_model, more, pool);
     ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &s.work, &failure));
     const fs_inference *in = s.work->inference;
     const fs_part *gpu = &s.topo->parts[fs_topo_device(s.topo, s.topo->gpus[0]).part];
@@ -167,6 +166,45 @@ static void parts_have_formats_of_their_own(void **state)
     ASSERT_CLOSE(less, 4 * (weights + operands - casts) / rate, 1e-9);
 }
 
+/* Two guesses for each of three sequences: the layer for later tokens has all nine tokens, then the three guesses. What a layer
+ * takes is what a fifth one adds; the rest by its bytes. */
+static void guesses_pass_through_a_layer(void **state)
+{
+    (void)state;
+    static const char guessing[] = "{\"speculative\":{\"tokens\":2,\"acceptance\":0.5}}", five[] = ",\"layers\":5";
+    const double h = 64, v = 128;
+    fs_batch all = decoding(3, 100), next = decoding(3, 100);
+    all.verified = 3;
+    all.outputs = 9;
+    const fs_batch *passes[] = {&all, &next};
+    double expected = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        double m = i == 0 ? 9 : 3, ends = 2 * m * h + 2 * 2 * m * h; /* an embedding, two norms */
+        double join = m * 2 * h + m * h + 2 * h * h, logits = 2 * 3 * h + (3 * h + h * v + 3 * v) + 3 * 3 * v;
+        expected += (ends + join + logits) * each / rate;
+        expected += seconds_of(five, "", "{}", passes[i]) - seconds_of("", "", "{}", passes[i]);
+    }
+    double free_s = seconds_of("", "", guessing, &all);
+    ASSERT_CLOSE(seconds_of(",\"mtp\":1", "", guessing, &all) - free_s, expected, 1e-9);
+    /* nobody guesses: nothing passes */
+    ASSERT_CLOSE(seconds_of(",\"mtp\":1", "", "{}", &all), seconds_of("", "", "{}", &all), 1e-12);
+    /* it has weights and a cache: 12 h^2, what joins, five norms of 64 */
+    stepped without = step("", "", guessing), with = step(",\"mtp\":1", "", guessing);
+    ASSERT_CLOSE(fs_step_kv_bytes(with.model) - fs_step_kv_bytes(without.model), 2 * h * each, 1e-12);
+    ASSERT_CLOSE(fs_step_weight_bytes(with.model) - fs_step_weight_bytes(without.model),
+                 (12 * h * h + 2 * h * h + 5 * h) * each, 1e-12);
+    leave(&without);
+    leave(&with);
+    /* two GPUs: two all-reduces in each pass and one where it joins, the logits of each guess */
+    without = step("", "", "{\"parallel\":{\"tp\":2},\"speculative\":{\"tokens\":2,\"acceptance\":0.5}}");
+    with = step(",\"mtp\":1", "", "{\"parallel\":{\"tp\":2},\"speculative\":{\"tokens\":2,\"acceptance\":0.5}}");
+    fs_step_comm none = fs_step_communication(without.model, 0, &all), c = fs_step_communication(with.model, 0, &all);
+    ASSERT_CLOSE(c.tp_count - none.tp_count, 2 * 3, 1e-12);
+    ASSERT_CLOSE(c.logits_count, 3, 1e-12);
+    leave(&without);
+    leave(&with);
+}
+
 /* ---- experts ------------------------------------------------------------------------------------------------------- */
 
 static void ranks_of_one_group_send_no_tokens(void **state)
@@ -223,6 +261,7 @@ int main(void)
         cmocka_unit_test(norms_of_queries_and_keys),
         cmocka_unit_test(block_scales_are_found_by_kernels),
         cmocka_unit_test(parts_have_formats_of_their_own),
+        cmocka_unit_test(guesses_pass_through_a_layer),
         cmocka_unit_test(ranks_of_one_group_send_no_tokens),
         cmocka_unit_test(the_greatest_of_some),
         cmocka_unit_test(copies_even_out),
