@@ -400,6 +400,18 @@ static fs_status compose_decodes(fs_batcher *b, fs_lane_state *l, fs_batch *batc
     return FS_OK;
 }
 
+/* May prompts compute now? With `balance`, once every rank has one, or one has nothing else to do, or they have waited long
+ * enough. The count runs where no prompt is there, too, as in TensorRT-LLM (py_executor.py, _balance_adp_requests). */
+static bool prompts_go(const fs_batcher *b, fs_lane_state *l)
+{
+    uint32_t room = b->lane_seqs - l->running, begin = b->waiting.count < room ? b->waiting.count : room;
+    bool all_have = l->prefill.count + begin >= b->def.ranks, one_is_idle = l->decodes < b->def.ranks;
+    if (b->def.balance > 0 && !all_have && !one_is_idle && ++l->without_prompts < b->def.balance)
+        return false;
+    l->without_prompts = 0;
+    return true;
+}
+
 /* Decoding first, prompts from what it leaves of the budget. Who has just lost its blocks does not take them back while
  * others go on. */
 static fs_status compose_mixed(fs_batcher *b, uint32_t lane, fs_batch *batch, fs_err *err)
@@ -407,8 +419,9 @@ static fs_status compose_mixed(fs_batcher *b, uint32_t lane, fs_batch *batch, fs
     fs_lane_state *l = &b->lanes[lane];
     uint32_t budget = b->def.max_tokens, preempted = b->news.preempted.count;
     fs_status status = compose_decodes(b, l, batch, &budget, err);
-    if (status == FS_OK)
-        status = continue_prompts(b, l, &budget, batch, err);
+    if (status != FS_OK || !prompts_go(b, l))
+        return status;
+    status = continue_prompts(b, l, &budget, batch, err);
     if (status == FS_OK && b->news.preempted.count == preempted)
         status = admit(b, lane, &budget, batch, err);
     return status;
@@ -418,7 +431,7 @@ static fs_status compose_mixed(fs_batcher *b, uint32_t lane, fs_batch *batch, fs
 static fs_status compose_apart(fs_batcher *b, uint32_t lane, fs_batch *batch, fs_err *err)
 {
     uint32_t budget = b->def.max_tokens;
-    fs_status status = admit(b, lane, &budget, batch, err);
+    fs_status status = prompts_go(b, &b->lanes[lane]) ? admit(b, lane, &budget, batch, err) : FS_OK;
     return status == FS_OK && batch->chunks == 0 ? compose_decodes(b, &b->lanes[lane], batch, &budget, err) : status;
 }
 

@@ -5,6 +5,8 @@
  * first, then waiting ones by priority and order of arrival. Where no block is free for a decoding sequence, the least
  * urgent one of its lane loses its blocks and computes them again later (recompute). A pipeline of n stages has n lanes,
  * so that each stage may work on the iteration of another lane; a lane composes no iteration before the last one ended.
+ * Ranks of attention with sequences of their own wait for each other in every layer with experts: with `balance` prompts
+ * wait until each rank has one, so that they stop all ranks together and not one after the other.
  * (Yu et al., "Orca", OSDI 2022; Agrawal et al., "Sarathi-Serve", OSDI 2024; Kwon et al., SOSP 2023.)
  *
  * A lane counts the tokens that each of its decoding sequences has got since the run began, its clock. When a sequence
@@ -74,6 +76,8 @@ typedef struct fs_batcher_def {
     bool holds;            /* sequences end with their first token and keep their blocks: a prefill pool */
     uint32_t draft_tokens; /* guessed in a step */
     double step_tokens;    /* that a step gives on average, 1 to draft_tokens + 1 */
+    uint32_t ranks;        /* of attention, that sequences are dealt out to evenly */
+    uint32_t balance;      /* iterations that prompts wait at most until every rank has one; 0: they do not wait */
 } fs_batcher_def;
 
 typedef struct fs_ids {

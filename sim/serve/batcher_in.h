@@ -10,6 +10,7 @@ typedef struct fs_lane_state {
     uint64_t context;          /* sum of the tokens in the cache, of decoding sequences */
     uint32_t decodes, running; /* sequences that decode; those and the ones in prefill */
     uint32_t step;             /* of the iteration under way */
+    uint32_t without_prompts;  /* iterations since prompts could last go, where they wait for each other */
     uint32_t *ring;            /* (block_tokens) first of those that need a block at clock % block_tokens */
     uint32_t first, last;      /* running ones, the most urgent first */
     fs_ids ends;               /* heap of decoding ones by `ends` */

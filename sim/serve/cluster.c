@@ -166,7 +166,9 @@ static fs_status open_engine(const fs_cluster *c, const fs_pool *pool, const fs_
                                 .swap = pool->swap,
                                 .holds = pool->role == FS_ROLE_PREFILL,
                                 .draft_tokens = pool->draft_tokens,
-                                .step_tokens = fs_pool_step_tokens(pool)};
+                                .step_tokens = fs_pool_step_tokens(pool),
+                                .ranks = pool->dp,
+                                .balance = pool->balance_iterations};
     fs_status status =
         fs_kv_new(f->blocks * pool->dp, pool->block_tokens, pool->prefix_cache ? hash_tokens : 0, &r->kv, err);
     if (status == FS_OK)

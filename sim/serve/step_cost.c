@@ -23,6 +23,41 @@ static double measured_s(const fs_pool *p, uint32_t stage, const fs_batch *b)
     return time_s / p->pp + (stage == 0 ? p->iteration_s : 0);
 }
 
+/* ---- guesses ------------------------------------------------------------------------------------------------------- */
+
+/* Times that an iteration passes through the layer for later tokens: once for each guess, and once for prompts alone, whose
+ * cache it needs. */
+static uint32_t draft_passes(const fs_step_model *m)
+{
+    uint32_t guesses = m->pool->draft_tokens;
+    return !m->in->drafts ? 0 : guesses > 0 ? guesses : 1;
+}
+
+static double draft_pass_s(const fs_step_model *m, const fs_batch *b)
+{
+    const fs_transformer *t = &m->in->model;
+    fs_step_share s = fs_step_share_of(m, b);
+    double time_s = fs_step_join_s(m, s.tokens) + fs_step_layer_attention_s(m, &s);
+    time_s += fs_layer_has_experts(t, t->layers) ? fs_step_experts_s(m, &s)
+                                                 : fs_step_mlp_s(m, s.tokens, (double)t->ffn / m->pool->tp);
+    return time_s + fs_step_logits_s(m, &s);
+}
+
+/* The first pass has all tokens of the iteration, as the cache needs them; each later one the guess before, of each sequence.
+ * A guess takes the logits of one row. */
+static double draft_s(const fs_step_model *m, const fs_batch *b)
+{
+    uint32_t passes = draft_passes(m), spent = b->decodes * b->verified;
+    if (passes == 0)
+        return 0;
+    fs_batch all = *b, next = {.decodes = b->decodes, .verified = 1, .decode_context = b->decode_context};
+    all.outputs = m->pool->draft_tokens == 0 ? 0 : b->decodes + (b->outputs > spent ? b->outputs - spent : 0);
+    next.outputs = b->decodes;
+    return draft_pass_s(m, &all) + (b->decodes > 0 ? (passes - 1) * draft_pass_s(m, &next) : 0);
+}
+
+/* ---- iterations ---------------------------------------------------------------------------------------------------- */
+
 static double kernels_s(const fs_step_model *m, uint32_t stage, const fs_batch *b)
 {
     const fs_transformer *t = &m->in->model;
@@ -42,7 +77,7 @@ static double kernels_s(const fs_step_model *m, uint32_t stage, const fs_batch *
         time_s += moe * fs_step_experts_s(m, &s);
     if (stage == 0)
         time_s += fs_step_passes_s(m, 2 * s.tokens * t->hidden);
-    return stage + 1 == m->pool->pp ? time_s + fs_step_logits_s(m, &s) : time_s;
+    return stage + 1 == m->pool->pp ? time_s + fs_step_logits_s(m, &s) + draft_s(m, b) : time_s;
 }
 
 /* What prompts add to the kernels of those that decode takes longer than the kernels alone do. */
@@ -87,14 +122,17 @@ fs_step_comm fs_step_communication(const fs_step_model *m, uint32_t stage, const
     fs_step_share s = fs_step_share_of(m, &part);
     fs_step_stage_layers(m, stage, &first, &layers);
     /* Ranks of one tensor-parallel group have all its tokens: each takes those of its experts, and the sum is as before. */
-    uint32_t moe = p->dp > 1 && p->ep > 1 ? fs_layers_with_experts(t, first, layers) : 0;
+    bool last = stage + 1 == p->pp, spread = p->dp > 1 && p->ep > 1;
+    uint32_t moe = spread ? fs_layers_with_experts(t, first, layers) : 0, drafts = last ? draft_passes(m) : 0;
+    layers += drafts; /* each as large as the iteration's own: what later passes have less is little beside latencies */
+    moe += spread && fs_layer_has_experts(t, t->layers) ? drafts : 0;
     double hidden = s.tokens * t->hidden;
-    bool last = stage + 1 == p->pp;
     if (p->tp > 1) {
         c.tp_bytes = hidden * FS_STEP_NUMBER;
-        c.tp_count = parts * (2.0 * layers - moe + (stage == 0)); /* a dispatch to experts stands for one of the two */
+        c.tp_count = parts * (2.0 * layers - moe + (stage == 0) +
+                              drafts); /* a dispatch to experts stands for one of two; a join has one */
         c.logits_bytes = last ? s.rows * t->vocab * FS_STEP_NUMBER : 0;
-        c.logits_count = parts;
+        c.logits_count = parts * (1 + (p->draft_tokens > 0 ? drafts : 0));
         c.norm_bytes = t->qk_norm == FS_QK_ALL ? s.tokens * SQUARE : 0;
         c.norm_count = parts * 2.0 * layers;
     }
@@ -158,9 +196,9 @@ fs_step_hop fs_step_hop_of(const fs_step_model *m, const fs_step_model *ffn, uin
 
 static fs_status check_formats(const fs_step_model *m, const char *trace_path, fs_err *err)
 {
-    const fs_dtype products = m->in->model.moe.experts ? m->in->expert_gemm : m->in->gemm;
-    const fs_dtype used[] = {m->in->gemm, products, m->in->attention};
-    uint32_t n = m->pool->role == FS_ROLE_FFN ? 2 : 3; /* no attention there */
+    const fs_dtype products = m->in->model.moe.experts ? m->in->expert_gemm : m->in->mlp_gemm;
+    const fs_dtype used[] = {m->in->mlp_gemm, products, m->in->gemm, m->in->projection_gemm, m->in->attention};
+    uint32_t n = m->pool->role == FS_ROLE_FFN ? 2 : 5; /* no attention there */
     for (uint32_t i = 0; i < n && !m->pool->measured; i++)
         if (!(m->gpu.peak_flops[used[i]] > 0))
             return fs_fail_at(err, FS_E_TRACE, trace_path, m->pool->line, m->pool->column,

@@ -56,6 +56,7 @@ double fs_step_route_s(const fs_step_model *m, double tokens);
 double fs_step_routed_s(const fs_step_model *m, double routed); /* of so many routed tokens that came here */
 double fs_step_experts_s(const fs_step_model *m, const fs_step_share *s);
 double fs_step_logits_s(const fs_step_model *m, const fs_step_share *s);
+double fs_step_join_s(const fs_step_model *m, double tokens); /* input of the layer for later tokens */
 
 double fs_step_kv_width(const fs_step_model *m); /* numbers that the cache keeps of a token in a layer, here */
 double fs_step_routed_here(const fs_step_model *m, double tokens); /* that the busiest GPU works on, of so many */

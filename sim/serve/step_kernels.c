@@ -41,9 +41,19 @@ static double product(const fs_step_model *m, const fs_product_key *key)
 }
 
 /* (rows x k) (k x n) with weights. */
+static double linear_of(const fs_step_model *m, double rows, double n, double k, fs_dtype stored, fs_dtype multiplied)
+{
+    return product(m, &(fs_product_key){rows, n, k, 1, FS_KERNEL_GEMM, stored, multiplied, 1});
+}
+
 static double linear(const fs_step_model *m, double rows, double n, double k)
 {
-    return product(m, &(fs_product_key){rows, n, k, 1, FS_KERNEL_GEMM, m->in->weights, m->in->gemm, 1});
+    return linear_of(m, rows, n, k, m->in->weights, m->in->gemm);
+}
+
+static double mlp_linear(const fs_step_model *m, double rows, double n, double k)
+{
+    return linear_of(m, rows, n, k, m->in->mlp, m->in->mlp_gemm);
 }
 
 /* The same for each of so many heads. */
@@ -64,11 +74,12 @@ double fs_step_passes_s(const fs_step_model *m, double numbers)
     return numbers > 0 ? kernel(m, &plain, 0, numbers * FS_STEP_NUMBER, m->in->attention) : 0;
 }
 
-/* Numbers to a product's format, where nothing before could do it on the way. */
+/* Numbers to a product's format, where nothing before could do it on the way. Scales of fp8 are known beforehand or of blocks: the
+ * kernel that was measured, which finds one for the whole tensor, is not what serves. That of fp4 is. */
 static double quantise(const fs_step_model *m, double rows, double width, fs_dtype dtype)
 {
     const fs_kernel_shape shape = {.kind = FS_KERNEL_QUANTISE,
-                                   .scales = m->in->block_scales ? FS_SCALES_BLOCK : FS_SCALES_USUAL,
+                                   .scales = dtype == FS_FP8 ? FS_SCALES_BLOCK : FS_SCALES_USUAL,
                                    .m = rows,
                                    .k = width};
     double flops, bytes;
@@ -78,10 +89,18 @@ static double quantise(const fs_step_model *m, double rows, double width, fs_dty
     return kernel(m, &shape, flops, bytes, dtype);
 }
 
-/* The same where the kernel before could, with scales that are known beforehand. */
+/* The same where the kernel before could, with scales that are known beforehand. Those of NVFP4, one for 16 numbers, never
+ * are. */
 static double scale(const fs_step_model *m, double rows, double width, fs_dtype dtype)
 {
-    return m->in->block_scales ? quantise(m, rows, width, dtype) : 0;
+    bool found = m->in->scales == FS_SCALES_BLOCK || (m->in->scales == FS_SCALES_USUAL && dtype == FS_FP4);
+    return found ? quantise(m, rows, width, dtype) : 0;
+}
+
+/* NVFP4 of experts is written by what puts rows into their order, and by the activation (TensorRT-LLM, moe_kernels.cu). */
+static double expert_scale(const fs_step_model *m, double rows, double width)
+{
+    return m->in->scales == FS_SCALES_BLOCK ? quantise(m, rows, width, m->in->expert_gemm) : 0;
 }
 
 /* ---- attention ----------------------------------------------------------------------------------------------------- */
@@ -136,6 +155,13 @@ static double qk_norm_s(const fs_step_model *m, double tokens, double q, double 
     }
 }
 
+/* What the heads give, back to a hidden state. */
+static double projection_s(const fs_step_model *m, double tokens, double width)
+{
+    return quantise(m, tokens, width, m->in->projection_gemm) +
+           linear_of(m, tokens, m->in->model.hidden, width, m->in->projection, m->in->projection_gemm);
+}
+
 static double plain_attention_s(const fs_step_model *m, const fs_step_share *s)
 {
     const fs_transformer *t = &m->in->model;
@@ -145,7 +171,7 @@ static double plain_attention_s(const fs_step_model *m, const fs_step_share *s)
     double time_s = scale(m, s->tokens, h, m->in->gemm) + linear(m, s->tokens, q + kv, h);
     time_s += qk_norm_s(m, s->tokens, q, kv / 2);
     time_s += attend(m, s->decoding, s->decodes, s->context, shape) + attend(m, s->chunks, s->prefill, s->keys, shape);
-    return time_s + quantise(m, s->tokens, q, m->in->gemm) + linear(m, s->tokens, h, q);
+    return time_s + projection_s(m, s->tokens, q);
 }
 
 /* DeepSeek-V2, arXiv 2405.04434, section 2.1: decoding works on the latents, with the up-projections absorbed into query
@@ -169,7 +195,7 @@ static double latent_attention_s(const fs_step_model *m, const fs_step_share *s)
     if (s->prefill > 0)
         time_s += scale(m, s->prefixed, rank, m->in->gemm) + linear(m, s->prefixed, n * (nope + v), rank) +
                   attend(m, s->chunks, s->prefill, s->keys, formed);
-    return time_s + quantise(m, s->tokens, n * v, m->in->gemm) + linear(m, s->tokens, h, n * v);
+    return time_s + projection_s(m, s->tokens, n * v);
 }
 
 double fs_step_layer_attention_s(const fs_step_model *m, const fs_step_share *s)
@@ -185,9 +211,9 @@ double fs_step_layer_attention_s(const fs_step_model *m, const fs_step_share *s)
 double fs_step_mlp_s(const fs_step_model *m, double tokens, double ffn)
 {
     double inputs = fs_moe_inputs(&m->in->model), h = m->in->model.hidden;
-    return scale(m, tokens, h, m->in->gemm) + linear(m, tokens, inputs * ffn, h) +
-           fs_step_passes_s(m, tokens * ffn * (inputs + 1)) + scale(m, tokens, ffn, m->in->gemm) +
-           linear(m, tokens, h, ffn);
+    return scale(m, tokens, h, m->in->mlp_gemm) + mlp_linear(m, tokens, inputs * ffn, h) +
+           fs_step_passes_s(m, tokens * ffn * (inputs + 1)) + scale(m, tokens, ffn, m->in->mlp_gemm) +
+           mlp_linear(m, tokens, h, ffn);
 }
 
 double fs_step_expert_split(const fs_step_model *m)
@@ -209,7 +235,7 @@ static double visited(double experts, double rows)
 double fs_step_route_s(const fs_step_model *m, double tokens)
 {
     const fs_transformer *t = &m->in->model;
-    return scale(m, tokens, t->hidden, m->in->expert_gemm) + linear(m, tokens, t->moe.experts, t->hidden) +
+    return expert_scale(m, tokens, t->hidden) + linear(m, tokens, t->moe.experts, t->hidden) +
            fs_step_passes_s(m, 2 * tokens * t->moe.experts);
 }
 
@@ -223,8 +249,7 @@ double fs_step_routed_s(const fs_step_model *m, double routed)
     const fs_transformer *t = &m->in->model;
     double inputs = fs_moe_inputs(t), h = t->hidden, ffn = t->moe.ffn / fs_step_expert_split(m);
     double here = visited(fs_step_experts_here(m), routed);
-    double time_s =
-        fs_step_passes_s(m, 2 * routed * h) + scale(m, routed, ffn, m->in->expert_gemm); /* into the experts' order */
+    double time_s = fs_step_passes_s(m, 2 * routed * h) + expert_scale(m, routed, ffn); /* into the experts' order */
     time_s += grouped(m, routed, inputs * ffn, h, here) + fs_step_passes_s(m, routed * ffn * (inputs + 1));
     return time_s + grouped(m, routed, h, ffn, here);
 }
@@ -249,4 +274,13 @@ double fs_step_logits_s(const fs_step_model *m, const fs_step_share *s)
     return fs_step_passes_s(m, 2 * s->rows * h) +
            product(m, &(fs_product_key){s->rows, v, h, 1, FS_KERNEL_GEMM, format, format, 1}) +
            fs_step_passes_s(m, 3 * s->rows * m->in->model.vocab); /* the sample: the greatest, the sum, the choice */
+}
+
+/* Of each token the hidden state and the next one's embedding, both normed, to one hidden state (DeepSeek-V3, 2.2). */
+double fs_step_join_s(const fs_step_model *m, double tokens)
+{
+    double h = m->in->model.hidden, embedded = fs_step_passes_s(m, 2 * tokens * h),
+           norms = 2 * fs_step_passes_s(m, 2 * tokens * h);
+    return embedded + norms + scale(m, tokens, 2 * h / m->pool->tp, m->in->gemm) +
+           linear(m, tokens, h, 2 * h / m->pool->tp);
 }

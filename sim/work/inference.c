@@ -46,13 +46,31 @@ static void read_format(fs_training_reader *r, const char *key, bool stored, fs_
         *dtype = format_dtypes[at];
 }
 
+/* Tensor cores take both at one rate. */
+static fs_dtype multiplied(fs_dtype stored)
+{
+    return stored == FS_MXFP4 ? FS_FP4 : stored;
+}
+
+/* A part of the weights that is stored, and multiplied, in a format of its own. */
+static void read_part(fs_training_reader *r, const char *key, fs_dtype *stored, fs_dtype *gemm)
+{
+    fs_dtype own = FS_DTYPES_STORED;
+    read_format(r, key, true, &own);
+    if (own == FS_DTYPES_STORED)
+        return;
+    *stored = own;
+    *gemm = multiplied(own);
+}
+
 /* "fp8": weights and products in it, the rest in bf16; or part by part. */
 static void read_precision(fs_training_reader *r, fs_inference *in)
 {
-    static const char *const keys[] = {"weights", "gemm",     "experts", "expert_gemm", "attention",
-                                       "kv",      "dispatch", "combine", "scales"};
+    static const char *const keys[] = {"weights", "gemm",       "experts", "expert_gemm", "attention", "kv",
+                                       "mlp",     "projection", "scales",  "dispatch",    "combine"};
     static const char *const scales[] = {"tensor", "block"};
-    uint32_t scale = 0;
+    static const uint8_t kinds[] = {FS_SCALES_TENSOR, FS_SCALES_BLOCK};
+    uint32_t scale = FS_NONE;
     const fs_json *root = fs_json_root(r->doc);
     uint32_t at = 0;
     bool parts = fs_json_kind(fs_json_get(root, "precision")) == FS_JSON_OBJECT;
@@ -65,8 +83,7 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
         read_format(r, "attention", false, &in->attention);
     }
     in->experts = in->weights;
-    in->gemm = in->expert_gemm =
-        in->weights == FS_MXFP4 ? FS_FP4 : in->weights; /* tensor cores take both at one rate */
+    in->gemm = in->expert_gemm = multiplied(in->weights);
     in->kv = in->attention;
     fs_dtype dispatch = FS_BF16, combine = FS_BF16;
     if (parts) {
@@ -79,7 +96,13 @@ static void read_precision(fs_training_reader *r, fs_inference *in)
         read_format(r, "combine", false, &combine);
         fs_training_choice(r, r->object, "scales", false, scales, COUNT(scales), &scale);
     }
-    in->block_scales = scale == 1;
+    in->mlp = in->projection = in->weights;
+    in->mlp_gemm = in->projection_gemm = in->gemm;
+    if (parts) {
+        read_part(r, "mlp", &in->mlp, &in->mlp_gemm);
+        read_part(r, "projection", &in->projection, &in->projection_gemm);
+    }
+    in->scales = scale == FS_NONE ? FS_SCALES_USUAL : kinds[scale];
     in->dispatch_bytes = fs_dtype_bytes(dispatch);
     in->combine_bytes = fs_dtype_bytes(combine);
 }

@@ -19,18 +19,19 @@ typedef struct fs_pool {
     const char *name;
     fs_role role;
     uint32_t replicas;
-    uint32_t tp, dp, pp, ep; /* ep: 1, experts split over tp as everything else; or tp x dp, dealt out over all */
-    uint32_t first_gpu;      /* replicas stand on the GPUs from here on */
-    uint32_t max_tokens;     /* of one iteration, prefill and decode together */
-    uint32_t max_seqs;       /* that run at a time on a replica */
-    bool chunked_prefill;    /* prompts are cut so that decoding never waits; else prompts go first and whole */
-    bool two_batch;          /* two halves of the batch: communication of one beside the kernels of the other */
-    bool nccl_reduce;        /* all-reduces as NCCL has them; else by one or two shots where those are faster */
-    uint8_t dispatch;        /* fs_algo that moves tokens to experts and back; FS_ALGO_AUTO: by what an iteration has */
-    uint32_t top_domains;    /* forwarded: domains that a token's experts are in at most; 0: all */
-    uint32_t redundant;      /* copies of experts beside the first of each, for the most popular ones */
-    uint32_t block_tokens;   /* of a block of the KV cache */
-    uint32_t blocks;         /* for each of the dp ranks; 0: what fits into memory */
+    uint32_t tp, dp, pp, ep;     /* ep: 1, experts split over tp as everything else; or tp x dp, dealt out over all */
+    uint32_t first_gpu;          /* replicas stand on the GPUs from here on */
+    uint32_t max_tokens;         /* of one iteration, prefill and decode together */
+    uint32_t max_seqs;           /* that run at a time on a replica */
+    bool chunked_prefill;        /* prompts are cut so that decoding never waits; else prompts go first and whole */
+    uint32_t balance_iterations; /* that prompts wait at most until each dp rank has one; 0: they do not wait */
+    bool two_batch;              /* two halves of the batch: communication of one beside the kernels of the other */
+    bool nccl_reduce;            /* all-reduces as NCCL has them; else by one or two shots where those are faster */
+    uint8_t dispatch;      /* fs_algo that moves tokens to experts and back; FS_ALGO_AUTO: by what an iteration has */
+    uint32_t top_domains;  /* forwarded: domains that a token's experts are in at most; 0: all */
+    uint32_t redundant;    /* copies of experts beside the first of each, for the most popular ones */
+    uint32_t block_tokens; /* of a block of the KV cache */
+    uint32_t blocks;       /* for each of the dp ranks; 0: what fits into memory */
     bool swap;         /* a sequence that loses its blocks leaves their content with the CPU; else computes it again */
     bool prefix_cache; /* blocks of prompts are kept for those that begin alike */
     double memory_fraction;   /* of the GPU's memory that weights and KV cache may take */
@@ -112,8 +113,13 @@ typedef struct fs_inference {
     fs_transformer model;
     fs_dtype weights, gemm, experts,
         expert_gemm; /* weights as stored; what products with them run in; both of experts */
+    fs_dtype mlp, mlp_gemm, projection, projection_gemm; /* of MLPs, dense or shared; of the attention's output */
     fs_dtype attention, kv;
-    bool block_scales; /* what products read is cast by a kernel of its own: scales are found as it goes */
+    uint8_t scales; /* fs_scales of what products read: found as it goes by kernels of their own, or known beforehand;
+                     * usual: the first where numbers have fp4 */
+    bool
+        drafts; /* guesses come from the model's layer for later tokens (model.mtp), which all tokens pass through, and are
+                  * not for nothing; false where MLPs are in other pools, too */
     double dispatch_bytes, combine_bytes; /* of a number on its way to the experts and back */
     uint32_t n_pools;
     const fs_pool *pools; /* (n_pools) */

@@ -8,7 +8,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20 };
+enum { BLOCKS_MAX = 1 << 30, SEQS_MAX = 1 << 20, ITERATIONS_MAX = 1 << 20 };
 
 /* What keeps a model from being split as a pool says. */
 typedef enum obstacle { NONE, TP, PP, NO_EXPERTS, EP } obstacle;
@@ -83,12 +83,13 @@ static void check_split(fs_training_reader *r, const fs_json *pool, const fs_tra
 
 static void read_limits(fs_training_reader *r, const fs_json *pool, fs_pool *p)
 {
-    static const char *const keys[] = {"max_tokens", "max_seqs", "chunked_prefill"};
+    static const char *const keys[] = {"max_tokens", "max_seqs", "chunked_prefill", "balance_iterations"};
     if (!fs_training_enter(r, pool, "limits", false, keys, COUNT(keys)))
         return;
     fs_training_number(r, "max_tokens", false, FS_TOKENS_MAX, &p->max_tokens);
     fs_training_number(r, "max_seqs", false, SEQS_MAX, &p->max_seqs);
     fs_training_flag(r, "chunked_prefill", &p->chunked_prefill);
+    fs_training_number(r, "balance_iterations", false, ITERATIONS_MAX, &p->balance_iterations);
 }
 
 static void read_kv(fs_training_reader *r, const fs_json *pool, fs_pool *p)
@@ -282,4 +283,10 @@ void fs_inference_read_pools(fs_training_reader *r, fs_arena *arena, fs_inferenc
         r->status = fs_json_fail(r->doc, list, false, r->err, "more than %d GPUs", FS_RANKS_MAX);
     in->n_pools = n;
     in->pools = pools;
+    bool apart = false, guessed = false;
+    for (uint32_t k = 0; k < n && r->status == FS_OK; k++) {
+        apart = apart || pools[k].ffn != FS_NONE;
+        guessed = guessed || pools[k].draft_tokens > 0;
+    }
+    in->drafts = in->model.mtp > 0 && guessed && !apart;
 }

@@ -22,9 +22,10 @@ static int add_pool(fs_rng *rng, const char *role, bool swap, char *text, size_t
         fs_rng_below(rng, 2) ? ",\"measured\":{\"prefill_s_per_token\":0.0001,\"decode_s\":0.01}" : "";
     int used = fs_snprintf(text, size,
                            "{\"role\":\"%s\",\"replicas\":%u,\"parallel\":{\"tp\":%u,\"pp\":%u,\"dp\":%u},"
-                           "\"limits\":{\"max_tokens\":%u,\"max_seqs\":%u,\"chunked_prefill\":%s},\"overlap\":\"%s\","
+                           "\"limits\":{\"max_tokens\":%u,\"max_seqs\":%u,\"chunked_prefill\":%s%s},\"overlap\":\"%s\","
                            "\"kv\":{\"block_tokens\":%u,\"blocks\":%u,\"prefix_cache\":%s,\"preemption\":\"%s\"}%s",
                            role, pick(rng, 1, 2), tp, pp, dp, pick(rng, 8, 300), pick(rng, 1, 20), flag(rng),
+                           fs_rng_below(rng, 2) ? ",\"balance_iterations\":7" : "",
                            fs_rng_below(rng, 2) ? "none" : "two_batch", pick(rng, 1, 20), pick(rng, 8, 60), flag(rng),
                            swap ? "swap" : "recompute", measured);
     if (fs_rng_below(rng, 2))

@@ -135,6 +135,71 @@ static void whole_prompts_go_first(void **state)
     close_bench(&t);
 }
 
+/* Two ranks of attention, three iterations of patience, answers of 5 tokens. */
+static void prompts_wait_for_each_other(void **state)
+{
+    (void)state;
+    for (uint32_t chunked = 0; chunked < 2; chunked++) {
+        bench t;
+        fs_batcher_def d = def();
+        d.chunked = chunked;
+        d.ranks = 2;
+        d.balance = 3;
+        open_bench(&t, d, 100);
+        for (uint32_t i = 0; i < REQUESTS; i++)
+            t.seqs[i].output = 20;
+        submit(&t, 0);
+        compose(&t); /* nobody decodes: nobody would be stopped */
+        assert_int_equal(t.batch.chunks, 1);
+        finish_iteration(&t);
+        submit(&t, 1);
+        compose(&t); /* one rank has nothing to decode */
+        assert_int_equal(t.batch.chunks, 1);
+        finish_iteration(&t);
+        submit(&t, 2);
+        for (uint32_t waited = 1; waited <= 3; waited++) {
+            compose(&t);
+            assert_int_equal(t.batch.chunks, waited == 3);
+            assert_int_equal(t.batch.decodes, waited == 3 && !chunked ? 0 : 2);
+            finish_iteration(&t);
+        }
+        compose(&t); /* it decodes with the others, and the count begins anew */
+        assert_int_equal(t.batch.decodes, 3);
+        finish_iteration(&t);
+        submit(&t, 3);
+        submit(&t, 4);
+        compose(&t); /* of two prompts max_seqs lets one in, which is not enough for both ranks */
+        assert_int_equal(t.batch.chunks, 0);
+        finish_iteration(&t);
+        close_bench(&t);
+    }
+}
+
+static void a_prompt_for_each_rank_goes_at_once(void **state)
+{
+    (void)state;
+    bench t;
+    fs_batcher_def d = def();
+    d.ranks = 2;
+    d.balance = 1000;
+    open_bench(&t, d, 100);
+    submit(&t, 0);
+    submit(&t, 1);
+    compose(&t);
+    assert_int_equal(t.batch.chunks, 2);
+    finish_iteration(&t);
+    submit(&t, 2);
+    compose(&t);
+    assert_int_equal(t.batch.chunks, 0);
+    finish_iteration(&t);
+    submit(&t, 3);
+    compose(&t);
+    assert_int_equal(t.batch.chunks, 2);
+    assert_int_equal(t.batch.decodes, 2);
+    finish_iteration(&t);
+    close_bench(&t);
+}
+
 static void urgent_ones_start_first(void **state)
 {
     (void)state;
@@ -273,6 +338,8 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_request),
                                        cmocka_unit_test(prompts_are_cut),
                                        cmocka_unit_test(whole_prompts_go_first),
+                                       cmocka_unit_test(prompts_wait_for_each_other),
+                                       cmocka_unit_test(a_prompt_for_each_rank_goes_at_once),
                                        cmocka_unit_test(urgent_ones_start_first),
                                        cmocka_unit_test(the_last_one_is_preempted),
                                        cmocka_unit_test(guesses_that_are_right_save_steps),

@@ -61,6 +61,14 @@ static void stored_formats(void **state)
         parse(TINY_MODEL "," ENGINES REQUESTS ",\"precision\":{\"weights\":\"bf16\",\"experts\":\"mxfp4\"}", &work));
     assert_int_equal(work->inference->expert_gemm, FS_BF16);
     fs_work_free(work);
+    ASSERT_OK(parse(TINY_MODEL "," ENGINES REQUESTS ",\"precision\":{\"weights\":\"fp8\",\"mlp\":\"mxfp4\"}", &work));
+    assert_int_equal(work->inference->mlp, FS_MXFP4);
+    assert_int_equal(work->inference->mlp_gemm, FS_FP4);
+    assert_int_equal(work->inference->projection, FS_FP8);
+    assert_int_equal(work->inference->projection_gemm, FS_FP8);
+    fs_work_free(work);
+    expect(TINY_MODEL "," ENGINES REQUESTS ",\n\"precision\":{\"projections\":\"fp8\"}", 3, 0,
+           "did you mean 'projection'");
     expect(TINY_MODEL "," ENGINES REQUESTS ",\n\"precision\":{\"kv\":\"mxfp4\"}", 3, 19,
            "'kv' is 'mxfp4', expected one of");
 }
@@ -83,6 +91,8 @@ static void engines_are_checked(void **state)
            "pools are either all of role 'both'");
     expect(TINY_MODEL ",\n\"engines\":[{\"name\":\"a\"},{\"name\":\"b\",\"first_gpu\":0}]," REQUESTS, 3, 25,
            "pools 'a' and 'b' both use GPU 0");
+    expect(TINY_MODEL ",\n\"engines\":[{\"limits\":{\"balance_iterations\":0}}]," REQUESTS, 3, 44,
+           "'balance_iterations' is 0, expected an integer from 1 to");
     expect(TINY_MODEL ",\n\"engines\":[{\"kv\":{\"preemption\":\"discard\"}}]," REQUESTS, 3, 0,
            "'preemption' is 'discard'");
     expect(TINY_MODEL ",\n\"engines\":[{\"speculative\":{\"tokens\":2,\"acceptance\":1.5}}]," REQUESTS, 3, 0,

@@ -6,9 +6,8 @@
 
 #include <math.h>
 
-static const char model[] =
-    "\"layers\":4,\"hidden\":64,\"heads\":4,\"ffn\":256,\"vocab\":128,\"seq\":4096,\"norm\":\"rms\","
-    "\"bias\":false,\"positions\":\"rotary\",\"dropout\":false";
+static const char model[] = "\"hidden\":64,\"heads\":4,\"ffn\":256,\"vocab\":128,\"seq\":4096,\"norm\":\"rms\","
+                            "\"bias\":false,\"positions\":\"rotary\",\"dropout\":false";
 
 typedef struct stepped {
     fs_topo *topo;
@@ -22,9 +21,9 @@ static stepped step(const char *more_model, const char *more, const char *pool)
     static char text[4096];
     stepped s = {.topo = make_topo("gpus:8 nvlink:100GB/s")};
     fs_snprintf(text, sizeof text,
-                "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{%s%s}%s,\"engines\":[%s],"
+                "{\"fabsim\":\"trace/1\",\"kind\":\"inference\",\"name\":\"t\",\"model\":{%s%s%s}%s,\"engines\":[%s],"
                 "\"requests\":{\"rate\":1,\"count\":1,\"input\":10,\"output\":4}}",
-                model, more_model, more, pool);
+                model, strstr(more_model, "\"layers\"") ? "" : ",\"layers\":4", more_model, more, pool);
     ASSERT_OK(fs_work_parse("t.json", text, strlen(text), NULL, 0, &s.work, &failure));
     const fs_inference *in = s.work->inference;
     const fs_part *gpu = &s.topo->parts[fs_topo_device(s.topo, s.topo->gpus[0]).part];
@@ -126,6 +125,84 @@ static void block_scales_are_found_by_kernels(void **state)
     double more = seconds_of("", ",\"precision\":{\"weights\":\"fp8\",\"scales\":\"block\"}", "{}", &b) -
                   seconds_of("", ",\"precision\":{\"weights\":\"fp8\"}", "{}", &b);
     ASSERT_CLOSE(more, 4 * 5 * (64 + 64 + 256) * 3 / rate, 1e-9);
+    /* NVFP4: written in 4 bits, and 8 for each 16; by kernels of their own unless the trace says that they are not */
+    more = seconds_of("", ",\"precision\":\"fp4\"", "{}", &b) -
+           seconds_of("", ",\"precision\":{\"weights\":\"fp4\",\"scales\":\"tensor\"}", "{}", &b);
+    ASSERT_CLOSE(more, 4 * 5 * (64 + 64 + 256) * (2 + 4.5 / 8) / rate, 1e-9);
+    /* products of bf16 read what is there */
+    static const char kept[] = ",\"precision\":{\"weights\":\"fp4\",\"gemm\":\"bf16\"%s}";
+    char as_it_is[96], by_block[96];
+    fs_snprintf(as_it_is, sizeof as_it_is, kept, "");
+    fs_snprintf(by_block, sizeof by_block, kept, ",\"scales\":\"block\"");
+    ASSERT_CLOSE(seconds_of("", as_it_is, "{}", &b), seconds_of("", by_block, "{}", &b), 1e-12);
+}
+
+/* The NVFP4 checkpoint of DeepSeek-R1, second version: its output of attention and its MLPs are narrow, all else is not. */
+static void parts_have_formats_of_their_own(void **state)
+{
+    (void)state;
+    static const char moe[] = ",\"gated\":true,\"moe\":{\"experts\":8,\"top_k\":2,\"ffn\":32,\"shared_ffn\":32}";
+    static const char parts[] = ",\"precision\":{\"weights\":\"bf16\",\"mlp\":\"fp4\",\"projection\":\"fp8\"}";
+    const double shared = 3 * 64 * 32, projection = 64 * 64, narrow = 4.5 / 8;
+    stepped wide = step(moe, "", "{}"), own = step(moe, parts, "{}");
+    ASSERT_CLOSE(fs_step_weight_bytes(wide.model) - fs_step_weight_bytes(own.model),
+                 4 * (shared * (each - narrow) + projection * (each - 1)), 1e-12);
+    leave(&wide);
+    leave(&own);
+    /* and half as much of them on each of two GPUs */
+    wide = step(moe, "", "{\"parallel\":{\"tp\":2}}");
+    own = step(moe, parts, "{\"parallel\":{\"tp\":2}}");
+    ASSERT_CLOSE(fs_step_weight_bytes(wide.model) - fs_step_weight_bytes(own.model),
+                 2 * (shared * (each - narrow) + projection * (each - 1)), 1e-12);
+    leave(&wide);
+    leave(&own);
+    /* Memory bounds all: products read so much less, and numbers are cast: to fp8 before the projection, to NVFP4 before
+     * both products of the shared MLP. */
+    const fs_batch b = decoding(5, 100);
+    double less = seconds_of(moe, "", "{}", &b) - seconds_of(moe, parts, "{}", &b);
+    double weights = shared * (each - narrow) + projection * (each - 1),
+           casts = 5 * (64 * (2 + 1) + (64 + 32) * (2 + narrow));
+    double operands = 5 * (64 * (each - 1) + (64 + 32) * (each - narrow)); /* what products read of tokens */
+    ASSERT_CLOSE(less, 4 * (weights + operands - casts) / rate, 1e-9);
+}
+
+/* Two guesses for each of three sequences: the layer for later tokens has all nine tokens, then the three guesses. What a layer
+ * takes is what a fifth one adds; the rest by its bytes. */
+static void guesses_pass_through_a_layer(void **state)
+{
+    (void)state;
+    static const char guessing[] = "{\"speculative\":{\"tokens\":2,\"acceptance\":0.5}}", five[] = ",\"layers\":5";
+    const double h = 64, v = 128;
+    fs_batch all = decoding(3, 100), next = decoding(3, 100);
+    all.verified = 3;
+    all.outputs = 9;
+    const fs_batch *passes[] = {&all, &next};
+    double expected = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        double m = i == 0 ? 9 : 3, ends = 2 * m * h + 2 * 2 * m * h; /* an embedding, two norms */
+        double join = m * 2 * h + m * h + 2 * h * h, logits = 2 * 3 * h + (3 * h + h * v + 3 * v) + 3 * 3 * v;
+        expected += (ends + join + logits) * each / rate;
+        expected += seconds_of(five, "", "{}", passes[i]) - seconds_of("", "", "{}", passes[i]);
+    }
+    double free_s = seconds_of("", "", guessing, &all);
+    ASSERT_CLOSE(seconds_of(",\"mtp\":1", "", guessing, &all) - free_s, expected, 1e-9);
+    /* nobody guesses: nothing passes */
+    ASSERT_CLOSE(seconds_of(",\"mtp\":1", "", "{}", &all), seconds_of("", "", "{}", &all), 1e-12);
+    /* it has weights and a cache: 12 h^2, what joins, five norms of 64 */
+    stepped without = step("", "", guessing), with = step(",\"mtp\":1", "", guessing);
+    ASSERT_CLOSE(fs_step_kv_bytes(with.model) - fs_step_kv_bytes(without.model), 2 * h * each, 1e-12);
+    ASSERT_CLOSE(fs_step_weight_bytes(with.model) - fs_step_weight_bytes(without.model),
+                 (12 * h * h + 2 * h * h + 5 * h) * each, 1e-12);
+    leave(&without);
+    leave(&with);
+    /* two GPUs: two all-reduces in each pass and one where it joins, the logits of each guess */
+    without = step("", "", "{\"parallel\":{\"tp\":2},\"speculative\":{\"tokens\":2,\"acceptance\":0.5}}");
+    with = step(",\"mtp\":1", "", "{\"parallel\":{\"tp\":2},\"speculative\":{\"tokens\":2,\"acceptance\":0.5}}");
+    fs_step_comm none = fs_step_communication(without.model, 0, &all), c = fs_step_communication(with.model, 0, &all);
+    ASSERT_CLOSE(c.tp_count - none.tp_count, 2 * 3, 1e-12);
+    ASSERT_CLOSE(c.logits_count, 3, 1e-12);
+    leave(&without);
+    leave(&with);
 }
 
 /* ---- experts ------------------------------------------------------------------------------------------------------- */
@@ -183,6 +260,8 @@ int main(void)
         cmocka_unit_test(windows_hide_keys),
         cmocka_unit_test(norms_of_queries_and_keys),
         cmocka_unit_test(block_scales_are_found_by_kernels),
+        cmocka_unit_test(parts_have_formats_of_their_own),
+        cmocka_unit_test(guesses_pass_through_a_layer),
         cmocka_unit_test(ranks_of_one_group_send_no_tokens),
         cmocka_unit_test(the_greatest_of_some),
         cmocka_unit_test(copies_even_out),
