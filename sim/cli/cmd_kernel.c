@@ -117,9 +117,9 @@ static fs_status read_kernel(const char *const *words, uint32_t n_words, fs_dtyp
     if (kind != FS_KERNEL_PLAIN) {
         status = fs_kernel_shape_of((fs_kernel_kind)kind, sizes, n, causal, (fs_dtype)kv, &r->shape, err);
         r->shape.scales = (uint8_t)scales;
-        if (status == FS_OK && scales != FS_SCALES_USUAL && kind != FS_KERNEL_GROUPED && kind != FS_KERNEL_QUANTISE)
-            status = fs_fail(err, FS_E_USAGE, "scales= goes with grouped and quantise, found it with %s",
-                             fs_kernel_kind_names[kind]);
+        if (status == FS_OK && scales != FS_SCALES_USUAL && kind != FS_KERNEL_GROUPED)
+            status =
+                fs_fail(err, FS_E_USAGE, "scales= goes with grouped, found it with %s", fs_kernel_kind_names[kind]);
         if (status == FS_OK)
             fs_kernel_needs(&r->shape, r->dtype, &r->flops, &r->bytes);
         return status;

@@ -22,14 +22,13 @@ static void plain(const fs_part *gpu, double flops, double bytes, fs_dtype dtype
     parts->fixed_s = gpu->costs.floor_s;
 }
 
-/* A block of threads to each row takes PASS_NUMBERS at a time. Where one scale is the tensor's, what each pass found joins one
- * maximum, one after the other for all SMs; scales by block have nothing to wait for but memory. */
+/* A block of threads to each row takes PASS_NUMBERS at a time. One scale is the tensor's: what each pass found joins one maximum,
+ * one after the other for all SMs. */
 static void quantise(const fs_part *gpu, const fs_kernel_shape *s, double bytes, fs_dtype dtype, fs_gpu_parts *parts)
 {
     const fs_gpu_product *product = &gpu->product[dtype];
     plain(gpu, 0, bytes, dtype, parts);
-    if (s->scales != FS_SCALES_BLOCK)
-        parts->cache_s = s->m * (product->row_s + ceil(s->k / PASS_NUMBERS) * product->pass_s);
+    parts->cache_s = s->m * (product->row_s + ceil(s->k / PASS_NUMBERS) * product->pass_s);
     parts->fixed_s = product->floor_s;
 }
 

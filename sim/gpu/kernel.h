@@ -33,7 +33,7 @@ extern const char *const fs_scales_names[FS_SCALES]; /* "tensor" */
 /* Sizes are doubles, as shares of experts are no whole numbers. Those that a kind lacks are 0. */
 typedef struct fs_kernel_shape {
     uint8_t kind;     /* fs_kernel_kind */
-    uint8_t scales;   /* GROUPED, QUANTISE: fs_scales */
+    uint8_t scales;   /* GROUPED: fs_scales */
     uint8_t kv_dtype; /* ATTENTION, APPEND: fs_dtype of keys and values in memory */
     bool causal;      /* ATTENTION: the i-th of q queries sees the first keys - q + i + 1 keys */
     double batch;     /* GEMM, GROUPED; ATTENTION: sequences */

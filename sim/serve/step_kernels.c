@@ -74,14 +74,10 @@ double fs_step_passes_s(const fs_step_model *m, double numbers)
     return numbers > 0 ? kernel(m, &plain, 0, numbers * FS_STEP_NUMBER, m->in->attention) : 0;
 }
 
-/* Numbers to a product's format, where nothing before could do it on the way. Scales of fp8 are known beforehand or of blocks: the
- * kernel that was measured, which finds one for the whole tensor, is not what serves. That of fp4 is. */
+/* Numbers to a product's format, where nothing before could do it on the way. */
 static double quantise(const fs_step_model *m, double rows, double width, fs_dtype dtype)
 {
-    const fs_kernel_shape shape = {.kind = FS_KERNEL_QUANTISE,
-                                   .scales = dtype == FS_FP8 ? FS_SCALES_BLOCK : FS_SCALES_USUAL,
-                                   .m = rows,
-                                   .k = width};
+    const fs_kernel_shape shape = {.kind = FS_KERNEL_QUANTISE, .m = rows, .k = width};
     double flops, bytes;
     if (!(rows > 0) || fs_dtype_bytes(dtype) >= FS_STEP_NUMBER)
         return 0;

@@ -100,8 +100,6 @@ static void quantisation(void **state)
     US(&gpu, q, 1 + 4 + 6);
     q.k = 2049;
     US(&gpu, q, 1 + 4 + 2 * 6);
-    q.scales = FS_SCALES_BLOCK; /* no scale that all rows wait for */
-    US(&gpu, q, 1);
 }
 
 static void products_split_their_sums(void **state)
