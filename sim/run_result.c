@@ -280,8 +280,7 @@ static void fill_rates(const fs_job *job, fs_result *r)
     double peak = 0, memory = 0;
     bool all_peaks = true;
     for (uint32_t rank = 0; rank < job->work->n_ranks; rank++) {
-        const fs_part *part =
-            &job->topo->parts[fs_topo_device(job->topo, job->topo->gpus[job->work->gpu_of[rank]]).part];
+        const fs_part *part = fs_topo_gpu_part(job->topo, job->work->gpu_of[rank]);
         peak += part->peak_flops[totals->dtype];
         all_peaks = all_peaks && part->peak_flops[totals->dtype] > 0;
         if (rank == 0 || part->mem_bytes < memory)

@@ -89,8 +89,7 @@ static void fill_afd(const fs_serve_stages *s, const fs_pool *pool, const fs_poo
 /* All GPUs of a pool are of one part (cluster.c). */
 static const fs_part *part_of_pool(const fs_serve_stages *s, uint32_t index)
 {
-    const fs_topo *topo = s->fabric.topo;
-    return &topo->parts[fs_topo_device(topo, topo->gpus[s->in->pools[index].first_gpu]).part];
+    return fs_topo_gpu_part(s->fabric.topo, s->in->pools[index].first_gpu);
 }
 
 /* Of all replicas, in a copy of the service. */

@@ -78,7 +78,7 @@ static fs_status print_text(const fs_topo *topo, const fs_survey *survey, fs_out
         fs_out_printf(out, "%s%u %s", comma, survey->devices_of_kind[k], fs_device_kind_name((fs_device_kind)k));
         comma = ", ";
     }
-    const fs_part *gpu = &topo->parts[fs_topo_device(topo, topo->gpus[0]).part];
+    const fs_part *gpu = fs_topo_gpu_part(topo, 0);
     fs_out_printf(out, "\n  GPU part  %s\n", gpu->name);
     fs_out_printf(out, "  scale-up  %u domain%s, largest %u GPUs\n\n", survey->scale_up_domains,
                   survey->scale_up_domains == 1 ? "" : "s", survey->largest_domain);

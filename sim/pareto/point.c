@@ -62,7 +62,7 @@ static void measure_latencies(const fs_serving_result *v, const window *w, doubl
     for (uint32_t i = 0; i < v->n_rows; i++) {
         const fs_request_row *r = &v->requests[i];
         if (r->done_s >= w->from && r->output > 1) {
-            scratch[n] = (r->done_s - r->first_s) / (r->output - 1.0);
+            scratch[n] = fs_request_tpot_s(r);
             sum += scratch[n++];
         }
     }

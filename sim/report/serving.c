@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-static double tpot_of(const fs_request_row *r)
+double fs_request_tpot_s(const fs_request_row *r)
 {
     return r->output > 1 ? (r->done_s - r->first_s) / (r->output - 1.0) : 0;
 }
@@ -11,7 +11,7 @@ static double tpot_of(const fs_request_row *r)
 static bool meets(const fs_serving_result *v, const fs_request_row *r)
 {
     return (v->slo_ttft_s <= 0 || r->first_s - r->arrival_s <= v->slo_ttft_s) &&
-           (v->slo_tpot_s <= 0 || tpot_of(r) <= v->slo_tpot_s);
+           (v->slo_tpot_s <= 0 || fs_request_tpot_s(r) <= v->slo_tpot_s);
 }
 
 /* Waiting time that falls into each quarter of the time of arrivals. */
@@ -53,7 +53,7 @@ static void count_request(const fs_request_row *r, fs_serving_result *v, sums *s
     fs_samples_add(sum->samples[E2E], r->done_s - r->arrival_s, n);
     fs_samples_add(sum->samples[QUEUE], r->start_s - r->arrival_s, n);
     if (r->output > 1)
-        fs_samples_add(sum->samples[TPOT], tpot_of(r), n);
+        fs_samples_add(sum->samples[TPOT], fs_request_tpot_s(r), n);
     sum->met += meets(v, r) ? n : 0;
     sum->good_output += meets(v, r) ? n * r->output : 0;
 }

@@ -64,6 +64,9 @@ typedef struct fs_serving_result {
     fs_request_row *requests; /* (n_rows) of the copies that were simulated, each in the order of arrivals */
 } fs_serving_result;
 
+/* A token after the first, on average; 0 where there is none. */
+double fs_request_tpot_s(const fs_request_row *row);
+
 /* What the rows of requests come to over a run of end_s: rejections, preemptions, latencies, rates, goodput, the queue. The rest
  * of *serving is there; copies follow each other, each with rows_of_copy (>= 1) of n_rows, a multiple of it. */
 FS_MUST_CHECK fs_status fs_serving_sum_up(fs_serving_result *serving, uint32_t rows_of_copy, double end_s, fs_err *err);

@@ -31,7 +31,7 @@ void fs_similar_name(const fs_result *r, char name[FS_SIMILAR_NAME])
     bool served = work->inference != NULL;
     if (work->kind == NULL || (!served && strcmp(work->kind, "training") != 0) || work->n_ranks == 0)
         return;
-    fs_arch arch = topo->parts[fs_topo_device(topo, topo->gpus[work->gpu_of[0]]).part].arch;
+    fs_arch arch = fs_topo_gpu_part(topo, work->gpu_of[0])->arch;
     bool experts = served ? work->inference->model.moe.experts > 0 : work->totals.experts;
     const char *size = served ? served_by(work->inference) : size_class(work->n_ranks);
     fs_snprintf(name, FS_SIMILAR_NAME, "%s %s, %s, %s", experts ? "MoE" : "dense", served ? "serving" : "training",

@@ -15,11 +15,6 @@ static fs_status bad_pool(const char *trace_path, const fs_pool *pool, fs_err *e
     return fs_fail_at(err, FS_E_TRACE, trace_path, pool->line, pool->column, "pool '%.100s': %s", pool->name, what);
 }
 
-static const fs_part *part_of(const fs_topo *topo, uint32_t gpu)
-{
-    return &topo->parts[fs_topo_device(topo, topo->gpus[gpu]).part];
-}
-
 /* ---- pools ------------------------------------------------------------------------------------------------------- */
 
 static fs_status check_parts(const fs_topo *topo, const char *trace_path, const fs_pool *pool, fs_err *err)
@@ -27,9 +22,9 @@ static fs_status check_parts(const fs_topo *topo, const char *trace_path, const 
     char text[512];
     uint32_t n = pool->replicas * fs_pool_replica_gpus(pool);
     for (uint32_t g = 1; g < n; g++)
-        if (part_of(topo, pool->first_gpu + g) != part_of(topo, pool->first_gpu)) {
+        if (fs_topo_gpu_part(topo, pool->first_gpu + g) != fs_topo_gpu_part(topo, pool->first_gpu)) {
             snprintf(text, sizeof text, "its GPUs are of two kinds, '%.100s' and '%.100s'",
-                     part_of(topo, pool->first_gpu)->name, part_of(topo, pool->first_gpu + g)->name);
+                     fs_topo_gpu_part(topo, pool->first_gpu)->name, fs_topo_gpu_part(topo, pool->first_gpu + g)->name);
             return bad_pool(trace_path, pool, err, text);
         }
     return FS_OK;
@@ -91,7 +86,7 @@ static fs_status open_pool(fs_cluster *c, const char *trace_path, uint32_t index
     if (pool->swap && fs_cluster_cpu(c, c->topo->gpus[pool->first_gpu]) == FS_NONE)
         return bad_pool(trace_path, pool, err,
                         "\"preemption\": \"swap\" needs a CPU beside its GPUs; \"recompute\" does not");
-    const fs_part *gpu = part_of(c->topo, pool->first_gpu);
+    const fs_part *gpu = fs_topo_gpu_part(c->topo, pool->first_gpu);
     f->gpu_bytes = gpu->mem_bytes;
     status = fs_step_model_new(c->in, pool, gpu, ideal, trace_path, &f->model, err);
     if (status != FS_OK)
@@ -102,13 +97,13 @@ static fs_status open_pool(fs_cluster *c, const char *trace_path, uint32_t index
 fs_status fs_pool_step_model(const fs_inference *in, const char *trace_path, const fs_topo *topo, const fs_pool *pool,
                              fs_step_model **model, fs_err *err)
 {
-    return fs_step_model_new(in, pool, part_of(topo, pool->first_gpu), false, trace_path, model, err);
+    return fs_step_model_new(in, pool, fs_topo_gpu_part(topo, pool->first_gpu), false, trace_path, model, err);
 }
 
 fs_status fs_pool_capacity(const fs_inference *in, const char *trace_path, const fs_topo *topo, const fs_pool *pool,
                            uint64_t *tokens, fs_err *err)
 {
-    fs_pool_fit f = {.gpu_bytes = part_of(topo, pool->first_gpu)->mem_bytes};
+    fs_pool_fit f = {.gpu_bytes = fs_topo_gpu_part(topo, pool->first_gpu)->mem_bytes};
     fs_status status = fs_pool_step_model(in, trace_path, topo, pool, &f.model, err);
     if (status == FS_OK)
         status = fit(trace_path, pool, &f, err);

@@ -110,6 +110,12 @@ static inline fs_device fs_topo_device(const fs_topo *topo, uint32_t device)
     return d;
 }
 
+/* The part of the GPU of this index, from 0 to n_gpus - 1. */
+static inline const fs_part *fs_topo_gpu_part(const fs_topo *topo, uint32_t gpu)
+{
+    return &topo->parts[fs_topo_device(topo, topo->gpus[gpu]).part];
+}
+
 /* The number of the run whose copies have that link, which is no cable. Cost: as fs_topo_where. */
 static inline uint32_t fs_topo_run_of_link(const fs_topo *topo, uint32_t link)
 {

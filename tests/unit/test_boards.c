@@ -258,7 +258,7 @@ static void slices_are_parts_of_a_card(void **state)
     const fs_part *card = &whole->parts[fs_topo_device(whole, whole->gpus[0]).part];
     for (size_t i = 0; i < sizeof slices / sizeof *slices; i++) {
         fs_topo *topo = load(slices[i].name);
-        const fs_part *slice = &topo->parts[fs_topo_device(topo, topo->gpus[slices[i].gpu]).part];
+        const fs_part *slice = fs_topo_gpu_part(topo, slices[i].gpu);
         double memory = slices[i].eighths / 8, of_40 = strstr(slice->name, "40gb") ? 1555.0 / 2039 : 1;
         fs_part scaled = *slice;
         assert_true(slice->costs.sms == slices[i].sms && card->costs.sms == 108);

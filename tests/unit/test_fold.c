@@ -381,7 +381,7 @@ static void no_peak_for_a_number_format(void **state)
     fs_work *work = finish(b);
     /* The one-line test GPU has a peak for every format: take one away. */
     fs_topo *topo = make_topo("gpus:1 nvlink:25GB/s");
-    fs_part part = topo->parts[fs_topo_device(topo, topo->gpus[0]).part];
+    fs_part part = *fs_topo_gpu_part(topo, 0);
     for (uint32_t d = 0; d < FS_DTYPES; d++)
         part.peak_flops[d] = d == FS_FP16 || d == FS_FP32 ? 1e12 : 0;
     fs_topo changed = *topo;
